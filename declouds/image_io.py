@@ -1,0 +1,201 @@
+"""Whole images in and out: PNG, JPEG and GeoTIFF as arrays of the sensor's own type, and a broken file never as pixels.
+
+GDAL alone does not notice every broken file: a PNG cut short may come back as left-over memory, and a GeoTIFF whose writer
+was killed comes back as zeros where blocks are missing. Both are looked for here, in the bytes, before pixels are trusted.
+"""
+
+import os
+import struct
+import uuid
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, Interleaving
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader, MemoryFile
+
+from declouds.errors import UserError
+
+# First bytes -> GDAL driver. A closed list: other formats (VRT, ...) can point at other files or at the network.
+DRIVERS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "GTiff",
+    b"MM\0*": "GTiff",
+    b"II+\0": "GTiff",
+    b"MM\0+": "GTiff",
+}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+GDAL_OPTIONS = {
+    "GDAL_PAM_ENABLED": "NO",  # no .aux.xml written beside, or read from beside, an image
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # otherwise each open lists a folder of thousands of images
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG cut short is an error, not grey pixels
+}
+
+
+class ImageSize(NamedTuple):
+    """What the header of an image file tells."""
+
+    bands: int
+    height: int
+    width: int
+    dtype: str
+
+
+def image_size(path: str | os.PathLike[str]) -> ImageSize:
+    """Read bands, height, width and type from the header alone.
+
+    Raises:
+        UserError: the file is missing, no image we read, or broken so early that the header is lost.
+    """
+    with _open(Path(path)) as image:
+        return ImageSize(image.count, image.height, image.width, image.dtypes[0])
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read every band of an image file, in the file's own type.
+
+    Shapes: (C, H, W).
+    Units: sensor units, as stored.
+
+    Raises:
+        UserError: the file is missing, no image we read, cut short or damaged. (A changed byte inside a JPEG or an
+            uncompressed GeoTIFF cannot be noticed: these formats carry no checksum.)
+    """
+    path = Path(path)
+    with _open(path) as image:
+        if image.driver == "PNG":
+            _check_png_is_whole(path)
+        elif image.driver == "GTiff":
+            _check_tiff_is_whole(path, image)
+        return image.read()
+
+
+def write_image(path: str | os.PathLike[str], array: np.ndarray, overwrite: bool = False) -> Path:
+    """Write an array (C, H, W) as PNG or GeoTIFF, by the suffix of ``path``, and return the path written.
+
+    Without a suffix it is chosen and appended: ``.png`` for uint8 with 1 to 4 bands, else ``.tif``. The file appears under
+    its name only when it is complete.
+
+    Raises:
+        UserError: the file exists and ``overwrite`` is False, its folder does not, or the format cannot hold the array.
+    """
+    path = Path(path)
+    fits_png = array.dtype == np.uint8 and array.ndim == 3 and 1 <= array.shape[0] <= 4
+    if not path.suffix:
+        path = path.with_suffix(".png" if fits_png else ".tif")
+    suffix = path.suffix.lower()
+    if array.ndim != 3 or 0 in array.shape:
+        raise UserError(f"{path}: an image is an array (bands, height, width); got shape {array.shape}")
+    if suffix not in (".png", ".tif", ".tiff"):
+        raise UserError(f"{path}: images are written as .png or .tif, not {suffix}")
+    if suffix == ".png" and not fits_png:
+        raise UserError(f"{path}: a PNG holds uint8 with 1 to 4 bands, not {array.dtype} with {len(array)}: write a .tif")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists already: choose another name, or ask to overwrite it")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist: create it first")
+    _replace_whole(path, _encode(array, "PNG" if suffix == ".png" else "GTiff"))
+    return path
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[DatasetReader]:
+    """Open an image quietly; every failure of GDAL inside the block becomes a `UserError` that names the file."""
+    driver = _driver_of(path)
+    try:
+        with _quiet_gdal(), rasterio.open(path, driver=driver) as image:
+            if image.count == 0:
+                raise UserError(f"{path}: holds no bands of its own: give one of its sub-images as a GeoTIFF")
+            if "complex" in image.dtypes[0]:
+                raise UserError(f"{path}: holds complex numbers: convert it to real bands first")
+            if ColorInterp.palette in image.colorinterp:
+                raise UserError(f"{path}: holds palette numbers, not colours: convert it first (gdal_translate -expand rgb)")
+            yield image
+    except RasterioError as error:
+        cause: Any = error.__cause__ or error
+        reason = " ".join(str(getattr(cause, "errmsg", cause)).split())
+        raise UserError(
+            f"{path}: the {driver} is cut short or damaged ({reason}): replace the file or leave the image out"
+        ) from error
+
+
+def _driver_of(path: Path) -> str:
+    """Tell the format by the first bytes, whatever the file is called."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+    for mark, driver in DRIVERS.items():
+        if start.startswith(mark):
+            return driver
+    raise UserError(f"{path}: is no PNG, JPEG or GeoTIFF, or is empty: replace the file or leave the image out")
+
+
+@contextmanager
+def _quiet_gdal() -> Iterator[None]:
+    """Set GDAL's options, and drop the warning that a PNG has no coordinates."""
+    with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _check_png_is_whole(path: Path) -> None:
+    """Walk the chunks of a PNG to its end mark; each carries its length and a checksum."""
+    data = memoryview(path.read_bytes())
+    at, kind = 8, b""  # 8: the signature
+    while kind != b"IEND":
+        if at + 12 > len(data):
+            raise UserError(f"{path}: the PNG is cut short: replace the file or leave the image out")
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        kind = bytes(data[at + 4 : at + 8])
+        end = at + 8 + length
+        if end + 4 > len(data):
+            raise UserError(f"{path}: the PNG is cut short: replace the file or leave the image out")
+        if zlib.crc32(data[at + 4 : end]) != struct.unpack(">I", data[end : end + 4])[0]:
+            raise UserError(f"{path}: the PNG is damaged (checksum): replace the file or leave the image out")
+        at = end + 4
+
+
+def _check_tiff_is_whole(path: Path, image: DatasetReader) -> None:
+    """Look for blocks that have no place in the file; GDAL would give zeros (or nodata) for them."""
+    bands = image.indexes if image.interleaving == Interleaving.band else image.indexes[:1]
+    block_height, block_width = image.block_shapes[0]
+    for band in bands:
+        for row in range(-(-image.height // block_height)):
+            for column in range(-(-image.width // block_width)):
+                if image.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band) is None:
+                    raise UserError(
+                        f"{path}: the GeoTIFF lacks pixels (its writer was stopped, or it is sparse): "
+                        "write it again, without SPARSE_OK"
+                    )
+
+
+def _encode(array: np.ndarray, driver: str) -> bytes:
+    """Return the bytes of a PNG or GeoTIFF file."""
+    bands, height, width = array.shape
+    options = {"compress": "deflate"} if driver == "GTiff" else {}
+    with _quiet_gdal(), MemoryFile() as memory:
+        with memory.open(
+            driver=driver, count=bands, height=height, width=width, dtype=array.dtype.name, **options
+        ) as image:
+            image.write(array)
+        return bytes(memory.getbuffer())
+
+
+def _replace_whole(path: Path, data: bytes) -> None:
+    """Write bytes under a temporary name in the same folder, then rename, so that ``path`` is never half-written."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error.strerror}): check the folder and the disk") from error

@@ -1,0 +1,217 @@
+"""The time-conditioned U-Net that the denoiser and the Weight Allocation network share.
+
+The topology is that of Dhariwal & Nichol 2021 (arXiv 2105.05233, appendix A): residual blocks with group normalisation and
+a time embedding, self-attention at chosen resolutions, strided convolutions down, nearest neighbour and convolution up.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from declouds.errors import UserError
+from declouds.layers.padding import pad_to_multiple
+
+
+def time_embedding(t: torch.Tensor, channels: int, longest_period: float = 10_000.0) -> torch.Tensor:
+    """Encode diffusion times as cosines and sines of geometric frequencies (Vaswani et al. 2017, section 3.5).
+
+    Shapes: t (B,) -> (B, channels).
+    """
+    half = channels // 2
+    frequencies = torch.exp(-math.log(longest_period) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+    angles = t.float()[:, None] * frequencies[None]
+    embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
+    return F.pad(embedding, (0, channels % 2))
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return a group normalisation of 32 groups, or of the most groups up to 32 that divide ``channels``."""
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
+def zero_init(layer: nn.Module) -> nn.Module:
+    """Set the parameters of ``layer`` to zero, so that its branch starts as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with a time embedding between them: as scale and shift of the norm, or added.
+
+    Shapes: x (B, in, H, W), embedding (B, E) -> (B, out, H, W).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, embedding: int, *, scale_shift: bool, dropout: float) -> None:
+        super().__init__()
+        self.scale_shift = scale_shift
+        self.norm1 = group_norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time_projection = nn.Linear(embedding, 2 * out_channels if scale_shift else out_channels)
+        self.norm2 = group_norm(out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.shortcut = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """Return ``shortcut(x)`` plus the time-conditioned branch."""
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        condition = self.time_projection(F.silu(embedding))[..., None, None]
+        if self.scale_shift:
+            scale, shift = condition.chunk(2, dim=1)
+            hidden = self.norm2(hidden) * (1 + scale) + shift
+        else:
+            hidden = self.norm2(hidden + condition)
+        return self.shortcut(x) + self.conv2(self.dropout(F.silu(hidden)))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over all positions, residual. Shapes: (B, C, H, W) -> the same."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        if channels % heads:
+            raise UserError(f"{channels} channels cannot be split into {heads} attention heads")
+        self.heads = heads
+        self.norm = group_norm(channels)
+        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = zero_init(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``x`` plus what its positions tell each other; ``embedding`` is not used."""
+        batch, channels, height, width = x.shape
+        tokens = self.norm(x).flatten(2)  # (B, C, N)
+        # The channels of `qkv` are ordered head by head, each as query, key, value.
+        qkv = self.qkv(tokens).unflatten(1, (self.heads, 3, channels // self.heads)).transpose(-1, -2)
+        query, key, value = qkv.unbind(2)  # each (B, heads, N, C / heads)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attended.transpose(-1, -2).reshape(batch, channels, -1)  # (B, C, N)
+        return x + self.proj_out(attended).reshape(batch, channels, height, width)
+
+
+class Downsample(nn.Module):
+    """Halve height and width by a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        """Shapes: (B, C, H, W) -> (B, C, H/2, W/2); ``embedding`` is not used."""
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """Double height and width by nearest neighbour and a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        """Shapes: (B, C, H, W) -> (B, C, 2H, 2W); ``embedding`` is not used."""
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class FirstConv(nn.Conv2d):
+    """The convolution that opens the encoder, called like every other block."""
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        """Shapes: (B, in, H, W) -> (B, base, H, W); ``embedding`` is not used."""
+        return super().forward(x)
+
+
+class UNet(nn.Module):
+    """A U-Net conditioned on the diffusion time.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        base: channels of the first level.
+        multipliers: channels of each level as multiples of ``base``; each level after the first halves the size.
+        blocks: residual blocks a level.
+        attention_at: downsampling factors at which residual blocks are followed by self-attention.
+        heads: attention heads.
+        scale_shift: let the time scale and shift the norm, instead of being added.
+        dropout: dropout inside the residual blocks.
+        zero_out: start with an output of zero everywhere.
+
+    Shapes: x (B, in_channels, H, W), t (B,) -> (B, out_channels, H, W), for any H and W (padded inside).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        base: int,
+        multipliers: Sequence[int],
+        blocks: int,
+        attention_at: Sequence[int],
+        heads: int,
+        scale_shift: bool,
+        dropout: float = 0.0,
+        zero_out: bool = True,
+    ) -> None:
+        super().__init__()
+        self.base = base
+        self.multiple = 2 ** (len(multipliers) - 1)
+        width = 4 * base
+        self.time_embed = nn.Sequential(nn.Linear(base, width), nn.SiLU(), nn.Linear(width, width))
+
+        def residual(inputs: int, outputs: int) -> ResidualBlock:
+            return ResidualBlock(inputs, outputs, width, scale_shift=scale_shift, dropout=dropout)
+
+        channels = base
+        self.encoder = nn.ModuleList([nn.ModuleList([FirstConv(in_channels, base, 3, padding=1)])])
+        skips = [base]
+        for level, multiplier in enumerate(multipliers):
+            for _ in range(blocks):
+                stage = nn.ModuleList([residual(channels, multiplier * base)])
+                channels = multiplier * base
+                if 2**level in attention_at:
+                    stage.append(SelfAttention(channels, heads))
+                self.encoder.append(stage)
+                skips.append(channels)
+            if level < len(multipliers) - 1:
+                self.encoder.append(nn.ModuleList([Downsample(channels)]))
+                skips.append(channels)
+
+        self.middle = nn.ModuleList(
+            [residual(channels, channels), SelfAttention(channels, heads), residual(channels, channels)]
+        )
+
+        self.decoder = nn.ModuleList()
+        for level, multiplier in reversed(list(enumerate(multipliers))):
+            for index in range(blocks + 1):
+                stage = nn.ModuleList([residual(channels + skips.pop(), multiplier * base)])
+                channels = multiplier * base
+                if 2**level in attention_at:
+                    stage.append(SelfAttention(channels, heads))
+                if level > 0 and index == blocks:
+                    stage.append(Upsample(channels))
+                self.decoder.append(stage)
+
+        last = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), zero_init(last) if zero_out else last)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Return the raw output of the last convolution."""
+        height, width = x.shape[-2:]
+        hidden = pad_to_multiple(x, self.multiple)
+        embedding = self.time_embed(time_embedding(t, self.base))
+        skips = []
+        for stage in self.encoder:
+            for block in stage:
+                hidden = block(hidden, embedding)
+            skips.append(hidden)
+        for block in self.middle:
+            hidden = block(hidden, embedding)
+        for stage in self.decoder:
+            hidden = torch.cat([hidden, skips.pop()], dim=1)
+            for block in stage:
+                hidden = block(hidden, embedding)
+        return self.out(hidden)[..., :height, :width]

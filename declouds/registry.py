@@ -1,0 +1,102 @@
+"""The registries, one per kind of part, and the plugins that add to them.
+
+One rule names everything: config key singular = folder plural = registry PLURAL, so ``fusion=dict(type='X')`` is a class
+``X`` in ``declouds/fusions/x.py``, registered in ``FUSIONS``. The folder is imported when its registry is first asked.
+"""
+
+import difflib
+import importlib.metadata
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.registry import Registry
+
+from declouds.errors import UserError
+
+PLUGIN_GROUP = "declouds.plugins"
+
+
+class PartRegistry(Registry):
+    """An MMEngine registry that answers an unknown name with the names it knows, nearest first."""
+
+    def __init__(self, name: str, folder: str) -> None:
+        # Scope 'mmengine' and no parent: with a scope of our own MMEngine warns at every build.
+        super().__init__(name, build_func=_build, scope="mmengine", locations=[f"declouds.{folder}"])
+
+    def names(self) -> list[str]:
+        """Return every registered name, sorted."""
+        self.import_from_location()
+        return sorted(self.module_dict)
+
+    def describe(self) -> Iterator[tuple[str, str]]:
+        """Yield each registered name with the first line of its docstring."""
+        for name in self.names():
+            doc = (self.module_dict[name].__doc__ or "").strip()
+            yield name, doc.splitlines()[0] if doc else "(no description)"
+
+    def find(self, name: Any) -> Any:
+        """Return the class called ``name`` (a class is returned as it is).
+
+        Raises:
+            UserError: no part has this name; the message lists those that exist, the nearest spelling first.
+        """
+        if not isinstance(name, str):
+            return name
+        part = self.get(name)
+        if part is None:
+            known = self.names()
+            near = difflib.get_close_matches(name, known, n=max(len(known), 1), cutoff=0.5)
+            ordered = near + [other for other in known if other not in near]
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UserError(f"no {self.name} is called {name!r}: {hint}known: {', '.join(ordered) or 'none'}")
+        return part
+
+
+def _build(cfg: Any, registry: PartRegistry, **defaults: Any) -> Any:
+    """Build ``cfg`` (``dict(type=..., **arguments)``); an object that is no dict is returned as it is."""
+    if not isinstance(cfg, dict):
+        return cfg
+    arguments = {**defaults, **cfg}
+    if "type" not in arguments:
+        raise UserError(f"a {registry.name} needs a `type`, one of: {', '.join(registry.names())}; got {dict(cfg)}")
+    part = registry.find(arguments.pop("type"))
+    try:
+        return part(**arguments)
+    except TypeError as error:
+        raise UserError(f"{registry.name} {part.__name__} cannot be built: {error}") from error
+
+
+DENOISERS = PartRegistry("denoiser", "denoisers")
+REFERENCES = PartRegistry("reference", "references")
+FUSIONS = PartRegistry("fusion", "fusions")
+NOISE_SCHEDULES = PartRegistry("noise_schedule", "noise_schedules")
+SAMPLERS = PartRegistry("sampler", "samplers")
+LOSSES = PartRegistry("loss", "losses")
+DATAMODULES = PartRegistry("datamodule", "datamodules")
+
+PART_REGISTRIES = (DENOISERS, REFERENCES, FUSIONS, NOISE_SCHEDULES, SAMPLERS, LOSSES, DATAMODULES)
+
+
+def load_plugins() -> dict[str, Exception | None]:
+    """Load every installed package of the entry-point group ``declouds.plugins``.
+
+    An entry point names a module, imported for its registrations, or a callable, called without arguments. A plugin that
+    fails is reported by a warning with its real error and does not stop the others.
+
+    Returns:
+        plugin name -> None, or the exception that it raised.
+    """
+    outcome: dict[str, Exception | None] = {}
+    for entry_point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
+        try:
+            plugin = entry_point.load()
+            if callable(plugin):
+                plugin()
+            outcome[entry_point.name] = None
+        except Exception as error:
+            logging.getLogger("declouds").warning(
+                "plugin %s (%s) is left out: %s: %s", entry_point.name, entry_point.value, type(error).__name__, error
+            )
+            outcome[entry_point.name] = error
+    return outcome
