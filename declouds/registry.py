@@ -6,6 +6,7 @@ One rule names everything: config key singular = folder plural = registry PLURAL
 
 import difflib
 import importlib.metadata
+import inspect
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -54,15 +55,14 @@ class PartRegistry(Registry):
 
 
 def _build(cfg: Any, registry: PartRegistry, **defaults: Any) -> Any:
-    """Build ``cfg`` (``dict(type=..., **arguments)``); an object that is no dict is returned as it is."""
-    if not isinstance(cfg, dict):
-        return cfg
-    arguments = {**defaults, **cfg}
-    if "type" not in arguments:
-        raise UserError(f"a {registry.name} needs a `type`, one of: {', '.join(registry.names())}; got {dict(cfg)}")
+    """Build ``cfg`` (``dict(type=..., **arguments)``) with those of the ``defaults`` that the part takes and cfg lacks."""
+    if not isinstance(cfg, dict) or "type" not in cfg:
+        raise UserError(f"a {registry.name} is dict(type=..., ...), type one of {', '.join(registry.names())}; got {cfg!r}")
+    arguments = dict(cfg)
     part = registry.find(arguments.pop("type"))
+    taken = inspect.signature(part).parameters
     try:
-        return part(**arguments)
+        return part(**{key: value for key, value in defaults.items() if key in taken} | arguments)
     except TypeError as error:
         raise UserError(f"{registry.name} {part.__name__} cannot be built: {error}") from error
 

@@ -47,11 +47,12 @@ class DiffusionEnhancement(CloudRemover):
         super().__init__(**record)
         if fusion is not None and reference is None:
             raise UserError("a fusion needs a prior to fuse: give the model a reference, or fusion=None")
-        self.denoiser = DENOISERS.build(denoiser)
+        sizes = dict(bands=self.bands, in_bands=self.in_bands)  # parts that know bands are told them here
+        self.denoiser = DENOISERS.build(denoiser, **sizes)
         self.noise_schedule = NOISE_SCHEDULES.build(noise_schedule)
         self.sampler = SAMPLERS.build(sampler)
-        self.reference = None if reference is None else REFERENCES.build(reference)
-        self.fusion = None if fusion is None else FUSIONS.build(fusion)
+        self.reference = None if reference is None else REFERENCES.build(reference, **sizes)
+        self.fusion = None if fusion is None else FUSIONS.build(fusion, **sizes)
         self.eta = eta
         self.train_only([])
 
@@ -113,9 +114,11 @@ class DiffusionEnhancement(CloudRemover):
         cloudy: torch.Tensor,
         noise: torch.Tensor,
         t: torch.Tensor,
+        *,
         name: list[str] | None = None,
+        fuse: bool = True,
     ) -> dict[str, torch.Tensor]:
-        """Return ``denoise`` (equation 8) and, with a fusion, ``fuse`` (equation 12), each of shape (B,).
+        """Return ``denoise`` (equation 8) and, with ``fuse``, ``fuse`` (equation 12), each of shape (B,).
 
         The fused image carries a gradient to the fusion alone, so the L1 trains the fusion and the MSE the denoiser.
         """
@@ -123,7 +126,7 @@ class DiffusionEnhancement(CloudRemover):
         with torch.set_grad_enabled(torch.is_grad_enabled() and "denoiser" in self.trained):
             prediction = self.denoiser(x_t, t, cloudy).float()
         terms = dict(denoise=F.mse_loss(prediction, self._target(clear, noise, t), reduction="none").mean((1, 2, 3)))
-        if self.fusion is not None:
+        if fuse and self.fusion is not None:
             clear_hat = self.clear_hat(prediction, x_t, t, cloudy).detach()
             prior = self.prior(cloudy, name)
             weight = self.fusion(clear_hat, prior, x_t, t, cloudy).float()
@@ -133,9 +136,10 @@ class DiffusionEnhancement(CloudRemover):
     def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
         """Draw times and noise, and return the losses of the parts that are being trained."""
         t = torch.randint(self.noise_schedule.num_steps, (len(clear),), device=clear.device)
-        terms = self.losses_per_image(clear, cloudy, torch.randn_like(clear), t, name)
-        wanted = dict(denoise="denoiser", fuse="fusion")
-        return {f"loss_{term}": value.mean() for term, value in terms.items() if wanted[term] in self.trained}
+        terms = self.losses_per_image(clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained)
+        if "denoiser" not in self.trained:
+            del terms["denoise"]
+        return {f"loss_{term}": value.mean() for term, value in terms.items()}
 
     def _target(self, clear: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         if self.denoiser.predicts == "noise":

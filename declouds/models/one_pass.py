@@ -28,7 +28,7 @@ class OnePass(CloudRemover):
 
     def __init__(self, reference: dict, losses: Sequence[dict] = (dict(type="L1"),), **record: Any) -> None:
         super().__init__(**record)
-        self.reference = REFERENCES.build(reference)
+        self.reference = REFERENCES.build(reference, bands=self.bands, in_bands=self.in_bands)
         self.loss_weights = [loss.get("weight", 1.0) for loss in losses]
         self.loss_terms = nn.ModuleList(
             LOSSES.build({key: value for key, value in loss.items() if key != "weight"}) for loss in losses

@@ -1,0 +1,41 @@
+"""The `declouds` command."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from declouds import __version__
+from declouds.errors import UserError
+
+COMMANDS = ("train", "test", "evaluate", "predict", "weights", "data", "models")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all sub-commands."""
+    parser = argparse.ArgumentParser(prog="declouds", description="Remove clouds from optical satellite images.")
+    parser.add_argument("--version", action="version", version=f"declouds {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f"declouds.commands.{name}")
+        sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a sub-command; what the user can mend ends in one line and exit code 2."""
+    args = build_parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"declouds: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("declouds: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

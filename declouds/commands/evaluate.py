@@ -1,0 +1,73 @@
+"""`declouds evaluate`: pictures of any method against the clear ones."""
+
+import argparse
+from pathlib import Path
+
+HELP = "measure result pictures of any method against clear ones"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("results", type=Path, metavar="RESULT_DIR", help="the pictures to measure")
+    parser.add_argument("clear", type=Path, metavar="CLEAR_DIR", help="the clear pictures, with the same file names")
+    parser.add_argument(
+        "--mask", type=Path, metavar="DIR", help="cloud masks (not 0 = cloud): figures apart for cloudy pixels"
+    )
+    parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
+    parser.add_argument(
+        "--split", metavar="FILE[:NAME]", help="only the images listed in this JSON, e.g. split.json:test"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, JSON and the table into this folder")
+    parser.add_argument(
+        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet's layers (else a cache or a download)"
+    )
+    parser.add_argument(
+        "--value-range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="values that stand for darkest and brightest; known for 8-bit pictures, needed for all others",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace result files that exist")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check every pair, then measure, print and write."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from declouds.errors import UserError
+    from declouds.image_io import image_size
+    from declouds.metrics.lpips_net import load_lpips
+    from declouds.metrics.picture_pairs import find_pairs, read_pair, read_split
+    from declouds.metrics.protocols import PROTOCOLS, check_protocols, measure
+    from declouds.report.tables import Evaluation, check_free, print_tables, write_evaluation
+    from declouds.value_range import ValueRange
+
+    if args.out is not None:
+        check_free(args.out, args.overwrite)
+    protocols = check_protocols([args.protocol])
+    value_range = None if args.value_range is None else ValueRange(*args.value_range)
+    names, split = read_split(args.split) if args.split else (None, {})
+    pairs = find_pairs(args.results, args.clear, args.mask, names)
+    for pair in pairs if value_range is None else ():
+        if (dtype := image_size(pair.clear).dtype) != "uint8":
+            raise UserError(
+                f"{pair.clear}: is {dtype}, which has no known range of values: give --value-range LOW HIGH"
+            )
+    lpips = load_lpips(args.lpips_weights)
+
+    rows = []
+    for pair in track(pairs, "measuring", console=Console(stderr=True), transient=True):
+        result, clear, mask = read_pair(pair, value_range)
+        rows.append({"name": pair.name, **measure(result, clear, protocols, lpips, mask)})
+    evaluation = Evaluation(
+        protocols={name: PROTOCOLS[name] for name in protocols},
+        methods={"result": rows},
+        split=split,
+        about={"results": str(args.results), "clear": str(args.clear), "value_range": args.value_range},
+    )
+    print_tables(evaluation)
+    if args.out is not None:
+        write_evaluation(evaluation, args.out, args.overwrite)
+        print(f"written to {args.out}")

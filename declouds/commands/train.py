@@ -1,0 +1,65 @@
+"""`declouds train`: every stage of a config, one command."""
+
+import argparse
+from pathlib import Path
+
+HELP = "train a model through all the stages of a config"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add MMEngine's usual flags."""
+    parser.add_argument("config", type=Path, help="config file, for example configs/de_cuhkcr_thick.py")
+    parser.add_argument("--work-dir", type=Path, help="folder of the run (default: work_dirs/CONFIG)")
+    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
+    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 where torch deems it safe")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config")
+    parser.add_argument("--launcher", default="none", help="none, pytorch (torchrun) or slurm")
+    parser.add_argument("--dry-run", action="store_true", help="two iterations of each stage, then what the full run costs")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, or say what training would cost."""
+    from declouds.engine.config import load_config
+    from declouds.engine.environment import keep_freed_memory, start_processes, stop_processes
+
+    config = load_config(args.config, args.cfg_options)
+    keep_freed_memory()
+    start_processes(args.launcher)
+    try:
+        from mmengine.dist import is_main_process
+
+        from declouds.engine.coarse_to_fine import CoarseToFine
+
+        work_dir = args.work_dir or Path("work_dirs") / args.config.stem
+        amp = args.amp or config.get("amp", False)
+        training = CoarseToFine(config, work_dir, amp=amp, launcher=args.launcher)
+        if args.dry_run:
+            costs = training.dry_run()
+            if is_main_process():
+                _print_costs(costs)
+            return
+        target = training.run(args.resume)
+        if is_main_process():
+            print(f"weights: {target}\nevaluate them: declouds test {args.config} {target}")
+    finally:
+        stop_processes()
+
+
+def _print_costs(costs: list) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="What the full run costs, extrapolated from two iterations of each stage on this machine")
+    for column in ("stage", "trains", "iterations", "images", "hours", "peak memory"):
+        table.add_column(column, justify="left" if column in ("stage", "trains") else "right")
+    for cost in costs:
+        table.add_row(
+            cost.stage.name, ", ".join(cost.stage.train), f"{cost.iterations:,}", f"{cost.images:,}",
+            f"{cost.seconds / 3600:.2f}", f"{cost.memory / 2**30:.2f} GiB",
+        )  # fmt: skip
+    table.add_row(
+        "all", "", f"{sum(c.iterations for c in costs):,}", f"{sum(c.images for c in costs):,}",
+        f"{sum(c.seconds for c in costs) / 3600:.2f}", f"{max((c.memory for c in costs), default=0) / 2**30:.2f} GiB",
+    )  # fmt: skip
+    Console().print(table)
+    print("The first iterations are slow, so the hours are an upper estimate; evaluations come on top.")

@@ -1,0 +1,14 @@
+"""Data modules: cloudy/clear pairs for training, validation and testing, as TorchGeo data modules."""
+
+from declouds.datamodules.cuhk_cr import CUHKCR, CUHKCRDataset
+from declouds.datamodules.paired import PairedFolder, PairedFolderDataset
+from declouds.datamodules.rice import RICE, RICEDataset
+
+__all__ = [
+    "CUHKCR",
+    "RICE",
+    "CUHKCRDataset",
+    "PairedFolder",
+    "PairedFolderDataset",
+    "RICEDataset",
+]

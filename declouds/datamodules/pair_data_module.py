@@ -1,0 +1,87 @@
+"""What every data module of pairs shares: the three data sets, and a record of which pairs they hold."""
+
+from typing import Any
+
+from torch import nn
+from torchgeo.datamodules import NonGeoDataModule
+
+from declouds.datamodules.pair_dataset import PairDataset
+from declouds.errors import UserError
+from declouds.pairs.splits import digest
+from declouds.value_range import ValueRange
+
+PARTS_OF_STAGE = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    None: ("train", "val", "test"),
+}
+
+
+class PairDataModule(NonGeoDataModule):
+    """Training, validation and test pairs; ``setup`` reads headers only.
+
+    After ``setup(stage)``: ``train_dataset`` and ``val_dataset`` for 'fit', ``test_dataset`` for 'test', all three for None; and
+    ``bands``, ``value_range``. ``val_dataset`` is None where the data have no validation part.
+    """
+
+    band_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        dataset_class: type[PairDataset],
+        batch_size: int = 1,
+        num_workers: int = 0,
+        split_name: str = "folders",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dataset_class, batch_size, num_workers, **kwargs)
+        self.split_name = split_name
+        # TorchGeo's default divides `image` by 255, and only under a Lightning trainer. Our samples are ready as they come.
+        self.aug = nn.Identity()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Build the data sets of a stage: 'fit', 'validate', 'test', or None for all.
+
+        Raises:
+            UserError: the data do not fit together; found from headers, before any pixel is read.
+        """
+        if stage not in PARTS_OF_STAGE:
+            raise UserError(f"stage={stage!r}: known are 'fit', 'validate', 'test' and None (all)")
+        for part in PARTS_OF_STAGE[stage]:
+            dataset = self.dataset_class(part=part, **self.kwargs)
+            setattr(self, f"{part}_dataset", dataset if len(dataset) else None)
+        self._check_same_bands()
+
+    @property
+    def bands(self) -> int:
+        """Number of bands of an image."""
+        return self._any_dataset().bands
+
+    @property
+    def value_range(self) -> ValueRange:
+        """The sensor values that stand for -1 and 1."""
+        return self._any_dataset().value_range
+
+    def split_record(self) -> dict[str, dict[str, Any]]:
+        """Return part -> count of pairs, SHA-256 of their sorted names, and the split's name, for all that is set up."""
+        return {
+            part: {"count": len(dataset), "digest": digest(dataset.names), "split": self.split_name}
+            for part, dataset in self._datasets().items()
+        }
+
+    def _datasets(self) -> dict[str, PairDataset]:
+        parts = {part: getattr(self, f"{part}_dataset") for part in PARTS_OF_STAGE[None]}
+        return {part: dataset for part, dataset in parts.items() if dataset is not None}
+
+    def _any_dataset(self) -> PairDataset:
+        datasets = self._datasets()
+        if not datasets:
+            raise RuntimeError(f"{type(self).__name__}: call setup() first")
+        return next(iter(datasets.values()))
+
+    def _check_same_bands(self) -> None:
+        bands = {part: dataset.bands for part, dataset in self._datasets().items()}
+        if len(set(bands.values())) > 1:
+            listed = ", ".join(f"{part} {count}" for part, count in bands.items())
+            raise UserError(f"the parts of the data set differ in bands ({listed}): choose the same with `bands`")

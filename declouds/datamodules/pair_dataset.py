@@ -1,0 +1,101 @@
+"""What every data set of pairs shares: samples in [-1, 1], a cache of decoded pictures, and their plot."""
+
+import abc
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchgeo.datasets import NonGeoDataset
+
+from declouds.datamodules.plot import plot_sample
+from declouds.errors import UserError
+from declouds.pairs.folders import PARTS
+from declouds.value_range import ValueRange
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CACHE_LIMIT = 2 * 1024**3  # bytes of decoded pictures that one data set keeps in memory, in each process that reads it
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+class PairDataset(NonGeoDataset, abc.ABC):
+    """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask]``.
+
+    With ``cache`` decoded pictures stay in memory, in sensor units, if all of them fit in `CACHE_LIMIT`.
+
+    Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud.
+    Units: [-1, 1].
+    """
+
+    def __init__(
+        self, names: Sequence[str], bands: int, value_range: ValueRange, size_in_memory: int, cache: bool = True
+    ) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.bands = bands
+        self.value_range = value_range
+        self._keep = cache and size_in_memory <= CACHE_LIMIT
+        self._kept: dict[int, Arrays] = {}
+        if cache and not self._keep:
+            logging.getLogger("declouds").info(
+                "%s: %.1f GB of pictures are more than the cache holds: each is decoded whenever it is read",
+                type(self).__name__,
+                size_in_memory / 1e9,
+            )
+
+    @abc.abstractmethod
+    def load(self, index: int) -> Arrays:
+        """Return cloudy (C, H, W), clear (C, H, W) and mask (1, H, W), or None, in sensor units."""
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one pair in [-1, 1].
+
+        Raises:
+            UserError: its pixels cannot be read or used.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)}")
+        arrays = self._kept.get(index) or self.load(index)
+        if self._keep:
+            self._kept[index] = arrays
+        cloudy, clear, mask = arrays
+        sample: dict[str, Any] = {
+            "cloudy": self._tensor(cloudy),
+            "clear": self._tensor(clear),
+            "name": self.names[index],
+        }
+        if mask is not None:
+            sample["mask"] = torch.from_numpy(mask.astype(np.float32))
+        return sample
+
+    def plot(self, sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
+        """Draw cloudy, prediction (where the sample has one), clear and mask side by side."""
+        return plot_sample(sample, show_titles=show_titles, suptitle=suptitle)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}}  # a worker process fills a cache of its own; gigabytes are not pickled
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.value_range.to_model(values))
+
+
+def pairs_of(parts: dict[str, Any], part: str) -> Any:
+    """Return one part of a split; none for a validation part that nothing fills.
+
+    Raises:
+        UserError: there is no such part, or it is empty.
+    """
+    if part not in PARTS:
+        raise UserError(f"part={part!r}: a data set has the parts {', '.join(PARTS)}")
+    if not parts.get(part) and part != "val":
+        raise UserError(f"the split has no {part} images: give a split that lists some")
+    return parts.get(part, [])

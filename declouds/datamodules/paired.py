@@ -1,0 +1,93 @@
+"""Anybody's own pairs: a folder of cloudy images and a folder of clear ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from declouds.datamodules.file_pairs import FilePairDataset
+from declouds.datamodules.pair_data_module import PairDataModule
+from declouds.datamodules.pair_dataset import pairs_of
+from declouds.errors import UserError
+from declouds.pairs.folders import PARTS, pairs_in, part_folders
+from declouds.pairs.pair import Pair
+from declouds.pairs.splits import choose, find_split, with_validation
+from declouds.registry import DATAMODULES
+from declouds.value_range import ValueRange
+
+
+class PairedFolderDataset(FilePairDataset):
+    """One part ('train', 'val', 'test') of `PairedFolder`, with the same arguments."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        part: str = "train",
+        split: str | Path = "split.json",
+        cloudy: str = "cloud",
+        clear: str = "label",
+        mask: str | None = None,
+        bands: Sequence[int] | None = None,
+        value_range: ValueRange | Sequence[float] | None = None,
+        val: float | str | None = 0.1,
+        val_seed: int = 0,
+        reduce: int = 1,
+        mask_above: float = 0,
+        cache: bool = True,
+    ) -> None:
+        parts = split_pairs(Path(root), split, cloudy=cloudy, clear=clear, mask=mask, bands=bands)
+        pairs = pairs_of(with_validation(parts, val, val_seed), part)
+        super().__init__(pairs, value_range, reduce, mask_above, cache)
+
+
+@DATAMODULES.register_module()
+class PairedFolder(PairDataModule):
+    """Your own pairs: ``root/cloud/*`` and ``root/label/*``, files of one name together; PNG, JPEG, GeoTIFF of any type.
+
+    ``split`` is a JSON file (seen from ``root``, or from where we are), the name of a shipped split, or 'folders' for
+    ``root/train/{cloud,label}`` and ``root/test/{cloud,label}`` (and ``val``). Where that names no validation pairs, ``val`` says
+    what to do: a fraction of the training pairs, held out of them (default 0.1), 'test' or None: `with_validation`.
+    ``bands`` chooses and orders bands, counted from 1: ``[4, 3, 2]`` makes a true-colour image of Sentinel-2's 13.
+    ``value_range`` are the sensor values that stand for -1 and 1; only uint8 is known (0 to 255).
+    ``mask`` names a folder of cloud masks, ``reduce`` and ``mask_above`` are told at `FilePairDataset`.
+
+    Raises:
+        UserError: at ``setup``, from names and headers: folders, partners, sizes, bands, split.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | Path = "split.json",
+        band_names: Sequence[str] = (),
+        batch_size: int = 1,
+        num_workers: int = 0,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(
+            PairedFolderDataset, batch_size, num_workers, split_name=str(split), root=root, split=split, **arguments
+        )
+        self.band_names = tuple(band_names)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Build the data sets of a stage, and check that each band has a name if any has."""
+        super().setup(stage)
+        if self.band_names and len(self.band_names) != self.bands:
+            raise UserError(f"band_names={self.band_names}: the images have {self.bands} bands: name each of them")
+
+
+def split_pairs(root: Path, split: str | Path, **folders: Any) -> dict[str, list[Pair]]:
+    """Return part -> pairs of a folder, by its own ``train`` and ``test`` folders or by a split file.
+
+    ``folders`` are the arguments of `pairs_in`.
+
+    Raises:
+        UserError: no such folder, an image without a partner, or a split that does not fit.
+    """
+    if split != "folders":
+        chosen = find_split(split, root)
+        pairs = pairs_in(root, **folders)
+        return {part: choose(pairs, chosen, part) for part in chosen.parts}
+    below = part_folders(root)
+    if not below:
+        raise UserError(f"{root}: holds none of the folders {', '.join(PARTS)} that split='folders' needs")
+    return {part: pairs_in(folder, **folders) for part, folder in below.items()}

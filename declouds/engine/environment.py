@@ -1,0 +1,60 @@
+"""Processes, devices and memory, set up before anything is built."""
+
+import ctypes
+import os
+import platform
+import resource
+
+import torch
+
+from declouds.errors import UserError
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory: on a CPU, returning every large buffer to the system takes half of the time."""
+    if platform.system() != "Linux":
+        return
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:  # another C library, without mallopt
+        return
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(mmap_threshold, 2**31 - 1)
+
+
+def start_processes(launcher: str) -> None:
+    """Join the process group of ``torchrun`` (gloo on CPU, nccl on GPUs) before MMEngine, which only knows GPUs.
+
+    Raises:
+        UserError: the launcher is unknown, or did not set the variables of a process group.
+    """
+    if launcher == "none":
+        return
+    if launcher not in ("pytorch", "slurm"):
+        raise UserError(f"--launcher is none, pytorch or slurm, not {launcher!r}")
+    if launcher == "slurm":
+        for ours, theirs in (("RANK", "SLURM_PROCID"), ("LOCAL_RANK", "SLURM_LOCALID"), ("WORLD_SIZE", "SLURM_NTASKS")):
+            os.environ.setdefault(ours, os.environ.get(theirs, ""))
+    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"--launcher {launcher} needs {', '.join(missing)} in the environment: start with "
+            "`torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch`"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def stop_processes() -> None:
+    """Leave the process group, if there is one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def peak_memory() -> int:
+    """Return the peak memory of this process in bytes: of the GPU if there is one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,74 @@
+"""Exponential moving average of the weights that are trained."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+
+@HOOKS.register_module()
+class AverageWeights(Hook):
+    """Average the trained parts, and evaluate and publish the average (EMA, Polyak & Juditsky 1992).
+
+    MMEngine's EMAHook would copy and average the frozen reference too. The decay rises as ``(1 + n) / (10 + n)`` to its
+    final value, so that short runs are not held back by their first weights.
+
+    Args:
+        decay: final decay of the average.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, decay: float = 0.9999) -> None:
+        self.decay = decay
+        self._raw: list[torch.Tensor] | None = None
+
+    def before_run(self, runner: Any) -> None:
+        """Start the average at the present weights (a checkpoint, if any, is loaded after this)."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.parts = nn.ModuleDict({part: getattr(model, part) for part in sorted(model.trained)})
+        self.average = AveragedModel(self.parts, multi_avg_fn=self._update, use_buffers=False)
+        self.average.requires_grad_(False)
+
+    @torch.no_grad()
+    def _update(self, averaged: Sequence[torch.Tensor], present: Sequence[torch.Tensor], count: torch.Tensor | int) -> None:
+        number = int(count)
+        decay = min(self.decay, (1 + number) / (10 + number))
+        torch._foreach_lerp_(list(averaged), list(present), 1 - decay)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Take the new weights into the average."""
+        self.average.update_parameters(self.parts)
+
+    def before_val(self, runner: Any) -> None:
+        """Put the average into the model."""
+        self._raw = [parameter.detach().clone() for parameter in self.parts.parameters()]
+        self._copy(list(self.average.module.parameters()))
+
+    def after_val(self, runner: Any) -> None:
+        """Put the raw weights back."""
+        if self._raw is not None:
+            self._copy(self._raw)
+            self._raw = None
+
+    @torch.no_grad()
+    def _copy(self, values: Sequence[torch.Tensor]) -> None:
+        for parameter, value in zip(self.parts.parameters(), values, strict=True):
+            parameter.copy_(value)
+
+    def part_state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the averaged weights under the model's own keys."""
+        return self.average.module.state_dict()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the average and its count."""
+        return self.average.state_dict()
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Restore the average and its count."""
+        self.average.load_state_dict(state, strict=True)

@@ -1,0 +1,71 @@
+"""The training loop of one stage."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
+
+from declouds.errors import UserError
+
+CHECK_EVERY = 10  # iterations between looks at the loss, each of which waits for the GPU
+
+
+@LOOPS.register_module()
+class StageLoop(BaseLoop):
+    """Iterations of one stage, starting where a checkpoint left off.
+
+    MMEngine's own loop replays every skipped batch when it resumes; this one moves the batch sampler.
+
+    Args:
+        runner: the runner.
+        dataloader: a loader whose batch sampler has a ``start``.
+        max_iters: iterations of the stage.
+        val_interval: iterations between evaluations; there is always one after the last.
+    """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader, max_iters: int, val_interval: int) -> None:
+        super().__init__(runner, dataloader)
+        self.max_iters = max_iters
+        self.val_interval = val_interval
+        self.val_begin = 1
+        self.iter = 0
+        self.epoch = 0  # MMEngine's hooks ask for it
+        self.max_epochs = 1
+        self.stop_training = False
+
+    def run(self) -> Any:
+        """Train to the last iteration."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        batches = self._remaining_batches()
+        while self.iter < self.max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(batches))
+            if self.iter % self.val_interval == 0 or self.iter == self.max_iters:
+                self._validate()
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_iter(self, batch: dict[str, Any]) -> None:
+        """Take one optimisation step."""
+        self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
+        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        if self.iter % CHECK_EVERY == 0 and not all(math.isfinite(float(value)) for value in outputs.values()):
+            raise UserError(
+                f"the loss is not finite at iteration {self.iter}: lower the learning rate or set clip_grad, then --resume "
+                "from the last checkpoint"
+            )
+        self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs)
+        self.iter += 1
+
+    def _remaining_batches(self) -> Iterator[dict[str, Any]]:
+        self.dataloader.batch_sampler.start = self.iter
+        return iter(self.dataloader)
+
+    def _validate(self) -> None:
+        if self.runner.val_loop is not None:
+            self.runner.val_loop.run()

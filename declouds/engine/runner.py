@@ -1,0 +1,26 @@
+"""MMEngine's Runner, for one stage of a run."""
+
+from typing import Any
+
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from declouds.engine import checkpoint
+
+
+class StageRunner(Runner):
+    """A Runner that keeps the terminal for the progress bar and resumes from our checkpoints."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Log to the file in full and to the terminal from warnings on."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler).__name__ != "FileHandler":
+                handler.setLevel("WARNING")
+        return logger
+
+    def load_or_resume(self) -> None:
+        """Go on from the newest checkpoint of the stage's folder, if the run is resumed and there is one."""
+        if self._resume and not self._has_loaded:
+            checkpoint.restore(self)
+        self._has_loaded = True

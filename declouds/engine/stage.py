@@ -1,0 +1,98 @@
+"""One stage of coarse-to-fine training, as its config says."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from declouds.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage trains, on what, and how.
+
+    Args:
+        name: name of the stage and of its folder.
+        train: the parts that change: ``['reference']`` alone (a ``OnePass`` of its own), or any of ``denoiser`` and
+            ``fusion``. Everything else stays bit-identical.
+        iterations: optimisation steps.
+        batch_size: images of a step over all processes.
+        lr: learning rate, put into ``optimizer``.
+        reduce: factor by which images are reduced before cropping.
+        crop: side of the training patch in reduced pixels; None takes whole images.
+        augmentations: names (or dicts) of kornia augmentations.
+        start_from: ``average`` or ``raw`` weights of the stages before.
+        losses: losses of a reference's own training.
+        optimizer: config of the optimiser.
+        param_scheduler: configs of MMEngine's learning rate schedulers, in iterations.
+        clip_grad: greatest norm of the gradient, or None.
+        val_interval: iterations between evaluations; None evaluates at the end alone.
+
+    Raises:
+        UserError: an unknown or missing key, or a value that makes no sense.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    iterations: int
+    batch_size: int
+    lr: float
+    reduce: int = 1
+    crop: int | None = None
+    augmentations: tuple[Any, ...] = ("RandomHorizontalFlip",)
+    start_from: str = "average"
+    losses: tuple[dict, ...] = (dict(type="L1"),)
+    optimizer: Any = None
+    param_scheduler: tuple[dict, ...] = ()
+    clip_grad: float | None = None
+    val_interval: int | None = None
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Stage":
+        """Read a stage from its dict."""
+        known = [field.name for field in fields(cls)]
+        name = config.get("name", "(unnamed)")
+        for key in config:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise UserError(f"stage {name}: unknown key {key!r}: {hint}known: {', '.join(known)}")
+        missing = [key for key in ("name", "train", "iterations", "batch_size", "lr") if key not in config]
+        if missing:
+            raise UserError(f"stage {name}: {', '.join(missing)} missing")
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        train = set(self.train)
+        if not train or train - {"reference", "denoiser", "fusion"} or ("reference" in train and len(train) > 1):
+            raise UserError(
+                f"stage {self.name}: train is ['reference'] alone, or some of 'denoiser' and 'fusion'; got {list(self.train)}"
+            )
+        for key in ("iterations", "batch_size", "reduce"):
+            if getattr(self, key) < 1:
+                raise UserError(f"stage {self.name}: {key} is at least 1, not {getattr(self, key)}")
+        if self.start_from not in ("average", "raw"):
+            raise UserError(f"stage {self.name}: start_from is 'average' or 'raw', not {self.start_from!r}")
+
+    def optim_wrapper(self, amp: bool) -> dict[str, Any]:
+        """Return the config of MMEngine's optimiser wrapper."""
+        optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=self.lr)
+        clip = None if self.clip_grad is None else dict(max_norm=self.clip_grad)
+        return dict(type="AutocastOptimWrapper" if amp else "OptimWrapper", optimizer=optimizer, clip_grad=clip)
+
+
+def read_stages(configs: Sequence[dict[str, Any]]) -> list[Stage]:
+    """Read all stages of a run.
+
+    Raises:
+        UserError: there is none, or two have one name.
+    """
+    stages = [Stage.from_config(config) for config in configs]
+    names = [stage.name for stage in stages]
+    if not stages:
+        raise UserError("the config has no stages: give `stages = [dict(name=..., train=[...], ...)]`")
+    if len(set(names)) < len(names):
+        raise UserError(f"two stages have one name: {', '.join(names)}")
+    return stages

@@ -1,0 +1,77 @@
+"""The building block of MSDA-CR: features restyled after the way light passes a thin cloud."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from declouds.layers.channel_attention import ChannelAttention
+
+
+class DenseLayers(nn.Module):
+    """Residual dense layers (Zhang et al. 2018): each convolution sees all before it.
+
+    Shapes: (B, C, H, W) -> the same.
+    """
+
+    def __init__(self, channels: int, layers: int, growth: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            [nn.Conv2d(channels + index * growth, growth, 3, padding=1) for index in range(layers)]
+        )
+        self.project = nn.Conv2d(channels + layers * growth, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``x`` plus the projection of all layers."""
+        dense = x
+        for conv in self.convs:
+            dense = torch.cat([dense, F.relu(conv(dense))], 1)
+        return x + self.project(dense)
+
+
+class DistortionAwareBlock(nn.Module):
+    """Cloud-distortion-aware representation learning (Yu et al., GRSL 2022, MSDA-CR).
+
+    The features with their contrast removed are given three new styles, all guided by the features themselves: one of
+    the whole image (mean and deviation of a channel), and two that vary from pixel to pixel, for the light that the
+    cloud reflects and for the light that passes through it. Two attention maps, alpha and beta, mix the styles:
+    ``alpha reflected + (1 - alpha) ((1 - beta) transmitted + beta whole)``.
+
+    Args:
+        channels: channels of input and output.
+        layers: dense layers.
+        growth: channels that each dense layer adds.
+
+    Shapes: (B, C, H, W) -> the same; the image needs at least two pixels.
+    """
+
+    def __init__(self, channels: int, layers: int, growth: int) -> None:
+        super().__init__()
+        self.content = DenseLayers(channels, layers, growth)
+        self.structure = DenseLayers(channels, layers, growth)
+        self.guide_reflected = nn.Conv2d(channels, channels // 2, 3, padding=1)
+        self.guide_transmitted = nn.Conv2d(channels, channels // 2, 3, padding=1)
+        self.whole = nn.Linear(channels // 2, 2 * channels)
+        self.reflected_scale = nn.Conv2d(channels // 2, channels, 3, padding=1)
+        self.reflected_shift = nn.Conv2d(channels // 2, channels, 3, padding=1)
+        self.transmitted_scale = nn.Conv2d(channels // 2, channels, 3, padding=1)
+        self.transmitted_shift = nn.Conv2d(channels // 2, channels, 3, padding=1)
+        self.alpha = nn.Conv2d(channels, 1, 3, padding=1)
+        self.beta = nn.Conv2d(channels, 1, 3, padding=1)
+        self.merge = nn.Conv2d(2 * channels, channels, 1)
+        self.attention = ChannelAttention(channels, 4, bias=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``x`` plus its restyled features."""
+        content = self.content(x)
+        bare = F.instance_norm(self.structure(F.instance_norm(x)))
+
+        guide = F.relu(self.guide_reflected(content))
+        shift, scale = self.whole(guide.mean(dim=(2, 3)))[..., None, None].chunk(2, dim=1)  # each (B, C, 1, 1)
+        whole = bare * scale + shift
+        reflected = bare * (1 + self.reflected_scale(guide)) + self.reflected_shift(guide)
+        guide = F.relu(self.guide_transmitted(content))
+        transmitted = bare * (1 + self.transmitted_scale(guide)) + self.transmitted_shift(guide)
+
+        alpha, beta = torch.sigmoid(self.alpha(bare)), torch.sigmoid(self.beta(bare))  # (B, 1, H, W)
+        styled = alpha * reflected + (1 - alpha) * ((1 - beta) * transmitted + beta * whole)
+        return x + self.attention(self.merge(torch.cat([content, styled], 1)))

@@ -1,0 +1,142 @@
+"""LPIPS with AlexNet, without a surprise: the weights from a file, a cache or a download, in that order."""
+
+import functools
+import hashlib
+import http.client
+import logging
+import os
+import urllib.request
+import uuid
+import warnings
+from pathlib import Path
+
+import torch
+
+from declouds.errors import UserError
+
+FILE_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's name; the hexadecimal part begins the file's SHA-256
+URL = f"https://download.pytorch.org/models/{FILE_NAME}"
+TIMEOUT = 5.0  # seconds without an answer
+SMALLEST = 31  # pixels that AlexNet needs on each side
+
+logger = logging.getLogger("declouds")
+
+
+class Lpips:
+    """Learned perceptual distance of two images, AlexNet v0.1 (Zhang et al. 2018, arXiv 1801.03924, equation 1).
+
+    Args:
+        weights: a file with AlexNet's feature layers under torchvision's names (``features.0.weight`` ...); the linear
+            heads come with the `lpips` package.
+
+    Raises:
+        UserError: the file is missing, unreadable or lacks a layer.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        features = _read(weights)
+        net = _untrained_net()
+        trunk: torch.nn.Module = net.net  # type: ignore[assignment]
+        # lpips names the layers slice1.0, slice2.3, ...: the last number is torchvision's.
+        wanted = {name: "features." + name.split(".", 1)[1] for name in trunk.state_dict()}
+        missing = [theirs for theirs in wanted.values() if theirs not in features]
+        if missing:
+            raise UserError(f"{weights}: no AlexNet weights with torchvision's names, it lacks {', '.join(missing)}")
+        try:
+            trunk.load_state_dict({ours: features[theirs] for ours, theirs in wanted.items()})
+        except RuntimeError as error:
+            raise UserError(
+                f"{weights}: layers of another size than AlexNet's: {' '.join(str(error).split())}"
+            ) from error
+        self.net = net.requires_grad_(False).eval()
+
+    def __call__(self, a: torch.Tensor, b: torch.Tensor) -> float:
+        """Return the distance, NaN for images smaller than 31 pixels. Shapes: (3, H, W) each. Units: [-1, 1]."""
+        if min(a.shape[-2:]) < SMALLEST:
+            _say_too_small(*a.shape[-2:])
+            return float("nan")
+        self.net.to(a.device)
+        with torch.inference_mode():
+            return self.net(a[None].float(), b[None].float()).item()
+
+
+def load_lpips(weights: str | os.PathLike[str] | None = None) -> Lpips | None:
+    """Build LPIPS from ``weights``, else ``$DECLOUDS_LPIPS_WEIGHTS``, else a cached file, else a download.
+
+    The caches are ``$DECLOUDS_CACHE`` and torch hub's checkpoint folder. If none of them has the file and it cannot be
+    downloaded, None is returned and a warning says, once, that there will be no LPIPS.
+
+    Raises:
+        UserError: the file given, or the one in the cache, is missing, unreadable or not AlexNet's.
+    """
+    given = weights or os.environ.get("DECLOUDS_LPIPS_WEIGHTS")
+    if given:
+        return _load(Path(given))
+    folders = [Path(torch.hub.get_dir()) / "checkpoints"]
+    if "DECLOUDS_CACHE" in os.environ:
+        folders.insert(0, Path(os.environ["DECLOUDS_CACHE"]))
+    found = next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()), None)
+    found = found or _download(URL, folders[0] / FILE_NAME)
+    return _load(found) if found else None
+
+
+@functools.cache
+def _load(weights: Path) -> Lpips:
+    return Lpips(weights)
+
+
+@functools.cache
+def _download(url: str, path: Path) -> Path | None:
+    """Fetch AlexNet's weights; on any failure warn and return None, which is remembered for this process."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
+            logger.info("downloading the weights of LPIPS (233 MB) to %s", path)
+            digest = hashlib.sha256()
+            while block := answer.read(1 << 20):
+                file.write(block)
+                digest.update(block)
+        if not digest.hexdigest().startswith(path.stem.split("-")[-1]):
+            raise OSError("what arrived is another file: its digest differs")
+        os.replace(part, path)
+        return path
+    except (OSError, http.client.HTTPException) as error:
+        logger.warning(
+            "no LPIPS: its weights cannot be downloaded (%s). Give a file with AlexNet's layers by --lpips-weights or "
+            "$DECLOUDS_LPIPS_WEIGHTS, or put %s into %s",
+            error,
+            path.name,
+            path.parent,
+        )
+        return None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(weights: Path) -> dict[str, torch.Tensor]:
+    try:
+        content = torch.load(weights, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{weights}: the LPIPS weights cannot be opened ({error.strerror}): check the path") from error
+    except Exception as error:  # torch raises whatever its unpickler stumbles over
+        raise UserError(
+            f"{weights}: no file of weights, or damaged: give AlexNet's, as torchvision saves them"
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{weights}: holds no named weights: give AlexNet's, as torchvision saves them")
+    return content
+
+
+def _untrained_net() -> torch.nn.Module:
+    """Build the network; its random weights leave the program's random numbers as they were."""
+    import lpips  # seconds to import
+
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lpips calls torchvision by an old name of an argument
+        return lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+
+
+@functools.cache
+def _say_too_small(height: int, width: int) -> None:
+    logger.warning("no LPIPS for images of %d x %d pixels: it needs at least %d on each side", height, width, SMALLEST)

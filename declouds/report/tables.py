@@ -1,0 +1,221 @@
+"""The results of an evaluation as terminal tables, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from declouds.errors import UserError
+from declouds.report.statistics import CONFIDENCE, Estimate, Row, compare, metrics_of, summarise
+
+FILES = ("per_image.csv", "summary.csv", "results.json", "table.txt")
+HIGHER_IS_BETTER = ("psnr", "ssim")
+THREE_DECIMALS = ("psnr", "sam", "ergas")  # the others are shown with four
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        protocols: name -> one line on how it measures.
+        methods: method -> one row an image (see `statistics.Row`).
+        split: which images: for example ``file``, ``name``.
+        compared: pairs (a, b) of methods for which the paired difference a - b is given.
+        about: where the results come from, kept in the JSON as it is.
+    """
+
+    protocols: dict[str, str]
+    methods: dict[str, list[Row]]
+    split: dict[str, Any] = field(default_factory=dict)
+    compared: list[tuple[str, str]] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """The number of images."""
+        return max((len(rows) for rows in self.methods.values()), default=0)
+
+    def summaries(self) -> dict[str, dict[str, Estimate]]:
+        """Return method -> metric -> mean with interval; the differences follow as ``a - b``."""
+        found = {method: summarise(rows) for method, rows in self.methods.items()}
+        for a, b in self.compared:
+            found[f"{a} - {b}"] = compare(self.methods[a], self.methods[b])
+        return found
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Make sure that `write_evaluation` will not overwrite, before long work.
+
+    Raises:
+        UserError: one of the files exists and ``overwrite`` is False, or ``folder`` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: give a folder for the results")
+    present = [name for name in FILES if (folder / name).exists()]
+    if present and not overwrite:
+        raise UserError(f"{folder} holds {', '.join(present)} already: choose another folder, or give --overwrite")
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = False) -> list[Path]:
+    """Write ``per_image.csv``, ``summary.csv``, ``results.json`` and ``table.txt``, each complete or not at all.
+
+    Raises:
+        UserError: one of them exists and ``overwrite`` is False, or the folder cannot be written.
+    """
+    check_free(folder, overwrite)
+    summaries = evaluation.summaries()
+    page = io.StringIO()
+    Console(file=page, width=40 + 28 * len(summaries)).print(_tables(evaluation, summaries))
+    texts = (_per_image_csv(evaluation), _summary_csv(summaries), _json(evaluation, summaries), page.getvalue())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in zip(FILES, texts, strict=True):
+            _write_whole(folder / name, text)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}): check the folder and the disk") from error
+    return [folder / name for name in FILES]
+
+
+def read_results(path: Path) -> dict[str, list[Row]]:
+    """Read method -> rows back from a ``results.json``, to compare runs.
+
+    Raises:
+        UserError: the file is missing or was not written by `write_evaluation`.
+    """
+    try:
+        methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
+        return {
+            method: [
+                {
+                    key: value if key == "name" else math.nan if value is None else float(value)
+                    for key, value in row.items()
+                }
+                for row in content["per_image"]
+            ]
+            for method, content in methods.items()
+        }
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): give a results.json") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: is no results.json of declouds evaluate or declouds test") from error
+
+
+def print_tables(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print one table a protocol, named, with a note on images that were left out of a mean."""
+    (console or Console()).print(_tables(evaluation, evaluation.summaries()))
+
+
+def _tables(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> RenderableType:
+    parts: list[RenderableType] = []
+    for protocol, description in evaluation.protocols.items():
+        table = Table(
+            title=f"protocol: {protocol}, {evaluation.count} images", title_justify="left", caption_justify="left"
+        )
+        table.caption = f"{description}. In brackets: {CONFIDENCE:.0%} bootstrap interval of the mean over images."
+        table.add_column("metric")
+        table.add_column("better")
+        for column in summaries:
+            table.add_column(column, justify="right")
+        metrics = dict.fromkeys(metric for found in summaries.values() for metric in found)
+        for metric in (metric for metric in metrics if metric.startswith(f"{protocol}.")):
+            name = metric.removeprefix(f"{protocol}.")
+            kind = name.split(".")[0]
+            cells = [_cell(found.get(metric), kind) for found in summaries.values()]
+            table.add_row(name, "higher" if kind in HIGHER_IS_BETTER else "lower", *cells)
+        parts.append(table)
+    return Group(*parts, *_notes(summaries))
+
+
+def _cell(value: Estimate | None, kind: str) -> Text:
+    if value is None or math.isnan(value.mean):
+        return Text("-")
+    decimals = 3 if kind in THREE_DECIMALS else 4
+    text = f"{value.mean:.{decimals}f}"
+    if not math.isnan(value.low):
+        text += f"\n[{value.low:.{decimals}f}, {value.high:.{decimals}f}]"
+    return Text(text)
+
+
+def _notes(summaries: dict[str, dict[str, Estimate]]) -> Iterator[Text]:
+    """Say which means rest on fewer images than there are."""
+    for column, found in summaries.items():
+        for metric, value in found.items():
+            if value.infinite:
+                yield Text(
+                    f"{column}, {metric}: {value.infinite} images equal to the clear one (infinite) are left out"
+                )
+            if value.missing:
+                yield Text(f"{column}, {metric}: not defined for {value.missing} images, which are left out")
+
+
+def _per_image_csv(evaluation: Evaluation) -> str:
+    metrics = metrics_of([row for rows in evaluation.methods.values() for row in rows])
+    lines = [
+        [method, row["name"], *("" if math.isnan(row.get(metric, math.nan)) else row[metric] for metric in metrics)]
+        for method, rows in evaluation.methods.items()
+        for row in rows
+    ]
+    return _csv([["method", "name", *metrics], *lines])
+
+
+def _summary_csv(summaries: dict[str, dict[str, Estimate]]) -> str:
+    lines = [
+        [column, *metric.split(".", 1), *("" if math.isnan(number) else number for number in value)]
+        for column, found in summaries.items()
+        for metric, value in found.items()
+    ]
+    return _csv([["method", "protocol", "metric", *Estimate._fields], *lines])
+
+
+def _csv(lines: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _json(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> str:
+    """Strict JSON: a value that is not defined is null, an infinite one the string "inf"."""
+    means = {
+        column: {metric: value._asdict() for metric, value in found.items()} for column, found in summaries.items()
+    }
+    content = {
+        "protocols": evaluation.protocols,
+        "count": evaluation.count,
+        "split": evaluation.split,
+        "about": evaluation.about,
+        "methods": {
+            method: {"summary": means[method], "per_image": rows} for method, rows in evaluation.methods.items()
+        },
+        "differences": {f"{a} - {b}": means[f"{a} - {b}"] for a, b in evaluation.compared},
+    }
+    return json.dumps(_strict(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _write_whole(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        part.write_text(text, encoding="utf-8", newline="")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Files of trained weights: our own, and those of the official code."""
