@@ -1,7 +1,8 @@
 """Whole images in and out: PNG, JPEG and GeoTIFF as arrays of the sensor's own type, and a broken file never as pixels.
 
-GDAL alone does not notice every broken file: a PNG cut short may come back as left-over memory, and a GeoTIFF whose writer
-was killed comes back as zeros where blocks are missing. Both are looked for here, in the bytes, before pixels are trusted.
+GDAL alone does not notice every broken file: a PNG cut short may come back as left-over memory, and a GeoTIFF whose
+writer was killed comes back as zeros where blocks are missing. Both are looked for here, in the bytes, before pixels
+are trusted.
 """
 
 import os
@@ -80,8 +81,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 def write_image(path: str | os.PathLike[str], array: np.ndarray, overwrite: bool = False) -> Path:
     """Write an array (C, H, W) as PNG or GeoTIFF, by the suffix of ``path``, and return the path written.
 
-    Without a suffix it is chosen and appended: ``.png`` for uint8 with 1 to 4 bands, else ``.tif``. The file appears under
-    its name only when it is complete.
+    Without a suffix it is chosen and appended: ``.png`` for uint8 with 1 to 4 bands, else ``.tif``. The file appears
+    under its name only when it is complete.
 
     Raises:
         UserError: the file exists and ``overwrite`` is False, its folder does not, or the format cannot hold the array.
@@ -96,12 +97,14 @@ def write_image(path: str | os.PathLike[str], array: np.ndarray, overwrite: bool
     if suffix not in (".png", ".tif", ".tiff"):
         raise UserError(f"{path}: images are written as .png or .tif, not {suffix}")
     if suffix == ".png" and not fits_png:
-        raise UserError(f"{path}: a PNG holds uint8 with 1 to 4 bands, not {array.dtype} with {len(array)}: write a .tif")
+        raise UserError(
+            f"{path}: a PNG holds uint8 with 1 to 4 bands, not {array.dtype} with {len(array)}: write a .tif"
+        )
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists already: choose another name, or ask to overwrite it")
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist: create it first")
-    _replace_whole(path, _encode(array, "PNG" if suffix == ".png" else "GTiff"))
+    write_whole(path, _encode(array, "PNG" if suffix == ".png" else "GTiff"))
     return path
 
 
@@ -116,7 +119,9 @@ def _open(path: Path) -> Iterator[DatasetReader]:
             if "complex" in image.dtypes[0]:
                 raise UserError(f"{path}: holds complex numbers: convert it to real bands first")
             if ColorInterp.palette in image.colorinterp:
-                raise UserError(f"{path}: holds palette numbers, not colours: convert it first (gdal_translate -expand rgb)")
+                raise UserError(
+                    f"{path}: holds palette numbers, not colours: convert it first (gdal_translate -expand rgb)"
+                )
             yield image
     except RasterioError as error:
         cause: Any = error.__cause__ or error
@@ -190,8 +195,12 @@ def _encode(array: np.ndarray, driver: str) -> bytes:
         return bytes(memory.getbuffer())
 
 
-def _replace_whole(path: Path, data: bytes) -> None:
-    """Write bytes under a temporary name in the same folder, then rename, so that ``path`` is never half-written."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Write bytes under a temporary name in the same folder, then rename, so that ``path`` is never half-written.
+
+    Raises:
+        UserError: the folder or the disk refuses.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         temporary.write_bytes(data)

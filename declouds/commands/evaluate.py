@@ -14,9 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask", type=Path, metavar="DIR", help="cloud masks (not 0 = cloud): figures apart for cloudy pixels"
     )
     parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
-    parser.add_argument(
-        "--split", metavar="FILE[:NAME]", help="only the images listed in this JSON, e.g. split.json:test"
-    )
+    parser.add_argument("--split", metavar="FILE[:NAME]", help="only these images, e.g. split.json:test")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, JSON and the table into this folder")
     parser.add_argument(
         "--lpips-weights", type=Path, metavar="FILE", help="AlexNet's layers (else a cache or a download)"
@@ -58,7 +56,8 @@ def run(args: argparse.Namespace) -> None:
     lpips = load_lpips(args.lpips_weights)
 
     rows = []
-    for pair in track(pairs, "measuring", console=Console(stderr=True), transient=True):
+    console = Console(stderr=True)
+    for pair in track(pairs, "measuring", console=console, transient=True, disable=not console.is_terminal):
         result, clear, mask = read_pair(pair, value_range)
         rows.append({"name": pair.name, **measure(result, clear, protocols, lpips, mask)})
     evaluation = Evaluation(

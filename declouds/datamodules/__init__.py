@@ -3,6 +3,7 @@
 from declouds.datamodules.cuhk_cr import CUHKCR, CUHKCRDataset
 from declouds.datamodules.paired import PairedFolder, PairedFolderDataset
 from declouds.datamodules.rice import RICE, RICEDataset
+from declouds.datamodules.simulated import Simulated, SimulatedDataset
 
 __all__ = [
     "CUHKCR",
@@ -11,4 +12,6 @@ __all__ = [
     "PairedFolder",
     "PairedFolderDataset",
     "RICEDataset",
+    "Simulated",
+    "SimulatedDataset",
 ]

@@ -16,12 +16,12 @@ from declouds.value_range import ValueRange
 class FilePairDataset(PairDataset):
     """Pairs of image files.
 
-    ``reduce=2`` halves height and width (512 -> 256, the size of the published experiments): see `shrink`. A mask pixel counts
-    as cloud if its value is above ``mask_above``; a reduced mask is cloud where any of its pixels was.
+    ``reduce=2`` halves height and width (512 -> 256, the size of the published experiments): see `shrink`. A mask pixel
+    counts as cloud if its value is above ``mask_above``; a reduced mask is cloud where any of its pixels was.
 
     Raises:
-        UserError: from headers alone, when built: pairs that do not fit together, a type without a known value range, a size
-            that cannot be reduced. When a pair is read: a broken file, NaN, values outside the value range.
+        UserError: from headers alone, when built: pairs that do not fit together, a type without a known value range, a
+            size that cannot be reduced. When a pair is read: a broken file, NaN, values outside the value range.
     """
 
     def __init__(
@@ -62,20 +62,24 @@ class FilePairDataset(PairDataset):
         mask = None if pair.mask is None else (read_image(pair.mask)[:1] > self.mask_above)
         if self.reduce == 1:
             return cloudy, clear, mask
-        return shrink(cloudy, self.reduce), shrink(clear, self.reduce), None if mask is None else self._shrink_mask(mask)
+        return (
+            shrink(cloudy, self.reduce),
+            shrink(clear, self.reduce),
+            None if mask is None else self._shrink_mask(mask),
+        )
 
     def _shrink_mask(self, mask: np.ndarray) -> np.ndarray:
         _, height, width = mask.shape
         blocks = mask.reshape(1, height // self.reduce, self.reduce, width // self.reduce, self.reduce)
-        return blocks.any(axis=(2, 4))
+        return np.any(blocks, axis=(2, 4))
 
 
 def shrink(image: np.ndarray, factor: int) -> np.ndarray:
     """Reduce height and width by ``factor``: bicubic, antialiased, in floats and never rounded to the sensor's type.
 
-    The kernel is Keys' cubic with a = -0.5, widened by ``factor``, as in MATLAB's ``imresize``: torch uses a = -0.5 with
-    antialiasing, and -0.75 without. They differ at the border alone, in the outermost ``2 * factor`` pixels of the input: MATLAB
-    mirrors the image there, torch leaves out what lies outside and rescales the weights.
+    The kernel is Keys' cubic with a = -0.5, widened by ``factor``, as in MATLAB's ``imresize``: torch uses a = -0.5
+    with antialiasing, and -0.75 without. They differ at the border alone, in the outermost ``2 * factor`` pixels of the
+    input: MATLAB mirrors the image there, torch leaves out what lies outside and rescales the weights.
 
     Shapes: (C, H, W) -> (C, H / factor, W / factor).
     """
@@ -100,4 +104,6 @@ def _check_reducible(pairs: Sequence[Pair], headers: Sequence[PairHeader], reduc
         raise UserError(f"reduce={reduce}: give 1 (as stored), 2 (half the size) or more")
     odd = [pair.name for pair, h in zip(pairs, headers, strict=True) if h.height % reduce or h.width % reduce]
     if odd:
-        raise UserError(f"reduce={reduce} does not divide the size of {some(odd)}: give another factor or cut the images")
+        raise UserError(
+            f"reduce={reduce} does not divide the size of {some(odd)}: give another factor or cut the images"
+        )

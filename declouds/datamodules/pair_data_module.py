@@ -1,5 +1,8 @@
 """What every data module of pairs shares: the three data sets, and a record of which pairs they hold."""
 
+import inspect
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -21,8 +24,8 @@ PARTS_OF_STAGE = {
 class PairDataModule(NonGeoDataModule):
     """Training, validation and test pairs; ``setup`` reads headers only.
 
-    After ``setup(stage)``: ``train_dataset`` and ``val_dataset`` for 'fit', ``test_dataset`` for 'test', all three for None; and
-    ``bands``, ``value_range``. ``val_dataset`` is None where the data have no validation part.
+    After ``setup(stage)``: ``train_dataset`` and ``val_dataset`` for 'fit', ``test_dataset`` for 'test', all three for
+    None; and ``bands``, ``value_range``. ``val_dataset`` is None where the data have no validation part.
     """
 
     band_names: tuple[str, ...] = ()
@@ -35,9 +38,11 @@ class PairDataModule(NonGeoDataModule):
         split_name: str = "folders",
         **kwargs: Any,
     ) -> None:
+        inspect.signature(dataset_class).bind(**kwargs)  # an argument that does not exist fails here, not at setup
         super().__init__(dataset_class, batch_size, num_workers, **kwargs)
-        self.split_name = split_name
-        # TorchGeo's default divides `image` by 255, and only under a Lightning trainer. Our samples are ready as they come.
+        self.pair_dataset_class: Callable[..., PairDataset] = dataset_class
+        self.split_name = Path(split_name).name
+        # TorchGeo's default divides `image` by 255, and only under a Lightning trainer: ours are ready as they come.
         self.aug = nn.Identity()
 
     def setup(self, stage: str | None = None) -> None:
@@ -49,7 +54,7 @@ class PairDataModule(NonGeoDataModule):
         if stage not in PARTS_OF_STAGE:
             raise UserError(f"stage={stage!r}: known are 'fit', 'validate', 'test' and None (all)")
         for part in PARTS_OF_STAGE[stage]:
-            dataset = self.dataset_class(part=part, **self.kwargs)
+            dataset = self.pair_dataset_class(part=part, **self.kwargs)
             setattr(self, f"{part}_dataset", dataset if len(dataset) else None)
         self._check_same_bands()
 
@@ -64,7 +69,7 @@ class PairDataModule(NonGeoDataModule):
         return self._any_dataset().value_range
 
     def split_record(self) -> dict[str, dict[str, Any]]:
-        """Return part -> count of pairs, SHA-256 of their sorted names, and the split's name, for all that is set up."""
+        """Return part -> count of pairs, SHA-256 of their sorted names and name of the split, for what is set up."""
         return {
             part: {"count": len(dataset), "digest": digest(dataset.names), "split": self.split_name}
             for part, dataset in self._datasets().items()
@@ -77,7 +82,7 @@ class PairDataModule(NonGeoDataModule):
     def _any_dataset(self) -> PairDataset:
         datasets = self._datasets()
         if not datasets:
-            raise RuntimeError(f"{type(self).__name__}: call setup() first")
+            raise RuntimeError(f"{type(self).__name__}: no data set is set up, call setup() first")
         return next(iter(datasets.values()))
 
     def _check_same_bands(self) -> None:

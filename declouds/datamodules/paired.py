@@ -41,14 +41,15 @@ class PairedFolderDataset(FilePairDataset):
 
 @DATAMODULES.register_module()
 class PairedFolder(PairDataModule):
-    """Your own pairs: ``root/cloud/*`` and ``root/label/*``, files of one name together; PNG, JPEG, GeoTIFF of any type.
+    """Your own pairs: ``root/cloud/*`` and ``root/label/*``, files of one name together; PNG, JPEG or GeoTIFF.
 
     ``split`` is a JSON file (seen from ``root``, or from where we are), the name of a shipped split, or 'folders' for
-    ``root/train/{cloud,label}`` and ``root/test/{cloud,label}`` (and ``val``). Where that names no validation pairs, ``val`` says
-    what to do: a fraction of the training pairs, held out of them (default 0.1), 'test' or None: `with_validation`.
-    ``bands`` chooses and orders bands, counted from 1: ``[4, 3, 2]`` makes a true-colour image of Sentinel-2's 13.
-    ``value_range`` are the sensor values that stand for -1 and 1; only uint8 is known (0 to 255).
-    ``mask`` names a folder of cloud masks, ``reduce`` and ``mask_above`` are told at `FilePairDataset`.
+    ``root/train/{cloud,label}`` and ``root/test/{cloud,label}`` (and ``val``). Where that names no validation pairs,
+    ``val`` says what to do: a fraction of the training pairs, held out of them (default 0.1), 'test' or None:
+    `with_validation`. ``bands`` chooses and orders bands, counted from 1: ``[4, 3, 2]`` makes a true-colour image of
+    Sentinel-2's 13. Any type is read; ``value_range`` are the sensor values that stand for -1 and 1; only uint8 is
+    known (0 to 255). ``mask`` names a folder of cloud masks, ``reduce`` and ``mask_above`` are told at
+    `FilePairDataset`.
 
     Raises:
         UserError: at ``setup``, from names and headers: folders, partners, sizes, bands, split.

@@ -8,7 +8,7 @@ from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
 from declouds.datamodules.paired import split_pairs
 from declouds.errors import UserError
-from declouds.pairs.pair import BandFile, Pair
+from declouds.pairs.pair import Pair
 from declouds.pairs.splits import with_validation
 from declouds.registry import DATAMODULES
 
@@ -36,12 +36,13 @@ class RICEDataset(FilePairDataset):
 class RICE(PairDataModule):
     """RICE1 (thin) or RICE2 (thick, with masks): ``root/{cloud,label[,mask]}/ID.png``, or the folder above it.
 
-    Lin et al. 2019, arXiv:1901.00600. ``version`` is 1 or 2; ``reduce=2`` brings the original 512x512 to the 256x256 of the
-    published experiments. There is no official split, so ``split`` is a file (`declouds data split` writes one); neighbouring ids
-    can be parts of one scene. ``val`` as for `PairedFolder`.
+    Lin et al. 2019, arXiv:1901.00600. ``version`` is 1 or 2; ``reduce=2`` brings the original 512x512 to the 256x256 of
+    the published experiments. There is no official split, so ``split`` is a file (`declouds data split` writes one);
+    neighbouring ids can be parts of one scene. ``val`` as for `PairedFolder`.
 
-    Masks are used for version 2 if ``root/mask`` is there. The publication only calls them the masks of the clouds; a pixel counts
-    as cloud if its value is above ``mask_above`` (0: whatever is marked). `declouds data check` lists the values they hold.
+    Masks are used for version 2 if ``root/mask`` is there. The publication only calls them the masks of the clouds; a
+    pixel counts as cloud if its value is above ``mask_above`` (0: whatever is marked). `declouds data check` lists the
+    values they hold.
 
     Raises:
         UserError: at ``setup``, from names and headers: folders, partners, sizes, bands, split.
@@ -75,6 +76,4 @@ def _find(root: Path, version: int, split: str | Path) -> dict[str, list[Pair]]:
 
 def _rgb(pair: Pair) -> Pair:
     """Take three bands, so that an opacity band in a converted copy is not taken for a fourth."""
-    (cloudy,), (clear,) = pair.cloudy, pair.clear
-    rgb = (1, 2, 3)
-    return Pair(pair.name, (BandFile(cloudy.path, rgb),), (BandFile(clear.path, rgb),), pair.mask)
+    return Pair.of(pair.name, pair.cloudy[0].path, pair.clear[0].path, pair.mask, bands=(1, 2, 3))

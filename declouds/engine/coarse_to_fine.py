@@ -268,14 +268,20 @@ class CoarseToFine:
             train_cfg=dict(type="StageLoop", max_iters=iterations, val_interval=stage.val_interval or iterations),
             optim_wrapper=stage.optim_wrapper(self.amp),
             param_scheduler=[dict(item) for item in stage.param_scheduler] or None,
-            default_hooks=dict(checkpoint=None, logger=dict(type="LoggerHook", interval=config.get("log_interval", 20))),
+            default_hooks=dict(
+                checkpoint=None,
+                sampler_seed=None,  # our samplers have no epochs to seed
+                logger=dict(type="LoggerHook", interval=config.get("log_interval", 20)),
+            ),
             custom_hooks=hooks,
             launcher=self.launcher,
-            model_wrapper_cfg=dict(
-                type="MMDistributedDataParallel",
-                device_ids=None,
-                broadcast_buffers=False,
-                find_unused_parameters=stage.train == ("reference",),  # official references hold unused layers
+            cfg=dict(
+                model_wrapper_cfg=dict(
+                    type="MMDistributedDataParallel",
+                    device_ids=None,
+                    broadcast_buffers=False,
+                    find_unused_parameters=stage.train == ("reference",),  # official references hold unused layers
+                )
             ),
             log_processor=dict(by_epoch=False, window_size=config.get("log_interval", 20)),
             randomness=dict(seed=seed, diff_rank_seed=True),

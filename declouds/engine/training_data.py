@@ -6,7 +6,7 @@ resumed run, a run with workers and a run on several processes see the same patc
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -141,6 +141,8 @@ class EvaluationImages(Dataset):
         seed: seed of the noise.
         limit: take only the first images.
     """
+
+    metainfo: ClassVar[dict] = {}  # MMEngine warns where it is missing
 
     def __init__(self, dataset: Dataset, bands: int, seed: int = 0, limit: int | None = None) -> None:
         self.dataset, self.bands, self.seed = dataset, bands, seed

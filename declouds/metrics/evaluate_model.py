@@ -93,7 +93,7 @@ def _predict(
     def whole_or_tiled(predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         if tile is None:
             return predict(cloudy, noise)
-        from declouds.inference.tiles import predict_tiled
+        from declouds.inference.tiled import predict_tiled
 
         return predict_tiled(predict, cloudy, noise, tile, tile // 4 if overlap is None else overlap)
 
@@ -125,6 +125,7 @@ def _batches(dataset: Any, batch_size: int) -> Iterator[list[dict[str, Any]]]:
 def _progress(total: int) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left, on stderr; what is yielded moves it by one image."""
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("images", total=total)
         yield lambda: progress.advance(task)

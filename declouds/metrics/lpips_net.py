@@ -115,10 +115,10 @@ def _download(url: str, path: Path) -> Path | None:
 
 
 def _read(weights: Path) -> dict[str, torch.Tensor]:
+    if not weights.is_file():
+        raise UserError(f"{weights}: there is no such file of LPIPS weights: check the path")
     try:
         content = torch.load(weights, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{weights}: the LPIPS weights cannot be opened ({error.strerror}): check the path") from error
     except Exception as error:  # torch raises whatever its unpickler stumbles over
         raise UserError(
             f"{weights}: no file of weights, or damaged: give AlexNet's, as torchvision saves them"

@@ -13,10 +13,11 @@ RGB = (1, 2, 3)
 def cuhk_cr_pairs(root: Path, cloud: str, nir: bool) -> dict[str, list[Pair]]:
     """Return part -> pairs of CUHK-CR1 (thin) or CUHK-CR2 (thick).
 
-    ``root`` holds ``CUHK-CR1/{train,test}/{cloud,label}/N.png``, or is the folder above (the archive calls it ``C-CUHK``, with an
-    addition in some copies). Near infrared lies in ``nir/CUHK-CR1/{train,test}/{cloud,label}/N.png`` (the archive) or in
-    ``CUHK-CR1/{train,test}/nir/{cloud,label}/N.png`` (what the official code reads), as grey in three equal bands: the first is
-    taken.
+    ``root`` holds ``CUHK-CR1/{train,test}/{cloud,label}/N.png``, or is the folder above (the archive calls it
+    ``C-CUHK``, with an addition in some copies). Near infrared lies in
+    ``nir/CUHK-CR1/{train,test}/{cloud,label}/N.png`` (the archive) or in
+    ``CUHK-CR1/{train,test}/nir/{cloud,label}/N.png`` (what the official code reads), as grey in three equal bands: the
+    first is taken.
 
     Raises:
         UserError: the folders are not there, or an image has no partner.
@@ -47,17 +48,26 @@ def find_top(root: Path, name: str) -> Path:
     raise UserError(f"{root}: holds no {name}/: give the folder C-CUHK of the unpacked archive")
 
 
+def nir_folder(folder: Path, part: str) -> Path | None:
+    """Return the folder of a part's near-infrared images, if there is one; ``folder`` is that of CUHK-CR1 or CR2."""
+    return next((path for path in _nir_folders(folder, part) if path.is_dir()), None)
+
+
+def _nir_folders(folder: Path, part: str) -> tuple[Path, Path]:
+    return folder.parent / "nir" / folder.name / part, folder / part / "nir"
+
+
 def _with_nir(pairs: list[Pair], folder: Path, part: str) -> list[Pair]:
     """Append the first band of the near-infrared image to both images of each pair."""
-    candidates = (folder.parent / "nir" / folder.name / part, folder / part / "nir")
-    present = [path for path in candidates if path.is_dir()]
-    if not present:
-        raise UserError(f"nir=True, but neither {candidates[0]} nor {candidates[1]} exists: unpack it, or say nir=False")
+    source = nir_folder(folder, part)
+    if source is None:
+        tried = " nor ".join(str(path) for path in _nir_folders(folder, part))
+        raise UserError(f"nir=True, but neither {tried} exists: unpack it, or say nir=False")
     infrared = {}
     for side in ("cloud", "label"):
-        infrared[side] = images_in(present[0] / side)
+        infrared[side] = images_in(source / side)
         visible = {pair.name: pair.cloudy[0].path for pair in pairs}
-        check_partners(folder / part / side, visible, present[0] / side, infrared[side])
+        check_partners(folder / part / side, visible, source / side, infrared[side])
     return [
         Pair(
             pair.name,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from declouds.errors import UserError
 from declouds.image_io import SUFFIXES
-from declouds.pairs.pair import BandFile, Pair, some
+from declouds.pairs.pair import Pair, some
 
 PARTS = ("train", "val", "test")
 
@@ -55,10 +55,7 @@ def pairs_in(
     if mask:
         check_partners(root / cloudy, cloudy_files, root / mask, mask_files)
     chosen = tuple(bands) if bands else None
-    return [
-        Pair(name, (BandFile(path, chosen),), (BandFile(clear_files[name], chosen),), mask_files.get(name))
-        for name, path in cloudy_files.items()
-    ]
+    return [Pair.of(name, path, clear_files[name], mask_files.get(name), chosen) for name, path in cloudy_files.items()]
 
 
 def check_partners(folder: Path, files: dict[str, Path], other: Path, other_files: dict[str, Path]) -> None:

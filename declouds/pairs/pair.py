@@ -28,6 +28,13 @@ class Pair:
     clear: tuple[BandFile, ...]
     mask: Path | None = None
 
+    @classmethod
+    def of(
+        cls, name: str, cloudy: Path, clear: Path, mask: Path | None = None, bands: tuple[int, ...] | None = None
+    ) -> "Pair":
+        """Return a pair of one file each."""
+        return cls(name, (BandFile(cloudy, bands),), (BandFile(clear, bands),), mask)
+
 
 class PairHeader(NamedTuple):
     """Bands, height, width and type of a pair, as its file headers tell."""
@@ -110,7 +117,9 @@ def _header_of(image: BandFile) -> PairHeader:
     count, height, width, dtype = image_size(image.path)
     missing = [band for band in image.bands or () if not 1 <= band <= count]
     if missing:
-        raise UserError(f"{image.path} has bands 1 to {count}: there is no band {some([str(band) for band in missing])}")
+        raise UserError(
+            f"{image.path} has bands 1 to {count}: there is no band {some([str(band) for band in missing])}"
+        )
     return PairHeader(len(image.bands) if image.bands else count, height, width, dtype)
 
 

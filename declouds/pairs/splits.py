@@ -1,8 +1,8 @@
 """Which pair is used for what: split files, the splits shipped with the package, and the validation part.
 
-A split file is JSON: ``{"train": ["7", "10"], "val": [...], "test": ["9"], "about": "free text"}``. Each part lists names of
-pairs (the file name without suffix). Where the folders themselves are split into ``train`` and ``test``, a part that the file
-does not list stays whole; elsewhere it is empty.
+A split file is JSON: ``{"train": ["7", "10"], "val": [...], "test": ["9"], "about": "free text"}``. Each part lists
+names of pairs (the file name without suffix). Where the folders themselves are split into ``train`` and ``test``, a
+part that the file does not list stays whole; elsewhere it is empty.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def shipped_splits() -> list[str]:
 
 
 def find_split(split: str | Path, root: Path) -> Split:
-    """Read a split by the name of a shipped one, or by the path of a JSON file, seen from ``root`` or from where we are.
+    """Read a shipped split by its name, or a JSON file by its path, seen from ``root`` or from where we are.
 
     Raises:
         UserError: there is no such split, or the file is none.
@@ -75,9 +75,9 @@ def choose(pairs: Sequence[Pair], split: Split, part: str) -> list[Pair]:
 def with_validation(parts: dict[str, list[Pair]], val: float | str | None, seed: int = 0) -> dict[str, list[Pair]]:
     """Fill the ``val`` part where the data define none.
 
-    ``val`` is a fraction of the training pairs, held out of them by a hash of ``seed`` and name (so a pair stays where it is when
-    others are added); or ``'test'``, which uses the test pairs to choose the model and must be said beside a figure; or
-    None: no validation.
+    ``val`` is a fraction of the training pairs, held out of them by a hash of ``seed`` and name (so a pair stays where
+    it is when others are added); or ``'test'``, which uses the test pairs to choose the model and must be said beside a
+    figure; or None: no validation.
 
     Raises:
         UserError: ``val`` is none of these, or would leave no training pair.

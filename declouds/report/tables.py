@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -76,7 +76,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = Fal
     check_free(folder, overwrite)
     summaries = evaluation.summaries()
     page = io.StringIO()
-    Console(file=page, width=40 + 28 * len(summaries)).print(_tables(evaluation, summaries))
+    _console(summaries, page).print(_tables(evaluation, summaries))
     texts = (_per_image_csv(evaluation), _summary_csv(summaries), _json(evaluation, summaries), page.getvalue())
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,28 +113,34 @@ def read_results(path: Path) -> dict[str, list[Row]]:
 
 def print_tables(evaluation: Evaluation, console: Console | None = None) -> None:
     """Print one table a protocol, named, with a note on images that were left out of a mean."""
-    (console or Console()).print(_tables(evaluation, evaluation.summaries()))
+    summaries = evaluation.summaries()
+    (console or _console(summaries)).print(_tables(evaluation, summaries))
+
+
+def _console(summaries: dict[str, Any], file: IO[str] | None = None) -> Console:
+    """Return the terminal, or, where output goes into a file or pipe, a page on which no column is folded."""
+    console = Console(file=file)
+    return console if console.is_terminal else Console(file=file, width=max(100, 40 + 22 * len(summaries)))
 
 
 def _tables(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> RenderableType:
+    # Everything is `Text`: in a plain string rich would take square brackets for markup.
     parts: list[RenderableType] = []
     for protocol, description in evaluation.protocols.items():
-        table = Table(
-            title=f"protocol: {protocol}, {evaluation.count} images", title_justify="left", caption_justify="left"
-        )
-        table.caption = f"{description}. In brackets: {CONFIDENCE:.0%} bootstrap interval of the mean over images."
-        table.add_column("metric")
+        table = Table(title=Text(f"protocol: {protocol}, {evaluation.count} images"), title_justify="left")
+        table.add_column("metric", no_wrap=True)
         table.add_column("better")
         for column in summaries:
-            table.add_column(column, justify="right")
+            table.add_column(Text(column), justify="right")
         metrics = dict.fromkeys(metric for found in summaries.values() for metric in found)
         for metric in (metric for metric in metrics if metric.startswith(f"{protocol}.")):
             name = metric.removeprefix(f"{protocol}.")
             kind = name.split(".")[0]
             cells = [_cell(found.get(metric), kind) for found in summaries.values()]
-            table.add_row(name, "higher" if kind in HIGHER_IS_BETTER else "lower", *cells)
-        parts.append(table)
-    return Group(*parts, *_notes(summaries))
+            table.add_row(Text(name), "higher" if kind in HIGHER_IS_BETTER else "lower", *cells)
+        parts += [table, Text(f"{protocol}: {description}.\n")]
+    brackets = Text(f"In brackets: the {CONFIDENCE:.0%} bootstrap interval of the mean over images.")
+    return Group(*parts, brackets, *_notes(summaries))
 
 
 def _cell(value: Estimate | None, kind: str) -> Text:

@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the file's pickle protocol: the error says what matters
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if asked_for := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise UserError(
@@ -77,6 +80,8 @@ def _state_dict_in(content: Any, path: Path) -> dict[str, torch.Tensor]:
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, torch.Tensor):
             raise UserError(f"{path}: not a state dict: {key!r} holds a {type(value).__name__}, not a tensor")
+        if not value.numel():
+            raise UserError(f"{path}: {key!r} is an empty tensor, so this is no trained network: give an official file")
     return content
 
 

@@ -111,7 +111,10 @@ MSDA = Kind(
     signature="rdb_in.conv_1x1_a.weight",
     config_of=_msda_config,
     # Layers that are never called, a coefficient that is never read, offsets for a convolution that is commented out.
-    unused=r"^offset_conv[12]\.|\.(rt_residual_dense_layers|conv_1x1_c|conv_a|conv_r)\.|\.coefficient$",
+    unused=(
+        r"^offset_conv[12]\.(weight|bias)$"
+        r"|^rdb_(in|out|2_1|1_1|module\.\d_\d)\.(coefficient$|(rt_residual_dense_layers\.\d+\.|conv_1x1_c\.|conv_a\.|conv_r\.))"
+    ),
     rules=(
         (r"^coefficient$", "mixing"),
         (r"^rdb_module\.", "blocks."),

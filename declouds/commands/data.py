@@ -1,0 +1,118 @@
+"""`declouds data`: look after data sets before they are trained on."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from declouds.pairs.doctor import Diagnosis
+    from declouds.pairs.pair import Pair
+
+HELP = "check a data set of cloudy and clear images, or split it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `declouds data check` and `declouds data split`."""
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    text = "open every file, compare pairs, find duplicates; exit code 2 if training would fail"
+    check = tasks.add_parser("check", help=text, description=text)
+    text = "write a split file in which pictures of one place stay together"
+    split = tasks.add_parser("split", help=text, description=text)
+    for task in (check, split):
+        task.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
+        task.add_argument("--cloudy", default="cloud", metavar="NAME", help="its folder of cloudy images (cloud)")
+        task.add_argument("--clear", default="label", metavar="NAME", help="its folder of clear images (label)")
+    check.add_argument("--mask", default="mask", metavar="NAME", help="its folder of cloud masks, if any (mask)")
+    check.add_argument("--split", metavar="FILE", help="split file or shipped split (DIR/split.json if it is there)")
+    split.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSON file to write")
+    split.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another split (0)")
+    split.add_argument(
+        "--fractions", type=float, nargs="+", default=[0.8, 0.2], metavar="F", help="train test, or train val test"
+    )
+    split.add_argument("--group", metavar="REGEX", help="names in which this finds the same text stay together")
+    split.add_argument("--block", type=int, metavar="N", help="numbers 0 to N-1, N to 2N-1, ... stay together")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run one of the tasks."""
+    _check(args) if args.task == "check" else _split(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from declouds.errors import UserError
+    from declouds.pairs.doctor import examine
+    from declouds.pairs.layout import recognise
+
+    console = Console()
+    diagnosis = examine(recognise(args.folder, args.cloudy, args.clear, args.mask, args.split), track=_progress)
+    console.print(_table(diagnosis))
+    for kind, colour, findings in (("fault", "red", diagnosis.faults), ("warning", "yellow", diagnosis.warnings)):
+        for finding in findings:
+            console.print(f"[{colour}]{kind}[/]: ", end="")
+            console.print(finding, markup=False, highlight=False, soft_wrap=True)
+    if diagnosis.faults:
+        raise UserError(
+            f"{args.folder}: {len(diagnosis.faults)} faults would break training; mend what is listed above"
+        )
+    console.print(f"ready for training, {len(diagnosis.warnings)} warnings")
+
+
+def _split(args: argparse.Namespace) -> None:
+    from declouds.errors import UserError
+    from declouds.pairs.folders import pairs_in
+    from declouds.pairs.make_split import make_split
+    from declouds.pairs.splits import write_split
+
+    if args.output.exists():
+        raise UserError(f"{args.output} exists already: choose another name, or remove it")
+    pairs = pairs_in(args.folder, args.cloudy, args.clear)
+    made = make_split(pairs, args.fractions, args.seed, args.group, args.block, track=_progress)
+    kept = (
+        f"group {args.group!r}" if args.group else f"blocks of {args.block} numbers" if args.block else "nothing else"
+    )
+    about = f"declouds data split: seed {args.seed}; kept together: look-alikes (perceptual hash) and {kept}"
+    write_split(args.output, made.parts, about)
+    counts = ", ".join(f"{part} {len(names)}" for part, names in made.parts.items())
+    together = sum(len(group) for group in made.groups)
+    print(f"{args.output}: {counts}; {together} pictures kept together in {len(made.groups)} groups")
+
+
+def _progress(pairs: "Sequence[Pair]") -> "Iterable[Pair]":
+    from rich.progress import track
+
+    return track(pairs, description="reading pairs", transient=True)
+
+
+def _table(diagnosis: "Diagnosis") -> "Table":
+    from rich.table import Table
+
+    table = Table(title="data set", title_justify="left")
+    for column in ("part", "pairs", "bands", "size", "type", "cloudy values", "clear values", "masks"):
+        table.add_column(column)
+    for examined in diagnosis.examined:
+        headers = examined.headers
+        table.add_row(
+            examined.subset.title,
+            str(len(examined.subset.pairs)),
+            _all(str(header.bands) for header in headers),
+            _all(f"{header.height}x{header.width}" for header in headers),
+            _all(header.dtype for header in headers),
+            _span(examined.cloudy_values),
+            _span(examined.clear_values),
+            ", ".join(f"{value:g}" for value in sorted(examined.mask_values)[:6]) or "none",
+        )
+    return table
+
+
+def _all(values: Iterable[str]) -> str:
+    different = sorted(set(values))
+    return ", ".join(different[:3]) + (", ..." if len(different) > 3 else "") or "?"
+
+
+def _span(values: list[tuple[float, float]]) -> str:
+    return f"{min(low for low, _ in values):g} to {max(high for _, high in values):g}" if values else "?"

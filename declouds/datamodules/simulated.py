@@ -1,0 +1,72 @@
+"""Simulated pairs: procedural land under simulated clouds; no download, and as many as wanted."""
+
+from typing import Any
+
+import numpy as np
+
+from declouds.datamodules.pair_data_module import PairDataModule
+from declouds.datamodules.pair_dataset import Arrays, PairDataset, pairs_of
+from declouds.errors import UserError
+from declouds.registry import DATAMODULES
+from declouds.simulation.clouds import CLOUDS, add_clouds
+from declouds.simulation.scene import clear_scene
+from declouds.simulation.simulated_scene import BAND_NAMES
+from declouds.value_range import ValueRange
+
+STREAM = {"train": 0, "val": 1, "test": 2}
+
+
+class SimulatedDataset(PairDataset):
+    """One part ('train', 'val', 'test') of `Simulated`, with the same arguments."""
+
+    def __init__(
+        self,
+        part: str = "train",
+        size: int = 64,
+        bands: int = 3,
+        cloud: str = "mixed",
+        train: int = 512,
+        val: int = 32,
+        test: int = 32,
+        seed: int = 0,
+        cache: bool = True,
+    ) -> None:
+        if bands not in (3, 4):
+            raise UserError(f"bands={bands}: simulated images have 3 bands (red, green, blue) or 4 (and near infrared)")
+        if size < 8:
+            raise UserError(f"size={size}: simulated images have 8x8 pixels or more")
+        if cloud not in CLOUDS:
+            raise UserError(f"cloud={cloud!r}: known are {', '.join(CLOUDS)}")
+        count = len(pairs_of({"train": range(train), "val": range(val), "test": range(test)}, part))
+        names = [f"simulated_{cloud}_{size}px_{bands}b_seed{seed}_{part}_{index:05d}" for index in range(count)]
+        bytes_in_memory = count * size * size * (2 * bands + 1)
+        super().__init__(names, bands, ValueRange(0.0, 255.0), bytes_in_memory, cache)
+        self.part, self.size, self.cloud, self.seed = part, size, cloud, seed
+
+    def load(self, index: int) -> Arrays:
+        """Simulate one pair; the same seed, part and index always give the same pixels."""
+        rng = np.random.default_rng([self.seed, STREAM[self.part], index])
+        clear = clear_scene(rng, self.size, self.size, self.bands)
+        cloudy, mask = add_clouds(clear, rng, self.cloud)
+        return _to_bytes(cloudy), _to_bytes(clear), mask[None]
+
+
+@DATAMODULES.register_module()
+class Simulated(PairDataModule):
+    """Simulated pairs of 8-bit pictures with exact cloud masks: ``size`` pixels square, 3 bands or 4.
+
+    ``cloud`` is 'thin' (a scattering veil, `declouds.simulation.thin_cloud`), 'thick' (opaque clouds with shadows,
+    `declouds.simulation.thick_cloud`) or 'mixed'; ``train``, ``val`` and ``test`` are numbers of pairs. Each pair is a
+    function of ``seed``, part and index alone, so every machine and every process has the same ones.
+
+    Raises:
+        UserError: an argument is out of its range; found at ``setup``.
+    """
+
+    def __init__(self, bands: int = 3, batch_size: int = 1, num_workers: int = 0, **arguments: Any) -> None:
+        super().__init__(SimulatedDataset, batch_size, num_workers, split_name="simulated", bands=bands, **arguments)
+        self.band_names = BAND_NAMES[:bands]
+
+
+def _to_bytes(image: np.ndarray) -> np.ndarray:
+    return np.rint(image * 255).astype(np.uint8)

@@ -1,0 +1,78 @@
+"""Pixels without data: which they are, what the network sees in their place, and that they come back as they were.
+
+A pixel is without data if *any* of its bands is: the network has no complete input there, and a pixel whose bands come
+half from the sensor and half from a model would be neither. Such a pixel comes back unchanged in every band.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from declouds.value_range import ValueRange
+
+
+def as_stored(nodata: float | None, dtype: np.dtype) -> Any:
+    """Return ``nodata`` as pixels of ``dtype`` hold it; None if no pixel can hold it, as -9999 in uint8."""
+    if nodata is None or (np.issubdtype(dtype, np.floating) and np.isnan(nodata)):
+        return None  # NaN never equals anything: `valid_pixels` finds it otherwise
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        if not (limits.min <= nodata <= limits.max and float(nodata).is_integer()):
+            return None
+        return dtype.type(int(nodata))
+    with np.errstate(over="ignore"):  # beyond the type it becomes infinity, which is no data anyway
+        return dtype.type(nodata)
+
+
+def valid_pixels(values: np.ndarray, nodata: float | None, mask: np.ndarray | None = None) -> np.ndarray:
+    """Tell which pixels have data in every band.
+
+    Args:
+        values: as stored in the file. NaN and infinity are never data.
+        nodata: the value that means "no data", if there is one.
+        mask: 0 where the file's own mask says "no data".
+
+    Shapes: values and mask (C, H, W) -> (H, W) bool.
+    """
+    valid = np.isfinite(values).all(0) if np.issubdtype(values.dtype, np.floating) else np.ones(values.shape[1:], bool)
+    stored = as_stored(nodata, values.dtype)
+    if stored is not None:
+        valid &= (values != stored).all(0)
+    if mask is not None:
+        valid &= (mask != 0).all(0)
+    return valid
+
+
+def fill_nodata(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Give each pixel without data the values of the nearest one with data, so that no dark edge misleads the network.
+
+    Shapes: image (C, H, W), valid (H, W) with at least one True -> (C, H, W).
+    """
+    if valid.all():
+        return image
+    from scipy.ndimage import distance_transform_edt
+
+    rows, cols = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    return image[:, rows, cols]
+
+
+def merge(
+    original: np.ndarray, clear: np.ndarray, valid: np.ndarray, value_range: ValueRange, nodata: float | None
+) -> np.ndarray:
+    """Return ``clear`` in the type and units of ``original``, and ``original`` itself where there are no data.
+
+    A result that happens to equal the nodata value is moved to the next value of that type, towards the middle of the
+    value range: with nodata 0, a valid pixel is at least 1.
+
+    Shapes: original and clear (C, H, W), valid (H, W) -> (C, H, W).
+    """
+    sensor = value_range.from_model(clear, original.dtype)
+    stored = as_stored(nodata, original.dtype)
+    if stored is not None:
+        middle = (value_range.low + value_range.high) / 2
+        if np.issubdtype(original.dtype, np.integer):
+            beside: Any = int(stored) + (1 if stored <= middle else -1)
+        else:
+            beside = np.nextafter(stored, original.dtype.type(middle))
+        sensor[sensor == stored] = beside
+    return np.where(valid, sensor, original)

@@ -1,0 +1,93 @@
+"""Geometry of overlapping windows: where they lie, and how much each counts. Numbers only, no image."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from declouds.errors import UserError
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels: its upper left corner and its size."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index the last two axes of an image: ``image[..., *window.slices]``."""
+        return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+
+def check_tiling(tile: int, overlap: int, batch_size: int = 1) -> None:
+    """Refuse windows that would not advance.
+
+    Raises:
+        UserError: ``tile`` or ``batch_size`` is not positive, or ``overlap`` is not in 0 .. tile - 1.
+    """
+    if tile < 1:
+        raise UserError(f"tile = {tile}: a tile has at least 1 pixel; 256 is usual")
+    if not 0 <= overlap < tile:
+        raise UserError(
+            f"overlap = {overlap}, tile = {tile}: the overlap goes from 0 to {tile - 1}; a quarter is usual"
+        )
+    if batch_size < 1:
+        raise UserError(f"batch_size = {batch_size}: at least 1 window is predicted at a time")
+
+
+def windows(height: int, width: int, tile: int, overlap: int) -> list[Window]:
+    """Cover an image with windows of one size that stay inside it, row by row.
+
+    Neighbours share at least ``overlap`` pixels; the last of each row and column is shifted inwards. An axis shorter
+    than a tile has one window of the axis's length.
+
+    Raises:
+        UserError: see `check_tiling`.
+    """
+    check_tiling(tile, overlap)
+    rows, cols = min(tile, height), min(tile, width)
+    return [
+        Window(row, col, rows, cols) for row in _starts(height, rows, overlap) for col in _starts(width, cols, overlap)
+    ]
+
+
+def blend_weights(window: Window, height: int, width: int, overlap: int) -> np.ndarray:
+    """Return how much each pixel of ``window`` counts in the blend over an image of ``height`` x ``width``.
+
+    The weight falls by sin^2 over ``overlap`` pixels towards each edge that has a neighbour. Over all `windows` of
+    the image the weights of a pixel sum to one. They are a product of one factor per axis, and so is their sum over the
+    grid of windows: dividing each axis by its own sum is exact, and no sum over the image is kept.
+
+    Shapes: (window.height, window.width) float32, every value > 0.
+    """
+    down = _axis_weights(height, window.height, overlap)[window.row]
+    across = _axis_weights(width, window.width, overlap)[window.col]
+    return np.outer(down, across).astype(np.float32)
+
+
+def _starts(length: int, size: int, overlap: int) -> list[int]:
+    """Return where the windows of ``size`` begin along an axis."""
+    if size >= length:
+        return [0]
+    return [*range(0, length - size, size - overlap), length - size]
+
+
+@lru_cache(maxsize=64)
+def _axis_weights(length: int, size: int, overlap: int) -> dict[int, np.ndarray]:
+    """Return start -> weights along an axis, which sum to one at every pixel."""
+    # Half-pixel steps: the outermost weight is small but not zero, so the sum below never is.
+    ramp = np.sin(0.5 * np.pi * (np.arange(min(overlap, size)) + 0.5) / max(overlap, 1)) ** 2
+    total = np.zeros(length)
+    weights = {}
+    for start in _starts(length, size, overlap):
+        weight = np.ones(size)
+        if start > 0:
+            weight[: len(ramp)] *= ramp
+        if start + size < length:
+            weight[size - len(ramp) :] *= ramp[::-1]
+        weights[start] = weight
+        total[start : start + size] += weight
+    return {start: weight / total[start : start + size] for start, weight in weights.items()}

@@ -1,0 +1,81 @@
+"""A trained model together with the config and the data it is tested on: do they belong together?"""
+
+import inspect
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from declouds.errors import UserError
+from declouds.registry import PART_REGISTRIES, SAMPLERS
+from declouds.weights.file import load_model, read_weights
+
+NOT_LEARNED = ("sampler", "loss", "datamodule")  # these may differ from what the model was trained with
+
+
+def load_checked(checkpoint: Path, config: Config, datamodule: Any, sample: dict[str, Any], device: str = "cpu") -> Any:
+    """Load a model, after checking that it is the config's and fits the data.
+
+    Networks and noise schedule come from the file and must be those of the config; the sampler and ``eta``, which need
+    no training, are the config's.
+
+    Raises:
+        UserError: the file is unusable, its model is another one than the config's, or its bands are not the data's.
+    """
+    differing = differing_parts(read_weights(checkpoint)[0], config.model.to_dict())
+    if differing:
+        raise UserError(
+            f"{checkpoint}: holds another model than {config.filename} ({'; '.join(differing)}): "
+            "give the config it was trained with"
+        )
+    model = load_model(checkpoint, device)
+    bands, in_bands = len(sample["clear"]), len(sample["cloudy"])
+    if (model.bands, model.in_bands) != (bands, in_bands):
+        raise UserError(
+            f"{checkpoint}: the model makes {model.bands} bands from {model.in_bands}, but the data have {bands} and "
+            f"{in_bands}: give the checkpoint of this data set, or choose the data's bands"
+        )
+    if model.value_range != datamodule.value_range:
+        logging.getLogger("declouds").warning(
+            "the model was trained on values from %s to %s, these data go from %s to %s",
+            model.value_range.low, model.value_range.high, datamodule.value_range.low, datamodule.value_range.high,
+        )  # fmt: skip
+    if "sampler" in config.model:
+        model.sampler = SAMPLERS.build(config.model.sampler)
+    if "eta" in config.model:
+        model.eta = config.model.eta
+    return model
+
+
+def differing_parts(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Say which parts of two model configs differ.
+
+    An argument left out counts as its default; a default of None stands for "as the others say" and agrees with any.
+    """
+    faults = []
+    if stored.get("type") != wanted.get("type"):
+        faults.append(f"model: {stored.get('type')}, not {wanted.get('type')}")
+    for registry in PART_REGISTRIES:
+        if registry.name in NOT_LEARNED:
+            continue
+        mine, theirs = (_complete(config.get(registry.name), registry) for config in (stored, wanted))
+        if mine["type"] != theirs["type"]:
+            faults.append(f"{registry.name}: {mine['type']}, not {theirs['type']}")
+            continue
+        keys = sorted(key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key])
+        faults += [f"{registry.name}: {key}={mine[key]!r}, not {theirs[key]!r}" for key in keys]
+    return faults
+
+
+def _complete(config: dict[str, Any] | None, registry: Any) -> dict[str, Any]:
+    """Return a part's config with the defaults of its class filled in and without None, in JSON's types."""
+    if config is None or "type" not in config:
+        return {"type": None}
+    parameters = inspect.signature(registry.find(config["type"])).parameters.values()
+    defaults = {
+        parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
+    }
+    complete = {key: value for key, value in {**defaults, **config}.items() if value is not None}
+    return json.loads(json.dumps(complete, default=str))

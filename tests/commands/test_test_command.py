@@ -1,0 +1,182 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from declouds.cli import main
+from declouds.image_io import read_image, write_image
+from declouds.metrics import lpips_net
+from declouds.metrics.load_checked import differing_parts
+
+MODEL = dict(
+    type="DiffusionEnhancement",
+    denoiser=dict(
+        type="ConditionalUNet", base=8, multipliers=(1, 1), blocks=1, attention_at=(), heads=1, predicts="clear"
+    ),
+    reference=dict(type="Identity"),
+    fusion=dict(type="FixedWeight", weight=0.9),
+    noise_schedule=dict(type="LinearSchedule", num_steps=1000),
+    sampler=dict(type="DDIM", steps=2),
+)
+
+
+@pytest.fixture(autouse=True)
+def alone_and_offline(monkeypatch, tmp_path):
+    monkeypatch.delenv("DECLOUDS_LPIPS_WEIGHTS", raising=False)
+    monkeypatch.setenv("DECLOUDS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(lpips_net, "URL", "http://127.0.0.1:9/alexnet.pth")
+    monkeypatch.setattr("declouds.cli.COMMANDS", ("test", "evaluate"))
+
+
+@pytest.fixture
+def setting(tmp_path):
+    """Three test pairs of 8 bits, a config, and models of random weights."""
+    from mmengine.registry import MODELS
+
+    import declouds.models  # noqa: F401
+    from declouds.weights.file import save_weights
+
+    random = np.random.default_rng(0)
+    for name in ("cloud", "label"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    for index in range(5):
+        clear = random.integers(20, 200, (3, 24, 32), dtype=np.uint8)
+        write_image(tmp_path / "data" / "label" / f"{index}.png", clear)
+        write_image(tmp_path / "data" / "cloud" / f"{index}.png", clear + 30)
+    (tmp_path / "data" / "split.json").write_text('{"train": ["0", "4"], "test": ["1", "2", "3"]}')
+    datamodule = dict(type="PairedFolder", root=str(tmp_path / "data"), val=None)
+    (tmp_path / "config.py").write_text(f"model = {MODEL}\ndatamodule = {datamodule}\nstages = []\n")
+    torch.manual_seed(0)
+    for name, config in (
+        ("model", MODEL),
+        ("other", MODEL | {"denoiser": MODEL["denoiser"] | {"base": 16}}),
+        ("alone", MODEL | {"fusion": None, "reference": None}),
+    ):
+        state = {
+            key: value + 0.05 * torch.randn_like(value) for key, value in MODELS.build(config).state_dict().items()
+        }
+        save_weights(tmp_path / f"{name}.safetensors", config, state, dict(splits={"train": {"count": 2}}))
+    return tmp_path
+
+
+def run(folder, *more, model="model"):
+    main(["test", str(folder / "config.py"), str(folder / f"{model}.safetensors"), *map(str, more)])
+
+
+def results(folder):
+    return json.loads((folder / "out" / "results.json").read_text())
+
+
+def refused(capsys, folder, *more, model="model"):
+    with pytest.raises(SystemExit) as stop:
+        run(folder, *more, model=model)
+    assert stop.value.code == 2
+    assert not (folder / "out").exists()
+    return capsys.readouterr().err.strip()
+
+
+def test_the_four_numbers_and_the_paired_difference(setting, capsys):
+    run(setting, "--variants", "--out", setting / "out", "--protocol", "official")
+    content = results(setting)
+    assert list(content["methods"]) == ["cloudy", "prior", "diffusion", "DE"]
+    mean = {method: found["summary"]["official.psnr"]["mean"] for method, found in content["methods"].items()}
+    assert mean["cloudy"] == mean["prior"] == pytest.approx(20 * np.log10(255 / 30))
+    assert mean["diffusion"] < mean["DE"]
+    difference = content["differences"]["DE - prior"]["official.psnr"]
+    assert difference["mean"] == pytest.approx(mean["DE"] - mean["prior"])
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert (content["split"]["part"], content["split"]["count"]) == ("test", 3)
+    assert content["about"]["trained_on"] == {"train": {"count": 2}}
+    printed = capsys.readouterr().out
+    assert "protocol: official, 3 images" in printed and "DE - prior" in printed
+
+
+def test_the_figures_depend_on_the_seed_but_not_on_the_batch(setting):
+    found = []
+    for options in (["--batch-size", 1], ["--batch-size", 3], ["--seed", 1]):
+        run(setting, *options, "--out", setting / "out", "--overwrite")
+        found.append(results(setting)["methods"]["DE"]["summary"]["standard.psnr"]["mean"])
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    assert abs(found[0] - found[2]) > 1e-4
+
+
+def test_pictures_are_what_was_measured(setting):
+    run(setting, "--save-images", "--out", setting / "out", "--cfg-options", "model.sampler.steps=3")
+    assert sorted(path.name for path in (setting / "out" / "results").iterdir()) == ["1.png", "2.png", "3.png"]
+    panel = read_image(setting / "out" / "comparisons" / "2.png")
+    assert panel.shape == (3, 24, 4 * 32)  # cloudy, prior, result, clear
+    cloudy, clear = (read_image(setting / "data" / name / "2.png") for name in ("cloud", "label"))
+    assert np.array_equal(panel[..., :32], cloudy) and np.array_equal(panel[..., 32:64], cloudy)
+    assert np.array_equal(panel[..., 64:96], read_image(setting / "out" / "results" / "2.png"))
+    assert np.array_equal(panel[..., 96:], clear)
+    figure = results(setting)["methods"]["DE"]["summary"]["standard.psnr"]["mean"]
+    split = f"{setting / 'data' / 'split.json'}:test"
+    folders = [str(setting / "out" / "results"), str(setting / "data" / "label")]
+    main(["evaluate", *folders, "--split", split, "--out", str(setting / "again")])
+    again = json.loads((setting / "again" / "results.json").read_text())["methods"]["result"]["summary"]
+    assert again["standard.psnr"]["mean"] == pytest.approx(figure, abs=0.01)  # the pictures are rounded to 8 bits
+
+
+def test_the_sampler_is_the_configs(setting):
+    found = []
+    for steps in (1, 4):
+        run(setting, "--out", setting / "out", "--overwrite", "--cfg-options", f"model.sampler.steps={steps}")
+        found.append(results(setting)["methods"]["DE"]["per_image"])
+    assert found[0] != found[1]
+
+
+def test_windows(setting):
+    run(setting, "--tile", 16, "--out", setting / "out")
+    assert results(setting)["about"]["tile"] == 16
+
+
+def test_another_part_of_the_data(setting, capsys):
+    run(setting, "--split", "train", "--out", setting / "out")
+    assert [row["name"] for row in results(setting)["methods"]["DE"]["per_image"]] == ["0", "4"]
+    with pytest.raises(SystemExit):
+        run(setting, "--split", "val")
+    assert "no val images" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_config(setting, capsys):
+    error = refused(capsys, setting, "--out", setting / "out", model="other")
+    assert "denoiser: base=16, not 8" in error and "other.safetensors" in error
+    error = refused(capsys, setting, "--out", setting / "out", model="alone")
+    assert "reference: None, not Identity" in error and "fusion: None, not FixedWeight" in error
+    assert "does not exist" in refused(capsys, setting, model="absent")
+
+
+def test_data_of_other_bands(setting, capsys):
+    error = refused(capsys, setting, "--cfg-options", "datamodule.bands=[1,2]")
+    assert "the model makes 3 bands from 3, but the data have 2 and 2" in error
+
+
+def test_bad_arguments_are_told_before_anything_is_built(setting, capsys):
+    assert "needs a folder" in refused(capsys, setting, "--save-images")
+    assert "--batch-size 0" in refused(capsys, setting, "--batch-size", 0)
+    assert "--seed -1" in refused(capsys, setting, "--seed", -1)
+    assert "tile = 0" in refused(capsys, setting, "--tile", 0)
+    assert "--device nowhere cannot be used" in refused(capsys, setting, "--device", "nowhere")
+    assert "does not exist" in refused(capsys, setting / "absent")
+    (setting / "out" / "results").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        run(setting, "--save-images", "--out", setting / "out")
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_model_without_fusion_has_no_variants(setting, capsys):
+    options = ["--cfg-options", "model.fusion=None", "model.reference=None"]
+    assert "leave --variants out" in refused(capsys, setting, "--variants", *options, model="alone")
+    run(setting, "--out", setting / "out", *options, model="alone")
+    assert list(results(setting)["methods"]) == ["result"]
+
+
+def test_an_argument_left_out_counts_as_its_default():
+    spelled = MODEL | {"denoiser": MODEL["denoiser"] | {"in_bands": 3, "dropout": 0.0, "multipliers": [1, 1]}}
+    assert differing_parts(spelled, MODEL) == []
+    assert differing_parts(MODEL | {"sampler": dict(type="DDPM")}, MODEL) == []
+    assert differing_parts(MODEL | {"type": "OnePass"}, MODEL) == ["model: OnePass, not DiffusionEnhancement"]
+    other = MODEL | {"noise_schedule": dict(type="CosineSchedule")}
+    assert differing_parts(other, MODEL) == ["noise_schedule: CosineSchedule, not LinearSchedule"]

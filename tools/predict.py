@@ -1,0 +1,8 @@
+"""Remove the clouds of a GeoTIFF: the same as `declouds predict`."""
+
+import sys
+
+from declouds.cli import main
+
+if __name__ == "__main__":
+    main(["predict", *sys.argv[1:]])
