@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-import pytest
-import torch
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads slow a busy machine many times
 
-torch.set_num_threads(2)
+import pytest  # noqa: E402
 
 
 def _shared_folder() -> Path:

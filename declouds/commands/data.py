@@ -3,14 +3,14 @@
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from declouds.pairs.doctor import Diagnosis
-    from declouds.pairs.pair import Pair
 
+T = TypeVar("T")
 HELP = "check a data set of cloudy and clear images, or split it"
 
 
@@ -46,10 +46,14 @@ def _check(args: argparse.Namespace) -> None:
 
     from declouds.errors import UserError
     from declouds.pairs.doctor import examine
-    from declouds.pairs.layout import recognise
+    from declouds.pairs.layout import EXPECTED, recognise
 
     console = Console()
-    diagnosis = examine(recognise(args.folder, args.cloudy, args.clear, args.mask, args.split), track=_progress)
+    subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split)
+    if not subsets:
+        console.print(f"What a data set looks like:\n{EXPECTED}", markup=False, highlight=False, soft_wrap=True)
+        raise UserError(f"{args.folder}: no data set is recognised here: arrange it as one of the trees above")
+    diagnosis = examine(subsets, track=_progress)
     console.print(_table(diagnosis))
     for kind, colour, findings in (("fault", "red", diagnosis.faults), ("warning", "yellow", diagnosis.warnings)):
         for finding in findings:
@@ -82,18 +86,19 @@ def _split(args: argparse.Namespace) -> None:
     print(f"{args.output}: {counts}; {together} pictures kept together in {len(made.groups)} groups")
 
 
-def _progress(pairs: "Sequence[Pair]") -> "Iterable[Pair]":
+def _progress(pairs: Sequence[T]) -> Iterable[T]:
     from rich.progress import track
 
     return track(pairs, description="reading pairs", transient=True)
 
 
 def _table(diagnosis: "Diagnosis") -> "Table":
+    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title="data set", title_justify="left")
-    for column in ("part", "pairs", "bands", "size", "type", "cloudy values", "clear values", "masks"):
-        table.add_column(column)
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for column in ("part", "pairs", "bands", "size", "type", "cloudy", "clear", "mask values"):
+        table.add_column(column, overflow="fold")
     for examined in diagnosis.examined:
         headers = examined.headers
         table.add_row(

@@ -128,6 +128,6 @@ class ClearedBlocks:
                 clear = rows[:, top : top + BLOCK_ROWS, left : left + BLOCK_COLS]
                 window = Window(first + top, left, *clear.shape[1:])
                 values, valid = self.read(window)
-                tally.values += valid.sum() * len(values)
-                tally.clipped += (((values < low) | (values > high)) & valid).sum()
+                tally.values += int(valid.sum()) * len(values)
+                tally.clipped += int((((values < low) | (values > high)) & valid).sum())
                 yield window, merge(values[: self.bands], clear, valid, self.value_range, self.nodata)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,7 @@ class SceneWriter:
     ) -> None:
         self.path, self.scene, self.bands, self.overwrite = path, scene, bands, overwrite
         self.temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+        self.written: list[tuple[rasterio.windows.Window, int]] = []  # place and checksum of each block
         # A mask that follows from the nodata value is none to be written.
         self.masked = scene.mask_flag_enums[0] == [MaskFlags.per_dataset]
         dtype = np.dtype(scene.dtypes[0])
@@ -73,9 +75,13 @@ class SceneWriter:
     def write(self, window: Window, values: np.ndarray) -> None:
         """Write a block, with the original's mask. Shapes: (bands, window.height, window.width)."""
         place = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        checksum = zlib.crc32(np.ascontiguousarray(values))
         if self.masked:
-            self._guarded(self.file.write_mask, self.scene.read_masks(1, window=place), window=place)
+            mask = self.scene.read_masks(1, window=place)
+            self._guarded(self.file.write_mask, mask, window=place)
+            checksum = zlib.crc32(mask, checksum)
         self._guarded(self.file.write, values, window=place)
+        self.written.append((place, checksum))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -83,8 +89,7 @@ class SceneWriter:
         try:
             if kind is None:
                 self._guarded(self.file.close)
-                # A disk that fills up at the very end is not always reported, but then the header is unreadable.
-                self._guarded(lambda: rasterio.open(self.temporary).close())
+                self._guarded(self._read_back)
                 if not self.overwrite and os.path.lexists(self.path):
                     raise UserError(f"{self.path} was made by someone else meanwhile: choose another name")
                 os.replace(self.temporary, self.path)
@@ -92,6 +97,16 @@ class SceneWriter:
                     self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         finally:
             self._discard()
+
+    def _read_back(self) -> None:
+        """Compare the file with what was written: GDAL does not report every write that a full disk refuses."""
+        with rasterio.open(self.temporary) as file:
+            for place, checksum in self.written:
+                found = zlib.crc32(file.read(window=place))
+                if self.masked:
+                    found = zlib.crc32(file.read_masks(1, window=place), found)
+                if found != checksum:
+                    raise OSError(f"other pixels at row {place.row_off}, column {place.col_off} than were written")
 
     def _discard(self) -> None:
         """Close the file, whatever state it is in, and remove it unless it has its final name already."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,16 +33,17 @@ class Diagnosis:
     warnings: list[str]
 
 
-def examine(subsets: list[Subset], track: Callable[[list[Pair]], Iterable[Pair]] = iter) -> Diagnosis:
+Work = Sequence[tuple["Examined", Pair]]
+
+
+def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examined, Pair]]] = iter) -> Diagnosis:
     """Read every picture of the subsets; ``track`` may wrap the loop over pairs in a progress bar."""
     diagnosis = Diagnosis([Examined(subset) for subset in subsets], [], [])
     seen: dict[str, dict[str, list[str]]] = {"cloudy": defaultdict(list), "clear": defaultdict(list)}
     odd: dict[str, list[str]] = defaultdict(list)
-    where = {id(pair): examined for examined in diagnosis.examined for pair in examined.subset.pairs}
     for subset in subsets:
         diagnosis.faults += subset.faults
-    for pair in track([pair for subset in subsets for pair in subset.pairs]):
-        examined = where[id(pair)]
+    for examined, pair in track([(one, pair) for one in diagnosis.examined for pair in one.subset.pairs]):
         try:
             header = read_header(pair)
             cloudy, clear = _look(pair, examined, odd)

@@ -39,10 +39,11 @@ def recognise(
 ) -> list[Subset]:
     """Find the data sets below a folder.
 
-    Images without a partner and the like are told in the subset, which then holds the other pairs.
+    Images without a partner and the like are told in the subset, which then holds the other pairs. The list is empty
+    if the folder looks like nothing in `EXPECTED`.
 
     Raises:
-        UserError: nothing is recognised; the message shows the trees that are.
+        UserError: there is no such folder.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder of a data set")
@@ -53,8 +54,6 @@ def recognise(
             subsets.append(Subset(name, part, *_matched(below, cloudy, clear, mask)))
         if not parts:
             subsets += _split_subset(name, folder, split, *_matched(folder, cloudy, clear, mask))
-    if not subsets:
-        raise UserError(f"{root}: no data set is recognised here; these are:\n{EXPECTED}")
     return subsets
 
 

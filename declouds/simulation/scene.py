@@ -117,7 +117,7 @@ def _settled(
     image = fields.paint(rng, [colour(name) for name in CROPS], spread=0.10)
     rows = np.sin(fields.across * np.float32(2 * np.pi / rng.uniform(2.6, 5))) * fields.choose(rng, [0, 0, 0.05, 0.09])
     image *= 1 + rows
-    image = _blend(image, colour("wood"), 0.6 * (fields.edge < 0.8) * fields.choose(rng, [0, 0.5, 1]))
+    image = _blend(image, colour("wood"), np.float32(0.6) * (fields.edge < 0.8) * fields.choose(rng, [0, 0.5, 1]))
     image = _blend(
         image, colour("wood")[:, None, None] * (1 + 0.25 * texture), _step(wetness + 0.3 * texture, 0.85, 0.3)
     )
@@ -133,7 +133,7 @@ def _town(rng: np.random.Generator, angles: np.ndarray) -> np.ndarray:
     houses = Parcels(rng, angles, across=rng.uniform(5, 9), along=rng.uniform(5, 9))
     image = houses.paint(rng, [colour(name) for name in ROOFS], spread=0.15)
     green = blocks.choose(rng, [0, 0.15, 0.35, 0.95])  # from factories to suburbs and parks
-    image = _blend(image, 0.8 * colour("meadow"), np.maximum(green, 0.7 * (houses.edge < 0.9)))
+    image = _blend(image, 0.8 * colour("meadow"), np.maximum(green, np.float32(0.7) * (houses.edge < 0.9)))
     return _blend(image, colour("street" if rng.random() < 0.5 else "road"), _step(-blocks.edge, -1.2, 0.8))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 
 from declouds.errors import UserError
 from declouds.image_io import write_whole
@@ -107,7 +107,7 @@ def _geotiff(image: np.ndarray, names: tuple[str, ...], nodata: float | None, ta
             width=width,
             dtype=image.dtype.name,
             crs="EPSG:32632",
-            transform=from_origin(600000, 5400000, 10, 10),
+            transform=Affine(10, 0, 600000, 0, -10, 5400000),
             nodata=nodata,
             compress="deflate",
             **profile,

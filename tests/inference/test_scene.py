@@ -8,7 +8,7 @@ from declouds.inference import cleared_blocks
 from declouds.inference.noise import noise_field
 from declouds.inference.row_buffer import RowBuffer
 from declouds.inference.scene import clear_scene
-from declouds.inference.tiles import Window
+from declouds.inference.tiles import Window, windows
 from declouds.value_range import ValueRange
 
 BYTES = ValueRange(0, 255)
@@ -36,10 +36,14 @@ def read(path):
 
 def test_the_identity_gives_back_the_pixels_of_a_real_scene(shared, tmp_path):
     source = shared / "data" / "scene" / "landsat_bahamas.tif"
-    report = clear_scene(identity, source, tmp_path / "clear.tif", bands=3, in_bands=3, value_range=BYTES, tile=128, overlap=32)
+    report = clear_scene(
+        identity, source, tmp_path / "clear.tif", bands=3, in_bands=3, value_range=BYTES, tile=128, overlap=32
+    )
     np.testing.assert_array_equal(read(tmp_path / "clear.tif"), read(source))
     assert (report.tally.windows, report.tally.done + report.tally.skipped) == (8 * 8, 8 * 8)
-    assert report.tally.skipped == 10
+    missing = (read(source) == 0).any(0)
+    skipped = sum(missing[window.slices].all() for window in windows(*missing.shape, 128, 32))
+    assert report.tally.skipped == skipped > 0
     assert [path.name for path in tmp_path.iterdir()] == ["clear.tif"]
 
 
@@ -77,7 +81,9 @@ def test_the_result_is_that_of_the_whole_image_at_once(tmp_path, size, tiling):
 def test_blocks_wider_than_one_are_put_together(tmp_path, monkeypatch):
     monkeypatch.setattr(cleared_blocks, "BLOCK_COLS", 256)
     pixels = np.random.default_rng(0).integers(1, 10000, (1, 270, 600)).astype(np.uint16)
-    clear_scene(identity, write(tmp_path / "i.tif", pixels), tmp_path / "o.tif", bands=1, in_bands=1, value_range=COUNTS)
+    clear_scene(
+        identity, write(tmp_path / "i.tif", pixels), tmp_path / "o.tif", bands=1, in_bands=1, value_range=COUNTS
+    )
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), pixels)
 
 
@@ -85,7 +91,7 @@ def test_rotated_16_bit_scene_is_rounded_and_keeps_its_nodata(tmp_path):
     pixels = np.random.default_rng(1).integers(1, 10001, (4, 150, 130)).astype(np.uint16)
     pixels[:, :40, :30] = 0
     pixels[2, 100, 100] = 0  # missing in one band
-    turned = Affine.translation(5e5, 5e6) @ Affine.rotation(30) @ Affine.scale(10, -10)
+    turned = Affine(8.66, 5, 5e5, 5, -8.66, 5e6)
     source = write(tmp_path / "i.tif", pixels, nodata=0, transform=turned)
 
     def darker(cloudy, noise):
@@ -235,8 +241,6 @@ def test_an_8_bit_image_band_that_gdal_calls_transparency_is_an_image_band(tmp_p
     source = write(tmp_path / "i.tif", pixels)
     with rasterio.open(source) as file:
         assert file.colorinterp[3].name == "alpha"
-    clear_scene(
-        lambda cloudy, noise: -cloudy, source, tmp_path / "o.tif", bands=4, in_bands=4, value_range=BYTES
-    )
+    clear_scene(lambda cloudy, noise: -cloudy, source, tmp_path / "o.tif", bands=4, in_bands=4, value_range=BYTES)
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), 255 - pixels)
     assert "band 4 is marked as transparency" in caplog.text
