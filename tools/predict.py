@@ -1,4 +1,4 @@
-"""Remove the clouds of a GeoTIFF: the same as `declouds predict`."""
+"""Remove the clouds of a GeoTIFF: `python tools/predict.py IN.tif -o OUT.tif ...`; the same as `declouds predict`."""
 
 import sys
 

@@ -1,6 +1,7 @@
 """`declouds data`: look after data sets before they are trained on."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -48,7 +49,7 @@ def _check(args: argparse.Namespace) -> None:
     from declouds.pairs.doctor import examine
     from declouds.pairs.layout import EXPECTED, recognise
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)  # rich folds a table at 80 in a log file
     subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split)
     if not subsets:
         console.print(f"What a data set looks like:\n{EXPECTED}", markup=False, highlight=False, soft_wrap=True)
@@ -89,7 +90,7 @@ def _split(args: argparse.Namespace) -> None:
 def _progress(pairs: Sequence[T]) -> Iterable[T]:
     from rich.progress import track
 
-    return track(pairs, description="reading pairs", transient=True)
+    return track(pairs, description="reading pairs", transient=True, disable=not sys.stdout.isatty())
 
 
 def _table(diagnosis: "Diagnosis") -> "Table":

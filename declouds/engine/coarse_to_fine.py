@@ -203,8 +203,10 @@ class CoarseToFine:
 
     @staticmethod
     def _outcome(runner: StageRunner) -> dict[str, Weights]:
-        """Return the raw and the averaged weights of a trained stage."""
-        raw = {key: value.detach().cpu().clone() for key, value in checkpoint.bare_model(runner).state_dict().items()}
+        """Return the raw and the averaged weights of the parts that a stage has trained."""
+        model = checkpoint.bare_model(runner)
+        trained = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in model.trained}
+        raw = {key: value.cpu().clone() for key, value in trained.items()}
         average = checkpoint.average_of(runner)
         averaged = {} if average is None else {key: value.cpu() for key, value in average.part_state_dict().items()}
         return dict(raw=raw, average={**raw, **averaged})
@@ -285,7 +287,7 @@ class CoarseToFine:
             ),
             log_processor=dict(by_epoch=False, window_size=config.get("log_interval", 20)),
             randomness=dict(seed=seed, diff_rank_seed=True),
-            visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")], name=name),
+            visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend"), dict(type="LocalVisBackend")], name=name),
             experiment_name=name,
             default_scope="mmengine",
             resume=resume,

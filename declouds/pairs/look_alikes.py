@@ -24,8 +24,10 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
         edges = np.linspace(0, grey.shape[axis], min(SIDE, grey.shape[axis]) + 1).astype(int)
         widths = np.diff(edges).reshape((-1, 1) if axis == 0 else (1, -1))
         grey = np.add.reduceat(grey, edges[:-1], axis=axis) / widths
-    cosines = scipy.fft.dctn(grey, norm="ortho", s=(SIDE, SIDE))[:FREQUENCIES, :FREQUENCIES].ravel()
-    return cosines > np.median(cosines[1:])
+    cosines = scipy.fft.dctn(grey, norm="ortho")[:FREQUENCIES, :FREQUENCIES]
+    bits = np.zeros((FREQUENCIES, FREQUENCIES), dtype=bool)  # a picture of less than 8 pixels has fewer cosines
+    bits[: cosines.shape[0], : cosines.shape[1]] = cosines > np.median(cosines.ravel()[1:])
+    return bits.ravel()
 
 
 def group_together(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -150,9 +150,8 @@ def _distance_from_path(rng: np.random.Generator, height: int, width: int, bend:
     """Return the signed distance from a path across the image that leaves its straight line by some ``bend`` pixels."""
     angle = rng.uniform(0, np.pi)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    straight = (rows - height * rng.uniform(0.2, 0.8)) * math.cos(angle) - (
-        columns - width * rng.uniform(0.2, 0.8)
-    ) * np.sin(angle)
+    down, right = rows - height * rng.uniform(0.2, 0.8), columns - width * rng.uniform(0.2, 0.8)
+    straight = down * math.cos(angle) - right * math.sin(angle)
     return straight + np.float32(bend) * fractal_noise(rng, height, width, slope=6, scale=scale)
 
 

@@ -67,6 +67,6 @@ def test_what_cannot_be_simulated_writes_nothing(tmp_path, name, arguments, mess
 
 def test_existing_scenes_are_kept(tmp_path):
     (tmp_path / "scene_clear.tif").write_bytes(b"mine")
-    with pytest.raises(UserError, match="scene_clear.tif exists already"):
+    with pytest.raises(UserError, match=r"scene_clear.tif exists already"):
         simulate_scene(tmp_path / "scene.tif", 32, 32)
     assert os.listdir(tmp_path) == ["scene_clear.tif"]

@@ -45,7 +45,7 @@ class ShowProgress(Hook):
             return
         self.last_shown = now
         rate = (done - self.first) / max(now - self.started, 1e-9)
-        losses = " ".join(f"{name} {float(value):.4f}" for name, value in (outputs or {}).items() if "loss" in name)
+        losses = " ".join(f"{name} {float(value.detach()):.4f}" for name, value in (outputs or {}).items() if "loss" in name)
         status = f"{losses} · {rate * self.batch_size:.1f} images/s"
         if self.bar is not None:
             self.bar.update(self.task, completed=done, status=status)

@@ -1,0 +1,348 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from declouds.datamodules import PairedFolder, PairedFolderDataset
+from declouds.datamodules.file_pairs import shrink
+from declouds.errors import UserError
+from declouds.image_io import read_image, write_image
+from declouds.pairs.splits import digest
+from declouds.registry import DATAMODULES
+
+SPLIT = {"train": ["1", "2", "10"], "test": ["11", "12"]}
+
+
+def write_split(root, split=SPLIT):
+    (root / "split.json").write_text(json.dumps(split))
+
+
+def test_samples_are_the_pictures_in_minus_1_to_1(make_pairs):
+    root = make_pairs(mask=True)
+    write_split(root)
+    module = DATAMODULES.build({"type": "PairedFolder", "root": root, "mask": "mask", "val": None})
+    module.setup()
+    assert (len(module.train_dataset), module.val_dataset, len(module.test_dataset)) == (3, None, 2)
+    assert (module.bands, module.value_range.low, module.value_range.high) == (3, 0, 255)
+    sample = module.train_dataset[2]
+    assert set(sample) == {"cloudy", "clear", "name", "mask"}
+    assert sample["name"] == "10"
+    for key, folder in (("cloudy", "cloud"), ("clear", "label")):
+        assert sample[key].dtype == torch.float32 and sample[key].shape == (3, 16, 24)
+        expected = read_image(root / folder / "10.png") / 127.5 - 1
+        np.testing.assert_allclose(sample[key].numpy(), expected, atol=1e-6)
+    assert sample["mask"].shape == (1, 16, 24) and sample["mask"].dtype == torch.float32
+    assert sample["mask"].sum() == 16 * 12 and sample["mask"].unique().tolist() == [0, 1]
+
+
+def test_loaders_batch_with_worker_processes(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    module = PairedFolder(root, val="test", batch_size=2, num_workers=1)
+    module.setup("fit")
+    (batch,) = list(module.train_dataloader())
+    assert batch["cloudy"].shape == (2, 3, 16, 24) and len(batch["name"]) == 2
+    (batch,) = list(module.val_dataloader())
+    assert batch["name"] == ["11", "12"]
+    single = torch.stack([module.val_dataset[i]["cloudy"] for i in range(2)])
+    assert torch.equal(batch["cloudy"], single)
+
+
+def test_under_lightning_a_batch_stays_as_it_is(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    module = PairedFolder(root, val="test")
+    module.setup("fit")
+    batch = next(iter(module.train_dataloader()))
+    module.trainer = type("Trainer", (), {"training": True})()
+    assert torch.equal(module.on_after_batch_transfer(dict(batch), 0)["clear"], batch["clear"])
+
+
+def test_folders_are_a_split(make_pairs):
+    make_pairs("train")
+    root = make_pairs("test", names=("1", "7")).parent
+    module = PairedFolder(root, split="folders", val=0.4)
+    module.setup()
+    assert len(module.train_dataset) == 3 and len(module.val_dataset) == 2
+    assert module.test_dataset.names == ("1", "7")
+    held_out = set(module.val_dataset.names)
+    assert held_out | set(module.train_dataset.names) == {"1", "2", "10", "11", "12"}
+    assert not held_out & set(module.train_dataset.names)
+    again = PairedFolder(root, split="folders", val=0.4)
+    again.setup("validate")
+    assert set(again.val_dataset.names) == held_out
+
+
+def test_a_validation_list_in_the_split_is_used(make_pairs):
+    root = make_pairs()
+    write_split(root, {"train": ["1"], "val": ["2"], "test": [10, 11]})
+    module = PairedFolder(root)
+    module.setup()
+    assert [d.names for d in (module.train_dataset, module.val_dataset, module.test_dataset)] == [
+        ("1",),
+        ("2",),
+        ("10", "11"),
+    ]
+
+
+def test_the_record_tells_which_pairs_were_used(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    module = PairedFolder(root, val=None)
+    module.setup("fit")
+    assert module.split_record() == {"train": {"count": 3, "digest": digest(["10", "2", "1"]), "split": "split.json"}}
+    module.setup("test")
+    assert module.split_record()["test"]["digest"] == digest(["11", "12"]) != digest(["11"])
+
+
+def test_sentinel_2_bands_are_chosen_and_ordered(make_pairs):
+    root = make_pairs(bands=13, dtype="uint16", suffix=".tif")
+    write_split(root)
+    module = PairedFolder(root, bands=[4, 3, 2], value_range=[0, 250], band_names=["red", "green", "blue"])
+    module.setup("test")
+    assert module.bands == 3 and module.band_names == ("red", "green", "blue")
+    sample = module.test_dataset[0]
+    raw = read_image(root / "cloud" / "11.tif").astype(np.float32)
+    np.testing.assert_allclose(sample["cloudy"][0].numpy(), raw[3] / 125 - 1, atol=1e-6)
+    np.testing.assert_allclose(sample["cloudy"][2].numpy(), raw[1] / 125 - 1, atol=1e-6)
+
+
+def test_reduced_pictures_are_means_and_their_masks_keep_every_cloud(make_pairs):
+    root = make_pairs(mask=True, size=(32, 32))
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[0, 5, 8] = 255
+    write_image(root / "mask" / "11.png", mask, overwrite=True)
+    write_split(root)
+    dataset = PairedFolderDataset(root, "test", mask="mask", reduce=2)
+    sample = dataset[0]
+    assert sample["cloudy"].shape == (3, 16, 16)
+    assert sample["mask"].nonzero().tolist() == [[0, 2, 4]]
+    raw = read_image(root / "label" / "11.png")
+    assert abs((sample["clear"].mean() + 1) * 127.5 - raw.mean()) < 1
+    values = (sample["clear"].numpy() + 1) * 127.5
+    assert np.abs(values - np.rint(values)).max() > 0.3  # not rounded to 8 bits
+
+
+def cubic(x):
+    x = np.abs(x)
+    inner, outer = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, inner, np.where(x <= 2, outer, 0))
+
+
+def imresize_half(line):
+    """MATLAB's imresize(line, 0.5) of a vector: Keys' cubic, a = -0.5, widened by 2, mirrored at the ends."""
+    n = len(line)
+    out = []
+    for i in range(n // 2):
+        centre = (i + 0.5) * 2 - 0.5
+        at = np.arange(int(np.floor(centre - 4)), int(np.ceil(centre + 4)) + 1)
+        weights = cubic((centre - at) / 2)
+        mirrored = np.where(at < 0, -at - 1, np.where(at >= n, 2 * n - at - 1, at))
+        out.append((weights * line[mirrored]).sum() / weights.sum())
+    return np.array(out)
+
+
+def test_shrink_is_matlabs_bicubic_but_for_the_border():
+    image = np.random.default_rng(0).integers(0, 256, (2, 32, 40)).astype(np.uint8)
+    rows = np.apply_along_axis(imresize_half, 1, image.astype(float))
+    expected = np.apply_along_axis(imresize_half, 2, rows)
+    ours = shrink(image, 2)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours[:, 2:-2, 2:-2], expected[:, 2:-2, 2:-2], atol=1e-3)
+    assert np.abs(ours - expected).max() > 1  # the border differs: we do not claim otherwise
+
+
+def test_pictures_are_decoded_once(make_pairs, monkeypatch):
+    root = make_pairs()
+    write_split(root)
+    calls = []
+    dataset = PairedFolderDataset(root, "test")
+    monkeypatch.setattr(dataset, "load", lambda index, load=dataset.load: calls.append(index) or load(index))
+    first, second = dataset[0], dataset[0]
+    assert calls == [0] and torch.equal(first["cloudy"], second["cloudy"])
+    first["cloudy"].zero_()  # what a caller does to its sample does not reach the cache
+    assert torch.equal(dataset[0]["cloudy"], second["cloudy"])
+
+
+def test_a_data_set_above_the_limit_is_not_kept(make_pairs, monkeypatch):
+    root = make_pairs()
+    write_split(root)
+    monkeypatch.setattr("declouds.datamodules.pair_dataset.CACHE_LIMIT", 2 * 16 * 24 * 7 - 1)
+    assert not PairedFolderDataset(root, "test")._keep
+    monkeypatch.setattr("declouds.datamodules.pair_dataset.CACHE_LIMIT", 2 * 16 * 24 * 7)
+    assert PairedFolderDataset(root, "test")._keep
+    assert not PairedFolderDataset(root, "test", cache=False)._keep
+
+
+def test_the_cache_is_not_pickled(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    dataset = PairedFolderDataset(root, "test")
+    before = len(pickle.dumps(dataset))
+    sample = dataset[0]
+    assert len(pickle.dumps(dataset)) == before
+    assert torch.equal(pickle.loads(pickle.dumps(dataset))[0]["clear"], sample["clear"])
+
+
+def test_plot_shows_what_the_sample_holds(make_pairs):
+    root = make_pairs(bands=4, mask=True)
+    write_split(root)
+    module = PairedFolder(root, mask="mask", val="test")
+    module.setup("fit")
+    sample = module.val_dataset[0]
+    figure = module.plot(sample, suptitle="one")
+    assert [axis.get_title() for axis in figure.axes] == ["cloudy", "clear", "mask"]
+    assert figure.axes[0].get_images()[0].get_array().shape == (16, 24, 3)
+    assert figure.get_suptitle() == "one"
+    figure = module.plot(sample | {"prediction": sample["clear"]}, show_titles=False)
+    assert [axis.get_title() for axis in figure.axes] == [""] * 4
+    figure = module.plot({"cloudy": sample["cloudy"][:1], "clear": sample["clear"][:1]})
+    assert len(figure.axes) == 2
+
+
+# -- what goes wrong, found from names and headers -------------------------------------------------------------------
+
+
+def fails(root, message, **arguments):
+    module = PairedFolder(root, **arguments)
+    with pytest.raises(UserError, match=message):
+        module.setup()
+
+
+def test_missing_partners_are_listed(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    (root / "label" / "2.png").unlink()
+    (root / "cloud" / "11.png").rename(root / "cloud" / "99.png")
+    fails(root, r"only in .*cloud: 2, 99; only in .*label: 11: add the partner or remove the image")
+
+
+def test_folders_that_are_not_there(make_pairs, tmp_path):
+    root = make_pairs()
+    write_split(root)
+    fails(root, r"hazy: no such folder", cloudy="hazy")
+    fails(root, r"shadow: no such folder", mask="shadow")
+    fails(root, r"none of the folders train, val, test", split="folders")
+    (root / "empty").mkdir()
+    (root / "empty" / "notes.txt").write_text("x")
+    fails(root, r"empty: holds no image", clear="empty")
+
+
+def test_two_files_of_one_name(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    write_image(root / "cloud" / "2.tif", np.zeros((3, 16, 24), np.uint8))
+    fails(root, "have one name: remove one of them")
+
+
+def test_hidden_files_are_no_images(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    (root / "cloud" / "._2.png").write_bytes(b"left by another system")
+    (root / "cloud" / "Thumbs.db").write_bytes(b"x")
+    PairedFolder(root).setup()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((3, 16, 25), "uint8", "16x25 uint8, but .* is 16x24 uint8: the images of a pair must have one size"),
+        ((4, 16, 24), "uint8", "has 4 bands, but .* has 3"),
+        ((3, 16, 24), "uint16", "16x24 uint16, but .* is 16x24 uint8"),
+    ],
+)
+def test_pairs_that_do_not_fit_together(make_pairs, shape, dtype, message):
+    root = make_pairs(suffix=".tif")
+    write_split(root)
+    write_image(root / "label" / "2.tif", np.zeros(shape, dtype), overwrite=True)
+    fails(root, r"2\.tif " + message if "has 4" in message else message)
+
+
+def test_a_mask_of_another_size(make_pairs):
+    root = make_pairs(mask=True)
+    write_split(root)
+    write_image(root / "mask" / "2.png", np.zeros((1, 8, 8), np.uint8), overwrite=True)
+    fails(root, r"mask/2.png is 8x8, but .* a mask must have the size of its image", mask="mask")
+
+
+def test_pairs_that_differ_from_the_others(make_pairs):
+    root = make_pairs()
+    for side in ("cloud", "label"):
+        write_image(root / side / "2.png", np.zeros((1, 16, 24), np.uint8), overwrite=True)
+    write_split(root)
+    fails(root, r"2.png has 1 bands of uint8, but .*1.png has 3 of uint8: all pairs must agree", val=None)
+    write_split(root, {"train": ["1"], "test": ["2"]})
+    fails(root, r"parts of the data set differ in bands \(train 3, test 1\)", val=None)
+
+
+def test_bands_that_do_not_exist(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    fails(root, "bands 1 to 3: there is no band 4", bands=[1, 4])
+    fails(root, "there is no band 0", bands=[0])
+    fails(root, "images have 3 bands: name each of them", band_names=["red"])
+
+
+def test_a_type_without_a_known_range(make_pairs):
+    root = make_pairs(dtype="uint16", suffix=".tif")
+    write_split(root)
+    fails(root, r"uint16 images have no known range: give value_range=\(low, high\)")
+    fails(root, "from low to high", value_range=(100, 0))
+    fails(root, "give the two sensor values", value_range=(1, 2, 3))
+
+
+def test_a_size_that_cannot_be_reduced(make_pairs):
+    root = make_pairs(size=(16, 25))
+    write_split(root)
+    fails(root, "reduce=2 does not divide the size of", reduce=2)
+    fails(root, "reduce=0: give 1", reduce=0)
+
+
+def test_an_unknown_argument_is_refused_when_built(tmp_path):
+    with pytest.raises(UserError, match=r"datamodule PairedFolder cannot be built.*'cloudly'"):
+        DATAMODULES.build({"type": "PairedFolder", "root": tmp_path, "cloudly": "x"})
+
+
+def test_an_unknown_stage_and_part(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    with pytest.raises(UserError, match="stage='train': known are"):
+        PairedFolder(root).setup("train")
+    with pytest.raises(UserError, match="part='training'"):
+        PairedFolderDataset(root, "training")
+
+
+# -- what goes wrong when pixels are read --------------------------------------------------------------------------
+
+
+def test_a_file_cut_short_is_found_when_read(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    path = root / "label" / "11.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    dataset = PairedFolderDataset(root, "test")
+    with pytest.raises(UserError, match=r"label/11.png: the PNG is cut short"):
+        dataset[0]
+    assert dataset[1]["name"] == "12"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers(make_pairs, value):
+    root = make_pairs(dtype="float32", suffix=".tif")
+    write_split(root)
+    broken = np.ones((3, 16, 24), np.float32)
+    broken[1, 2, 3] = value
+    write_image(root / "cloud" / "11.tif", broken, overwrite=True)
+    dataset = PairedFolderDataset(root, "test", value_range=(0, 255))
+    with pytest.raises(UserError, match=r"cloud/11.tif: holds NaN or infinite values"):
+        dataset[0]
+
+
+def test_values_outside_the_range(make_pairs):
+    root = make_pairs(dtype="uint16", suffix=".tif")
+    write_split(root)
+    dataset = PairedFolderDataset(root, "test", value_range=(1000, 2000))
+    with pytest.raises(UserError, match=r"11.tif: all values .* lie outside value_range \(1000, 2000\)"):
+        dataset[0]
