@@ -1,8 +1,8 @@
 """Whole images in and out: PNG, JPEG and GeoTIFF as arrays of the sensor's own type, and a broken file never as pixels.
 
-GDAL alone does not notice every broken file: a PNG cut short may come back as left-over memory, and a GeoTIFF whose
-writer was killed comes back as zeros where blocks are missing. Both are looked for here, in the bytes, before pixels
-are trusted.
+GDAL alone does not notice every broken file: a PNG cut short may come back as left-over memory, a GeoTIFF whose writer
+was killed comes back as zeros where blocks are missing. These are looked for here, in the bytes, before pixels are
+trusted.
 """
 
 import os
@@ -73,6 +73,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     with _open(path) as image:
         if image.driver == "PNG":
             _check_png_is_whole(path)
+        elif image.driver == "JPEG":
+            _check_jpeg_is_whole(path)
         elif image.driver == "GTiff":
             _check_tiff_is_whole(path, image)
         return image.read()
@@ -167,6 +169,13 @@ def _check_png_is_whole(path: Path) -> None:
         if zlib.crc32(data[at + 4 : end]) != struct.unpack(">I", data[end : end + 4])[0]:
             raise UserError(f"{path}: the PNG is damaged (checksum): replace the file or leave the image out")
         at = end + 4
+
+
+def _check_jpeg_is_whole(path: Path) -> None:
+    """Look for the end mark after the start of the last scan; neither mark can occur inside a scan."""
+    data = path.read_bytes()
+    if data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda"):
+        raise UserError(f"{path}: the JPEG is cut short: replace the file or leave the image out")
 
 
 def _check_tiff_is_whole(path: Path, image: DatasetReader) -> None:

@@ -69,6 +69,8 @@ class CoarseToFine:
         self.datamodule.setup("fit")
         self.model_config = self._model_config()
         self.learned = self._learned_parts()
+        for stage in self.stages:
+            self._patches(stage)[0]  # a wrong augmentation or a patch larger than the images fails here, not hours later
         self.reference_state = self._reference_weights()
 
     def run(self, resume: bool = False) -> Path:
@@ -238,7 +240,6 @@ class CoarseToFine:
         """Put MMEngine's Runner together for a stage."""
         config, seed, workers = self.config, self.seed, self.config.get("num_workers", 0)
         iterations = DRY_ITERATIONS if dry_run else stage.iterations
-        patches = TrainingPatches(self.datamodule.train_dataset, stage.reduce, stage.crop, stage.augmentations, seed)
         batches = StageBatches(stage.batch_size, iterations, get_rank(), get_world_size())
         hooks: list[Any] = [
             SeedIterations(seed, number),
@@ -266,7 +267,7 @@ class CoarseToFine:
         return StageRunner(
             model=self._stage_model(stage, state),
             work_dir=str(folder),
-            train_dataloader=train_loader(patches, batches, workers),
+            train_dataloader=train_loader(self._patches(stage), batches, workers),
             train_cfg=dict(type="StageLoop", max_iters=iterations, val_interval=stage.val_interval or iterations),
             optim_wrapper=stage.optim_wrapper(self.amp),
             param_scheduler=[dict(item) for item in stage.param_scheduler] or None,
@@ -293,6 +294,9 @@ class CoarseToFine:
             resume=resume,
             **evaluation,
         )
+
+    def _patches(self, stage: Stage) -> TrainingPatches:
+        return TrainingPatches(self.datamodule.train_dataset, stage.reduce, stage.crop, stage.augmentations, self.seed)
 
     def _final_state(self, state: Weights) -> Weights:
         """Return the state of the whole model, with its parts that no stage trained as they were built."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +35,15 @@ stages = [
     dict(name="fine", train=["denoiser", "fusion"], iterations=5, batch_size=2, lr=1e-3),
 ]
 '''
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums in another order round otherwise: runs that are compared bit by bit use as many threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
