@@ -5,6 +5,7 @@ One rule names everything: config key singular = folder plural = registry PLURAL
 """
 
 import difflib
+import functools
 import importlib.metadata
 import inspect
 import logging
@@ -78,8 +79,9 @@ DATAMODULES = PartRegistry("datamodule", "datamodules")
 PART_REGISTRIES = (DENOISERS, REFERENCES, FUSIONS, NOISE_SCHEDULES, SAMPLERS, LOSSES, DATAMODULES)
 
 
+@functools.cache
 def load_plugins() -> dict[str, Exception | None]:
-    """Load every installed package of the entry-point group ``declouds.plugins``.
+    """Load every installed package of the entry-point group ``declouds.plugins``, once a process.
 
     An entry point names a module, imported for its registrations, or a callable, called without arguments. A plugin that
     fails is reported by a warning with its real error and does not stop the others.

@@ -36,11 +36,9 @@ def run(args: argparse.Namespace) -> None:
     from declouds.inference.device import pick_device
     from declouds.inference.remove_clouds import prediction, what_it_takes
     from declouds.inference.scene import clear_scene
-    from declouds.registry import load_plugins
     from declouds.weights.file import load_model
 
     device = pick_device(args.device)
-    load_plugins()
     model = load_model(args.checkpoint, device)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)

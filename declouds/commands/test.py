@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the start noise, which also depends on the image's name"
     )
-    parser.add_argument("--device", help="cpu, cuda, ...; the GPU if there is one")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace result files that exist")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
 
     from declouds.engine.config import load_config
     from declouds.engine.environment import keep_freed_memory
+    from declouds.inference.device import pick_device
     from declouds.metrics.evaluate_model import evaluate_model
     from declouds.metrics.load_checked import load_checked
     from declouds.metrics.lpips_net import load_lpips
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     datamodule = DATAMODULES.build(config.datamodule)
     datamodule.setup(STAGE_OF_PART[args.split])
     dataset = _dataset(datamodule, args.split)
-    device = _device(args.device)
+    device = pick_device(args.device)
     model = load_checked(args.checkpoint, config, datamodule, dataset[0], device)
     methods = evaluate_model(
         model,
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
             "checkpoint": str(args.checkpoint),
             "seed": args.seed,
             "tile": args.tile,
-            "device": device,
+            "device": str(device),
             "trained_on": model.record.get("splits"),
         },
     )
@@ -108,19 +109,6 @@ def _check_arguments(args: argparse.Namespace) -> None:
             for folder in (args.out / "results", args.out / "comparisons"):
                 if folder.exists():
                     raise UserError(f"{folder} is there already: choose another --out, or give --overwrite")
-
-
-def _device(wanted: str | None) -> str:
-    import torch
-
-    from declouds.errors import UserError
-
-    device = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device} cannot be used ({str(error).splitlines()[0]}): try cpu") from error
-    return device
 
 
 def _dataset(datamodule: Any, part: str) -> Any:

@@ -42,7 +42,7 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as a checkpoint ({reason}): delete it to go on from the one before") from error
 
 
-def bare_model(runner: Any) -> torch.nn.Module:
+def bare_model(runner: Any) -> Any:
     """Return the model without the wrapper of distributed training."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 

@@ -28,11 +28,14 @@ from declouds.engine.stage import Stage, read_stages
 from declouds.engine.training_data import EvaluationImages, StageBatches, TrainingPatches, evaluation_loader, train_loader
 from declouds.errors import UserError
 from declouds.metrics.image_quality import ImageQuality
+from declouds.metrics.protocols import PROTOCOLS
 from declouds.registry import DATAMODULES
+from declouds.report.tables import Evaluation, write_evaluation
 from declouds.weights.file import load_strictly, read_weights, save_weights
 
 Weights = dict[str, torch.Tensor]
 DRY_ITERATIONS = 2
+RECORD = ("bands", "in_bands", "value_range", "band_names")  # what every model is told of the data
 
 
 @dataclass(frozen=True)
@@ -198,17 +201,26 @@ class CoarseToFine:
         runner = self._runner(number, stage, state, folder, resume=resume)
         runner.train()
         outcome = self._outcome(runner)
-        metrics = [metric for metric in getattr(runner.val_evaluator, "metrics", []) if isinstance(metric, ImageQuality)]
-        if is_main_process() and metrics:
-            (folder / "evaluation.json").write_text(json.dumps(metrics[0].per_image, indent=1))
+        if is_main_process() and runner.val_loop is not None:
+            self._write_evaluation(runner.val_evaluator.metrics[0], folder, stage)
         return outcome
+
+    def _write_evaluation(self, quality: ImageQuality, folder: Path, stage: Stage) -> None:
+        """Write the scores of the last evaluation of a stage, image by image."""
+        evaluation = Evaluation(
+            protocols={name: PROTOCOLS[name] for name in quality.protocols},
+            methods={"result": quality.per_image},
+            split={"part": "val", **self.datamodule.split_record()["val"]},
+            compared=[],
+            about={"stage": stage.name, "iterations": stage.iterations, "seed": self.seed},
+        )
+        write_evaluation(evaluation, folder / "evaluation", overwrite=True)
 
     @staticmethod
     def _outcome(runner: StageRunner) -> dict[str, Weights]:
         """Return the raw and the averaged weights of the parts that a stage has trained."""
         model = checkpoint.bare_model(runner)
-        trained = {key: value for key, value in model.state_dict().items() if key.split(".")[0] in model.trained}
-        raw = {key: value.cpu().clone() for key, value in trained.items()}
+        raw = {k: v.cpu().clone() for k, v in model.state_dict().items() if k.split(".")[0] in model.trained}
         average = checkpoint.average_of(runner)
         averaged = {} if average is None else {key: value.cpu() for key, value in average.part_state_dict().items()}
         return dict(raw=raw, average={**raw, **averaged})
@@ -218,8 +230,8 @@ class CoarseToFine:
         config = self.model_config
         torch.manual_seed(self.seed)
         if stage.train == ("reference",):
-            record = {key: config[key] for key in ("bands", "in_bands", "value_range", "band_names") if key in config}
-            model = MODELS.build(dict(type="OnePass", reference=config["reference"], losses=list(stage.losses), **record))
+            record: dict[str, Any] = {key: config[key] for key in RECORD if key in config}
+            model = MODELS.build({"type": "OnePass", "reference": config["reference"], "losses": stage.losses, **record})
         else:
             ready = {"denoiser"} | set(stage.train) | {key.split(".")[0] for key in state}
             if "fusion" in self.learned and "fusion" not in ready:

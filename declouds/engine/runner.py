@@ -11,6 +11,8 @@ from declouds.engine import checkpoint
 class StageRunner(Runner):
     """A Runner that keeps the terminal for the progress bar and resumes from our checkpoints."""
 
+    _has_loaded: bool
+
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Log to the file in full and to the terminal from warnings on."""
         logger = super().build_logger(*args, **kwargs)

@@ -61,7 +61,7 @@ class Stage:
         missing = [key for key in ("name", "train", "iterations", "batch_size", "lr") if key not in config]
         if missing:
             raise UserError(f"stage {name}: {', '.join(missing)} missing")
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
         return cls(**values)
 
     def __post_init__(self) -> None:

@@ -25,6 +25,9 @@ class FixedWeight(nn.Module):
         UserError: the number of weights is neither one nor the number of bands.
     """
 
+    start: torch.Tensor
+    end: torch.Tensor
+
     def __init__(
         self, weight: float | Sequence[float] = 0.5, at_start: float | Sequence[float] | None = None, num_steps: int = 1000
     ) -> None:

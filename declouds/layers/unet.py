@@ -124,6 +124,16 @@ class FirstConv(nn.Conv2d):
         return super().forward(x)
 
 
+class Blocks(nn.ModuleList):
+    """Blocks in a row, each given the time embedding."""
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """Return what the last block makes of ``x``."""
+        for block in self:
+            x = block(x, embedding)
+        return x
+
+
 class UNet(nn.Module):
     """A U-Net conditioned on the diffusion time.
 
@@ -166,28 +176,28 @@ class UNet(nn.Module):
             return ResidualBlock(inputs, outputs, width, scale_shift=scale_shift, dropout=dropout)
 
         channels = base
-        self.encoder = nn.ModuleList([nn.ModuleList([FirstConv(in_channels, base, 3, padding=1)])])
+        self.encoder = nn.ModuleList([Blocks([FirstConv(in_channels, base, 3, padding=1)])])
         skips = [base]
         for level, multiplier in enumerate(multipliers):
             for _ in range(blocks):
-                stage = nn.ModuleList([residual(channels, multiplier * base)])
+                stage = Blocks([residual(channels, multiplier * base)])
                 channels = multiplier * base
                 if 2**level in attention_at:
                     stage.append(SelfAttention(channels, heads))
                 self.encoder.append(stage)
                 skips.append(channels)
             if level < len(multipliers) - 1:
-                self.encoder.append(nn.ModuleList([Downsample(channels)]))
+                self.encoder.append(Blocks([Downsample(channels)]))
                 skips.append(channels)
 
-        self.middle = nn.ModuleList(
+        self.middle = Blocks(
             [residual(channels, channels), SelfAttention(channels, heads), residual(channels, channels)]
         )
 
         self.decoder = nn.ModuleList()
         for level, multiplier in reversed(list(enumerate(multipliers))):
             for index in range(blocks + 1):
-                stage = nn.ModuleList([residual(channels + skips.pop(), multiplier * base)])
+                stage = Blocks([residual(channels + skips.pop(), multiplier * base)])
                 channels = multiplier * base
                 if 2**level in attention_at:
                     stage.append(SelfAttention(channels, heads))
@@ -205,13 +215,9 @@ class UNet(nn.Module):
         embedding = self.time_embed(time_embedding(t, self.base))
         skips = []
         for stage in self.encoder:
-            for block in stage:
-                hidden = block(hidden, embedding)
+            hidden = stage(hidden, embedding)
             skips.append(hidden)
-        for block in self.middle:
-            hidden = block(hidden, embedding)
+        hidden = self.middle(hidden, embedding)
         for stage in self.decoder:
-            hidden = torch.cat([hidden, skips.pop()], dim=1)
-            for block in stage:
-                hidden = block(hidden, embedding)
+            hidden = stage(torch.cat([hidden, skips.pop()], dim=1), embedding)
         return self.out(hidden)[..., :height, :width]

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from declouds.errors import UserError
@@ -15,7 +16,7 @@ from declouds.weights.file import load_model, read_weights
 NOT_LEARNED = ("sampler", "loss", "datamodule")  # these may differ from what the model was trained with
 
 
-def load_checked(checkpoint: Path, config: Config, datamodule: Any, sample: dict[str, Any], device: str = "cpu") -> Any:
+def load_checked(checkpoint: Path, config: Config, datamodule: Any, sample: dict[str, Any], device: str | torch.device = "cpu") -> Any:
     """Load a model, after checking that it is the config's and fits the data.
 
     Networks and noise schedule come from the file and must be those of the config; the sampler and ``eta``, which need

@@ -91,15 +91,15 @@ class DiffusionEnhancement(CloudRemover):
         Shapes: cloudy (B, in_bands, H, W), noise (B, bands, H, W) -> (B, bands, H, W), any H and W.
         Units: [-1, 1].
         """
-        fuse = fuse and self.fusion is not None
-        full_prior = self.prior(cloudy, name) if fuse else cloudy
+        fusion = self.fusion if fuse else None
+        full_prior = cloudy if fusion is None else self.prior(cloudy, name)
 
         def denoise(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             condition, prior = (_resize_like(image, x_t) for image in (cloudy, full_prior))
             clear_hat = self.clear_hat(self.denoiser(x_t, t, condition).float(), x_t, t, condition)
             step = dict(x_t=x_t, t=t, clear_hat=clear_hat, fused=clear_hat)
-            if fuse:
-                weight = self.fusion(clear_hat, prior, x_t, t, condition).float().clamp(self.eta, 1)
+            if fusion is not None:
+                weight = fusion(clear_hat, prior, x_t, t, condition).float().clamp(self.eta, 1)
                 step |= dict(prior=prior, weight=weight, fused=weight * prior + (1 - weight) * clear_hat)
             if record is not None:
                 record(step)

@@ -18,6 +18,9 @@ class VariancePreserving(nn.Module):
         UserError: a beta is outside (0, 1).
     """
 
+    alpha: torch.Tensor
+    sigma: torch.Tensor
+
     def __init__(self, betas: torch.Tensor) -> None:
         super().__init__()
         if not bool(((betas > 0) & (betas < 1)).all()):

@@ -94,7 +94,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Any:
     from mmengine.registry import MODELS
 
     import declouds.models  # noqa: F401 (registers the models)
+    from declouds.registry import load_plugins
 
+    load_plugins()
     config, state_dict, record = read_weights(path)
     model = MODELS.build(config)
     load_strictly(model, state_dict, str(path))

@@ -158,7 +158,7 @@ def test_bad_arguments_are_told_before_anything_is_built(setting, capsys):
     assert "--batch-size 0" in refused(capsys, setting, "--batch-size", 0)
     assert "--seed -1" in refused(capsys, setting, "--seed", -1)
     assert "tile = 0" in refused(capsys, setting, "--tile", 0)
-    assert "--device nowhere cannot be used" in refused(capsys, setting, "--device", "nowhere")
+    assert "device 'nowhere' is not available here" in refused(capsys, setting, "--device", "nowhere")
     assert "does not exist" in refused(capsys, setting / "absent")
     (setting / "out" / "results").mkdir(parents=True)
     with pytest.raises(SystemExit):

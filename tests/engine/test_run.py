@@ -15,6 +15,7 @@ import declouds
 from declouds.engine.checkpoint import checkpoints
 from declouds.engine.coarse_to_fine import CoarseToFine
 from declouds.errors import UserError
+from declouds.report.tables import read_results
 
 
 def losses_of(work_dir):
@@ -101,7 +102,7 @@ def test_two_processes_share_the_data_and_agree_on_the_evaluation(tiny_config, t
     output = process.communicate(timeout=240)[0]
     assert process.returncode == 0, output
     # Evaluated by one process, the weights that two have trained score the same, image by image, none twice.
-    recorded = json.loads((tmp_path / "two" / "3_fine" / "evaluation.json").read_text())
+    recorded = read_results(tmp_path / "two" / "3_fine" / "evaluation" / "results.json")["result"]
     assert len({row["name"] for row in recorded}) == len(recorded) == 3
     alone = evaluate_alone(config, tmp_path / "two" / "model.safetensors")
     for row in recorded:

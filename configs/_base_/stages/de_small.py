@@ -61,12 +61,12 @@ stages = [
     dict(
         name="fine",
         train=["denoiser", "fusion"],
-        iterations=400,
+        iterations=250,
         batch_size=2,
         lr=4e-4,
         augmentations=_turns,
         optimizer=_optimizer,
         clip_grad=1.0,
-        param_scheduler=_cosine(400),
+        param_scheduler=_cosine(250),
     ),
 ]

@@ -1,0 +1,2 @@
+_base_ = ["_base_/runtime.py", "_base_/datasets/cuhkcr.py", "_base_/models/de.py", "_base_/stages/de.py"]
+datamodule = dict(cloud="thick")

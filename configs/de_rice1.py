@@ -1,0 +1,2 @@
+_base_ = ["_base_/runtime.py", "_base_/datasets/rice.py", "_base_/models/de.py", "_base_/stages/de.py"]
+datamodule = dict(root="data/RICE1", version=1)
