@@ -21,7 +21,7 @@ from declouds.report.tables import read_results
 def losses_of(work_dir):
     """Return (stage, iteration) -> loss, the last written one where a run was resumed."""
     found = {}
-    for log in sorted(Path(work_dir).glob("*/*/vis_data/*.json")) + sorted(Path(work_dir).glob("*/*/*.json")):
+    for log in sorted(Path(work_dir).glob("*/*/vis_data/*.json")):
         for line in log.read_text().splitlines():
             entry = json.loads(line)
             if "loss" in entry:

@@ -1,0 +1,52 @@
+# `make demo` and `make test` work in a fresh clone: the first run makes .venv, about 7 GB, in minutes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help env test lint demo clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   train on simulated clouds, evaluate, clear a scene: results in demo_output/"
+	@echo "make test   every check: ruff, mypy, import contracts, pytest"
+	@echo "make lint   the same without pytest"
+	@echo "make env    only make .venv (with another Python: make env PYTHON=python3.12)"
+	@echo "make clean  remove .venv, caches and the demo's results; trained runs in work_dirs/ stay"
+
+env: .venv/.stamp
+
+demo: env
+	$(BIN)/python tools/demo.py
+
+test: lint
+	@echo "== pytest"
+	$(BIN)/python -m pytest
+
+lint: env
+	@echo "== ruff check"
+	$(BIN)/ruff check .
+	@echo "== ruff format"
+	$(BIN)/ruff format --check .
+	@echo "== mypy"
+	$(BIN)/mypy
+	@echo "== import contracts"
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build dist demo_output *.egg-info .*_cache .hypothesis .dist_test
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made anew when the dependencies change; the stamp comes last, so an interrupted installation is gone on with.
+.venv/.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "declouds needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "== making .venv with $$($(PYTHON) --version)"
+	$(PYTHON) -m venv .venv
+	@echo "== installing declouds and its dependencies: about 3 GB to download, most of it PyTorch"
+	$(BIN)/pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@# MMEngine asks for the OpenCV that opens windows; where its libraries are missing the headless one takes its place.
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	  echo "== no window system here: replacing opencv-python by its headless twin"; \
+	  $(BIN)/pip uninstall -y opencv-python && \
+	  $(BIN)/pip install --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless -c constraints.txt; }
+	@touch $@
+	@echo "== .venv is ready"

@@ -1,0 +1,266 @@
+"""The contracts of parts as checks, for the tests of this package and of every plugin.
+
+A part is checked by its config alone::
+
+    from declouds.testing import check_denoiser
+
+    def test_my_denoiser() -> None:
+        check_denoiser(dict(type="MyDenoiser", base=8))
+
+Give networks arguments that make them small: each is built and run a dozen times. Every check raises ``AssertionError``
+with a sentence that says what is wrong.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from declouds.noise_schedules.linear import LinearSchedule
+from declouds.noise_schedules.variance_preserving import VariancePreserving
+from declouds.registry import (
+    DATAMODULES,
+    DENOISERS,
+    FUSIONS,
+    LOSSES,
+    NOISE_SCHEDULES,
+    REFERENCES,
+    SAMPLERS,
+    PartRegistry,
+)
+
+BANDS = (1, 3, 4)
+SIZES = ((16, 16), (13, 18))
+NAMES = ["first", "second"]  # the samples of every batch, for references that look their prior up
+
+Call = Callable[[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], list[torch.Tensor]]
+
+
+def check_denoiser(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
+    """Check ``(x_t, t, cloudy) -> prediction`` and the attribute ``predicts``."""
+    denoiser = DENOISERS.build(config)
+    _require(denoiser.predicts in ("noise", "clear", "velocity"), f"predicts={denoiser.predicts!r} names no prediction")
+    _check_network(DENOISERS, config, bands, sizes, lambda net, image, t, cloudy: [net(image, t, cloudy)])
+
+
+def check_reference(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
+    """Check ``cloudy -> prior`` in [-1, 1], and ``restorations(cloudy)`` if the reference has that."""
+
+    def call(net: nn.Module, image: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> list[torch.Tensor]:
+        prior = net(cloudy, NAMES[: len(cloudy)]) if getattr(net, "needs_names", False) else net(cloudy)
+        _require(bool((prior.abs() <= 1).all()), "the prior leaves [-1, 1]")
+        restorations: Callable | None = getattr(net, "restorations", None)
+        return [prior] if restorations is None else [prior, *restorations(cloudy)]
+
+    _check_network(REFERENCES, config, bands, sizes, call)
+
+
+def check_fusion(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
+    """Check ``(clear_hat, prior, x_t, t, cloudy) -> weight``."""
+
+    def call(net: nn.Module, image: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> list[torch.Tensor]:
+        return [net(image.clamp(-1, 1), image.flip(-1).clamp(-1, 1), image, t, cloudy)]
+
+    _check_network(FUSIONS, config, bands, sizes, call)
+
+
+def check_noise_schedule(config: dict) -> None:
+    """Check that the noise only grows, and that every kind of prediction leads back to the clear image."""
+    check_description(NOISE_SCHEDULES, config)
+    schedule = NOISE_SCHEDULES.build(config)
+    alpha, sigma = schedule.alpha_sigma(torch.arange(schedule.num_steps))
+    _require(alpha.shape == sigma.shape == (schedule.num_steps, 1, 1, 1), "alpha_sigma(t) gives two of (B, 1, 1, 1)")
+    _require(bool((alpha > 0).all() and (sigma > 0).all()), "alpha and sigma are greater than 0")
+    _require(bool(((alpha / sigma).diff(dim=0) < 0).all()), "x_t gets noisier with every step")
+    if isinstance(schedule, VariancePreserving):
+        _require(bool(((alpha**2 + sigma**2 - 1).abs() < 1e-6).all()), "alpha^2 + sigma^2 = 1")
+    t = torch.tensor([0, schedule.num_steps // 2, schedule.num_steps - 1])
+    clear, noise = _images(1, 3, 3, (13, 18)), _noise(2, 3, 3, (13, 18))
+    cloudy = _images(3, 3, 3, (13, 18))
+    alpha, sigma = schedule.alpha_sigma(t)
+    x_t = schedule.add_noise(clear, noise, t, cloudy)
+    rounding = 1e-5 + 2e-6 / alpha  # what float32 leaves of the clear image in x_t
+    predictions = dict(noise=noise, clear=clear, velocity=alpha * noise - sigma * clear)
+    for predicts, prediction in predictions.items():
+        error = (schedule.clear_from(prediction, x_t, t, predicts, cloudy) - clear).abs()
+        _require(bool((error <= rounding).all()), f"clear_from({predicts!r}) gives the clear image back")
+    _require(schedule.clear_from(noise, x_t, t, "noise", cloudy).dtype == torch.float32, "clear_from keeps float32")
+
+
+def check_sampler(config: dict) -> None:
+    """Check that a perfect denoiser gives the clear image, by way of x_t that carry the noise of their times."""
+    check_description(SAMPLERS, config)
+    schedule, sampler = LinearSchedule(), SAMPLERS.build(config)
+    clear, start = _images(1, 2, 3, (37, 50)), _noise(2, 2, 3, (37, 50))
+    times: list[int] = []
+
+    def perfect(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        _require(t.shape == (2,) and not t.is_floating_point(), "denoise is given one whole number t per image")
+        times.append(int(t[0]))
+        target = nn.functional.interpolate(clear, size=x_t.shape[-2:])
+        alpha, sigma = schedule.alpha_sigma(t)
+        noise = (x_t - alpha * target) / sigma
+        _require(0.7 < float(noise.std()) < 1.3, f"x_t at t={times[-1]} has {noise.std():.2f} of the noise it should have")
+        return target
+
+    _require(torch.equal(sampler(perfect, start, schedule), clear), "a perfect denoiser makes it return the clear image")
+    _require(times == sorted(set(times), reverse=True), f"times fall from step to step; they are {times[:20]}")
+
+    def rough(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return (0.5 * x_t).clamp(-1, 1)
+
+    torch.manual_seed(0)
+    once = sampler(rough, start, schedule)
+    torch.manual_seed(1)
+    _require(torch.equal(sampler(rough, start, schedule), once), "the same start noise gives the same result")
+    _require(not torch.equal(sampler(rough, start.flip(0), schedule), once), "the start noise is what a result starts from")
+    _require(once.shape == start.shape and once.dtype == torch.float32, "the result has the shape and type of x_start")
+
+
+def check_loss(config: dict) -> None:
+    """Check ``(output, target) -> scalar``: least where the two are equal, gradients finite there and elsewhere."""
+    check_description(LOSSES, config)
+    loss = LOSSES.build(config)
+    for size in ((64, 64), (37, 50)):
+        target = _images(1, 2, 3, size)
+        values = []
+        for deviation in (0.0, 0.1, 0.5):
+            output = (target + deviation * _noise(2, 2, 3, size)).requires_grad_()
+            value = loss(output, target)
+            _require(value.shape == (), f"a loss is one number, not of shape {tuple(value.shape)}")
+            (gradient,) = torch.autograd.grad(value, output)
+            _require(bool(value.isfinite() and gradient.isfinite().all()), f"value and gradient are finite at {deviation}")
+            _require(deviation == 0 or bool(gradient.abs().sum() > 0), "an output that is off has a gradient")
+            values.append(float(value))
+        _require(values == sorted(set(values)), f"a loss grows with the deviation; it is {values} for 0, 0.1, 0.5")
+
+
+def check_datamodule(config: dict) -> None:
+    """Check the samples of every part: shapes, types and ranges, names that occur once, and that they batch."""
+    check_description(DATAMODULES, config)
+    data = DATAMODULES.build(config)
+    data.setup("fit")
+    _require(len(data.train_dataset) > 0, "there is something to train on after setup('fit')")
+    data.setup()
+    _require(data.band_names == () or len(data.band_names) == data.bands, "there are as many band names as bands")
+    datasets = {part: getattr(data, f"{part}_dataset") for part in ("train", "val", "test")}
+    datasets = {part: dataset for part, dataset in datasets.items() if dataset is not None}
+    names: list[str] = []
+    for part, dataset in datasets.items():
+        for index in range(len(dataset)):
+            names.append(dataset[index]["name"])
+        _check_sample(dataset[0], data.bands)
+        once, again = dataset[0], dataset[0]
+        _require(torch.equal(once["cloudy"], again["cloudy"]), f"a sample of {part} is the same whenever it is read")
+        batch = next(iter(DataLoader(dataset, batch_size=1)))
+        _require(batch["cloudy"].shape == (1, *once["cloudy"].shape), f"the samples of {part} make batches")
+        _require(data.split_record()[part]["count"] == len(dataset), "split_record() counts the pairs")
+    _require(len(set(names)) == len(names), "no name occurs twice, within a part or between parts")
+
+
+def check_description(registry: PartRegistry, config: dict) -> None:
+    """Check that the part has the one-line description that `declouds models` shows."""
+    part = registry.find(config["type"])
+    first = (part.__doc__ or "").strip().partition("\n")[0]
+    _require(first.endswith("."), f"the docstring of {part.__name__} begins with one line that ends with a full stop")
+
+
+def _check_sample(sample: dict[str, Any], bands: int) -> None:
+    shape = sample["cloudy"].shape
+    _require(len(shape) == 3 and sample["clear"].shape == (bands, *shape[1:]), "cloudy and clear are (C, H, W), of one size")
+    for key in ("cloudy", "clear"):
+        image = sample[key]
+        _require(image.dtype == torch.float32 and bool((image.abs() <= 1).all()), f"{key} is float32 in [-1, 1]")
+    _require(isinstance(sample["name"], str), "name is text")
+    if "mask" in sample:
+        mask = sample["mask"]
+        _require(mask.shape == (1, *shape[1:]) and mask.dtype == torch.float32, "mask is float32 (1, H, W)")
+        _require(bool(((mask == 0) | (mask == 1)).all()), "mask is 0 or 1")
+
+
+def _check_network(
+    registry: PartRegistry, config: dict, bands: Sequence[int], sizes: Sequence[tuple[int, int]], call: Call
+) -> None:
+    """Check a network of images for every number of bands and every size, and its weights."""
+    check_description(registry, config)
+    counts = [(count, count) for count in bands]
+    if "in_bands" in inspect.signature(registry.find(config["type"])).parameters:
+        counts.append((bands[0], bands[0] + 2))
+    with torch.random.fork_rng(devices=[]):
+        for out_bands, in_bands in counts:
+            for size in sizes:
+                torch.manual_seed(0)
+                net = registry.build(config, bands=out_bands, in_bands=in_bands)
+                inputs = (_noise(1, 2, out_bands, size), torch.tensor([7, 900]), _images(2, 2, in_bands, size))
+                _check_outputs(net, inputs, call)
+        _check_weights(lambda: registry.build(config, bands=out_bands, in_bands=in_bands), inputs, call)
+
+
+def _check_outputs(net: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], call: Call) -> None:
+    """Check shape, type, gradients, autocast, and that the images of a batch do not touch each other."""
+    image, t, cloudy = inputs
+    where = f"for {cloudy.shape[1]} to {image.shape[1]} bands of {image.shape[2]}x{image.shape[3]}"
+    outputs = call(net.train(), *inputs)
+    for output in outputs:
+        _require(output.shape == image.shape, f"the output {where} is of shape {tuple(output.shape)}")
+        _require(output.dtype == torch.float32, f"the output {where} is {output.dtype}, not float32")
+        _require(bool(output.isfinite().all()), f"the output {where} is finite")
+    _check_gradients(net, outputs, where)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = call(net, *inputs)
+    _require(all(bool(output.isfinite().all()) for output in rough), f"the output {where} is finite in bfloat16")
+    _check_gradients(net, rough, f"{where} in bfloat16")
+    net.eval()
+    with torch.no_grad():
+        together, alone = call(net, *inputs)[0], call(net, image[:1], t[:1], cloudy[:1])[0]
+        again = call(net, *inputs)[0]
+    _require(torch.equal(together, again), f"in eval mode the output {where} is the same every time")
+    _require(torch.allclose(together[:1], alone, atol=1e-4), f"an image {where} does not depend on the others of its batch")
+
+
+def _check_gradients(net: nn.Module, outputs: list[torch.Tensor], where: str) -> None:
+    trained = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
+    if not trained:
+        return
+    net.zero_grad()
+    loss = sum((output.float() - 0.5).square().mean() for output in outputs)
+    torch.autograd.backward([torch.as_tensor(loss)])
+    for name, parameter in trained.items():
+        _require(parameter.grad is not None, f"{name} has no gradient {where}: nothing depends on it")
+        _require(bool(torch.as_tensor(parameter.grad).isfinite().all()), f"the gradient of {name} is finite {where}")
+    moving = [name for name, parameter in trained.items() if bool(torch.as_tensor(parameter.grad).any())]
+    _require(bool(moving), f"some gradient {where} is not zero")
+
+
+def _check_weights(
+    build: Callable[[], nn.Module], inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], call: Call
+) -> None:
+    """Check that a state dict carries all there is to a trained network."""
+    trained, fresh = build().eval(), build().eval()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))  # away from the zeros that some layers start with
+        before, expected = call(fresh, *inputs)[0], call(trained, *inputs)[0]
+        fresh.load_state_dict(trained.state_dict(), strict=True)
+        after = call(fresh, *inputs)[0]
+    has_weights = any(True for _ in trained.parameters())
+    _require(not has_weights or not torch.equal(before, expected), "the output depends on the weights")
+    _require(torch.equal(after, expected), "a state dict that is saved and loaded gives the same output")
+
+
+def _images(seed: int, batch: int, bands: int, size: tuple[int, int]) -> torch.Tensor:
+    """Return images with every value in [-0.9, 0.9], so that no clamp hides what a network does."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, bands, *size, generator=generator) * 1.8 - 0.9
+
+
+def _noise(seed: int, batch: int, bands: int, size: tuple[int, int]) -> torch.Tensor:
+    return torch.randn(batch, bands, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def _require(fulfilled: bool, sentence: str) -> None:
+    if not fulfilled:
+        raise AssertionError(f"contract broken: {sentence}")

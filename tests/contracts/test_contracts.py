@@ -1,0 +1,98 @@
+"""Every registered part keeps the contract of its kind: a new part is tested without a new test."""
+
+import numpy as np
+import pytest
+
+from declouds import registry, testing
+from declouds.image_io import write_image
+
+_SMALL_UNET = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=(2,), heads=2)
+
+# Arguments that make a part small or give it what it cannot do without; every other part is built from its defaults.
+ARGUMENTS = {
+    "ConditionalUNet": _SMALL_UNET,
+    "WeightAllocation": _SMALL_UNET,
+    "GainOffsetUNet": _SMALL_UNET,
+    "MPRNet": dict(features=8, level_step=4, full_step=4, full_blocks=1),
+    "MSDA": dict(features=8, columns=4, layers=2, growth=4),
+    "Simulated": dict(size=24, train=3, val=2, test=2),
+}
+KINDS = {kind.name: kind for kind in registry.PART_REGISTRIES}
+
+
+def every(kind):
+    return pytest.mark.parametrize("name", KINDS[kind].names())
+
+
+def config(name):
+    return dict(type=name, **ARGUMENTS.get(name, {}))
+
+
+def test_the_arguments_above_are_of_parts_that_exist():
+    assert set(ARGUMENTS) <= {name for kind in registry.PART_REGISTRIES for name in kind.names()}
+
+
+@every("denoiser")
+def test_denoisers(name):
+    testing.check_denoiser(config(name))
+
+
+@every("reference")
+def test_references(name, tmp_path):
+    if name != "Precomputed":
+        testing.check_reference(config(name))
+        return
+    for number, sample in enumerate(testing.NAMES):  # its pictures are of one size and number of bands
+        pixels = np.random.default_rng(number).integers(0, 256, (3, 13, 18), dtype=np.uint8)
+        write_image(tmp_path / f"{sample}.png", pixels)
+    testing.check_reference(dict(type=name, folder=tmp_path), bands=(3,), sizes=((13, 18),))
+
+
+@every("fusion")
+def test_fusions(name):
+    testing.check_fusion(config(name))
+
+
+@every("noise_schedule")
+def test_noise_schedules(name):
+    testing.check_noise_schedule(config(name))
+
+
+@every("sampler")
+def test_samplers(name):
+    testing.check_sampler(config(name))
+
+
+@every("loss")
+def test_losses(name):
+    testing.check_loss(config(name))
+
+
+@pytest.fixture
+def data_on_disk(tmp_path):
+    """Return a function that writes a small data set as `name` expects it, and returns the arguments for it."""
+
+    def pairs(folder, cloudy="cloud", clear="label", names=("1", "2", "3")):
+        for side in (cloudy, clear):
+            (tmp_path / folder / side).mkdir(parents=True)
+            for number, name in enumerate(names):
+                pixels = np.random.default_rng([number, side == clear]).integers(0, 256, (3, 16, 24), dtype=np.uint8)
+                write_image(tmp_path / folder / side / f"{name}.png", pixels)
+
+    def write(name):
+        if name in ("PairedFolder", "RICE"):
+            pairs("train", names=("1", "2", "3"))
+            pairs("test", names=("4", "5"))
+            return dict(root=tmp_path, val=0.4, **(dict(split="folders") if name == "RICE" else {}))
+        if name == "CUHKCR":
+            pairs("CUHK-CR1/train", names=("1", "2", "3"))
+            pairs("CUHK-CR1/test", names=("4", "5"))
+            return dict(root=tmp_path, cloud="thin", val=0.4)
+        return {}
+
+    return write
+
+
+@every("datamodule")
+def test_datamodules(name, data_on_disk):
+    testing.check_datamodule(config(name) | data_on_disk(name))

@@ -1,0 +1,230 @@
+"""Time a training step, a sample and a scene, with peak memory: `python tools/benchmark.py CONFIG [OTHER_CONFIG] ...`.
+
+Weights are random and images are made here, so neither data nor checkpoints are needed. Each measurement of each config
+runs in a fresh process, so that its peak memory is its own; two configs take turns (A B A B ...), so that what else the
+machine does strikes both alike.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmark_jobs import OVERLAP, TILE, Job, serve
+
+from declouds.errors import UserError
+
+KINDS = ("train", "sample", "scene")
+RESULT_FORMAT = "declouds benchmark 1"
+
+
+class ProcessDied(Exception):
+    """A measuring process ended before its time."""
+
+
+class Worker:
+    """A process that has prepared and warmed up a job, and runs it once whenever it is asked to.
+
+    Raises:
+        UserError: the config or the device cannot be used.
+        ProcessDied: out of memory, or a fault of ours whose traceback it has printed.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.config = job.config
+        context = multiprocessing.get_context("spawn")  # `fork` would pass our memory on, and break CUDA
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, job), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def answer(self) -> Any:
+        """Wait for the next answer: first what is known after warming up, then one for each request."""
+        try:
+            kind, content = self.connection.recv()
+        except (EOFError, ConnectionResetError) as error:
+            self.process.join()
+            code = self.process.exitcode
+            died = f"{self.config.name}: its process ended with code {code} (-9: killed for memory)"
+            raise ProcessDied(died) from error
+        if kind == "user error":
+            raise UserError(content)
+        if kind == "out of memory":
+            raise ProcessDied(f"{self.config.name}: {content}")
+        return content
+
+    def ask(self, request: str) -> Any:
+        """Send 'run' for the seconds of one more run, or 'end' for the memory in bytes, and wait."""
+        try:
+            self.connection.send(request)
+        except BrokenPipeError:
+            pass  # `answer` finds out why
+        return self.answer()
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self.process.terminate()
+        self.process.join()
+        self.connection.close()
+
+
+def measure(jobs: list[Job], repeat: int, content: dict[str, Any]) -> dict[str, Any]:
+    """Measure one job, or two in turn, each in its process, and note in ``content`` on what machine and with what model.
+
+    If one of the processes dies, that is what is returned.
+    """
+    workers: list[Worker] = []
+    seconds: list[list[float]] = [[] for _ in jobs]
+    try:
+        for job, config in zip(jobs, content["configs"], strict=True):
+            workers.append(Worker(job))
+            ready = workers[-1].answer()  # waited for: two that warm up at once would disturb each other
+            content["machine"] = ready["machine"]
+            config.update(ready["model"])
+        for _ in range(repeat):
+            for worker, values in zip(workers, seconds, strict=True):
+                values.append(worker.ask("run"))
+        memory = [worker.ask("end") for worker in workers]
+    except ProcessDied as error:
+        return dict(failed=str(error))
+    finally:
+        for worker in workers:
+            worker.stop()
+    results = [dict(spread(values), seconds=values, memory=used) for values, used in zip(seconds, memory, strict=True)]
+    ratio = spread([b / a for a, b in zip(*seconds, strict=True)]) if len(jobs) == 2 else None
+    return dict(results=results, ratio=ratio)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return median, least and greatest."""
+    return dict(median=statistics.median(values), min=min(values), max=max(values))
+
+
+def jobs_of(args: argparse.Namespace, folder: Path) -> Iterator[tuple[list[Job], int]]:
+    """Yield what to measure, one job a config, with the number of runs."""
+    shared = dict(device=args.device, threads=args.threads)
+    cases = [(kind, args.size, batch) for kind in ("train", "sample") if kind in args.only for batch in args.batch]
+    cases += [("scene", args.scene, 1)] if "scene" in args.only else []
+    for kind, size, batch in cases:
+        jobs = [
+            Job(kind, config, size, batch, **shared, amp=args.amp and kind == "train", folder=folder / str(number))
+            for number, config in enumerate(args.configs)
+        ]
+        yield jobs, args.scene_repeat if kind == "scene" else args.repeat
+
+
+def print_table(content: dict[str, Any]) -> None:
+    """Print what was measured; the ratio is the time of the second config over that of the first."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="seconds, median (least to greatest)", title_justify="left")
+    table.add_column("measurement")
+    for config in content["configs"]:
+        table.add_column(Path(config["file"]).stem, justify="right")
+        table.add_column("peak memory", justify="right")
+    if len(content["configs"]) == 2:
+        table.add_column("second / first", justify="right")
+    for row in content["measurements"]:
+        if "failed" in row:
+            table.add_row(row["measurement"], Text(f"failed: {row['failed']}"))
+            continue
+        cells = []
+        for result in row["results"]:
+            peak, kind = result["memory"]["peak"], result["memory"]["kind"]
+            cells += [shown(result), "?" if peak is None else f"{peak / 2**30:.2f} GiB {kind}"]
+        table.add_row(row["measurement"], *cells, *([shown(row["ratio"])] if row["ratio"] else []))
+    console = Console()
+    console = console if console.is_terminal else Console(width=160)
+    console.print(table)
+    machine = content["machine"]
+    if machine:
+        text = f"{machine['device']}: {machine['name']}, {machine['threads']} threads, torch {machine['torch']}"
+        console.print(text, highlight=False)
+
+
+def shown(value: dict[str, float]) -> str:
+    """Write median and spread with three digits."""
+    return f"{value['median']:.3g} ({value['min']:.3g} to {value['max']:.3g})"
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the arguments, and check what can be checked before any work."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="one config, or two to compare")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="what to measure (all)")
+    parser.add_argument("--size", type=int, default=256, metavar="N", help="side of the images (256)")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], metavar="N", help="images at a time (1 8)")
+    parser.add_argument("--scene", type=int, default=2048, metavar="N", help="side of the scene (2048)")
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of each step and sample (5)")
+    parser.add_argument("--scene-repeat", type=int, default=1, metavar="N", help="runs of the scene (1)")
+    parser.add_argument("--amp", action="store_true", help="train in bfloat16, as `declouds train --amp`")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (as many as torch takes)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into this file")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    args = parser.parse_args(arguments)
+    if len(args.configs) > 2:
+        raise UserError(f"{len(args.configs)} configs: give one, or two to compare")
+    for config in args.configs:
+        if not config.is_file():
+            raise UserError(f"{config} does not exist: give the path of a config file")
+    for name in ("size", "scene", "repeat", "scene_repeat", "threads"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more")
+    if min(args.batch) < 1:
+        raise UserError(f"--batch {min(args.batch)}: give 1 or more")
+    if args.json is not None:
+        if not args.json.parent.is_dir():
+            raise UserError(f"{args.json}: the folder {args.json.parent} does not exist: create it first")
+        if args.json.is_dir() or (args.json.exists() and not args.overwrite):
+            raise UserError(f"{args.json} exists already: choose another name, or give --overwrite")
+    return args
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure everything, print and write it; return the exit code, 1 if a measurement failed."""
+    if args.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # measuring processes inherit it
+    content: dict[str, Any] = dict(
+        format=RESULT_FORMAT,
+        machine={},
+        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # timings of a busy machine say little
+        scene_windows=dict(tile=TILE, overlap=OVERLAP),
+        configs=[dict(file=str(config)) for config in args.configs],
+        measurements=[],
+    )
+    with TemporaryDirectory() as folder:
+        for jobs, repeat in jobs_of(args, Path(folder)):
+            print(f"measuring {jobs[0].title} ...", file=sys.stderr, flush=True)
+            kept = {key: value for key, value in asdict(jobs[0]).items() if key in ("kind", "size", "batch", "amp")}
+            content["measurements"].append(dict(measurement=jobs[0].title, **kept, **measure(jobs, repeat, content)))
+    print_table(content)
+    if args.json is not None:
+        temporary = args.json.with_name(f".{args.json.name}.tmp")
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        os.replace(temporary, args.json)
+        print(f"written to {args.json}")
+    return int(any("failed" in row for row in content["measurements"]))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the tool; what the user can mend ends in one line and exit code 2."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # one waits while the other is timed, and must not spin
+    try:
+        sys.exit(run(parse(arguments)))
+    except UserError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
