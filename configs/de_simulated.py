@@ -16,8 +16,44 @@ def _falling(iterations):
 
 _shared = dict(augmentations=_turns, optimizer=_optimizer, clip_grad=1.0)
 stages = [
-    dict(name="reference", train=["reference"], iterations=600, batch_size=8, lr=2e-3, crop=64, param_scheduler=_falling(600), **_shared),
-    dict(name="coarse", train=["denoiser"], iterations=400, batch_size=16, lr=2e-3, reduce=4, param_scheduler=_falling(400), **_shared),
-    dict(name="fusion", train=["fusion"], iterations=150, batch_size=16, lr=1e-3, reduce=4, param_scheduler=_falling(150), **_shared),
-    dict(name="fine", train=["denoiser", "fusion"], iterations=300, batch_size=8, lr=1e-3, crop=64, param_scheduler=_falling(300), **_shared),
+    dict(
+        name="reference",
+        train=["reference"],
+        iterations=600,
+        batch_size=8,
+        lr=2e-3,
+        crop=64,
+        param_scheduler=_falling(600),
+        **_shared,
+    ),
+    dict(
+        name="coarse",
+        train=["denoiser"],
+        iterations=400,
+        batch_size=16,
+        lr=2e-3,
+        reduce=4,
+        param_scheduler=_falling(400),
+        **_shared,
+    ),
+    dict(
+        name="fusion",
+        train=["fusion"],
+        iterations=150,
+        batch_size=16,
+        lr=1e-3,
+        reduce=4,
+        param_scheduler=_falling(150),
+        **_shared,
+    ),
+    dict(
+        name="fine",
+        train=["denoiser", "fusion"],
+        iterations=300,
+        batch_size=8,
+        lr=1e-3,
+        crop=64,
+        param_scheduler=_falling(300),
+        **_shared,
+    ),
 ]

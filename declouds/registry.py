@@ -1,7 +1,7 @@
 """The registries, one per kind of part, and the plugins that add to them.
 
-One rule names everything: config key singular = folder plural = registry PLURAL, so ``fusion=dict(type='X')`` is a class
-``X`` in ``declouds/fusions/x.py``, registered in ``FUSIONS``. The folder is imported when its registry is first asked.
+One rule names everything: config key singular = folder plural = registry PLURAL, so ``fusion=dict(type='X')`` is a
+class ``X`` in ``declouds/fusions/x.py``, registered in ``FUSIONS``. The folder is imported when its registry is first asked.
 """
 
 import difflib
@@ -56,9 +56,11 @@ class PartRegistry(Registry):
 
 
 def _build(cfg: Any, registry: PartRegistry, **defaults: Any) -> Any:
-    """Build ``cfg`` (``dict(type=..., **arguments)``) with those of the ``defaults`` that the part takes and cfg lacks."""
+    """Build ``cfg``, a ``dict(type=..., **arguments)``, with those ``defaults`` that the part takes and cfg lacks."""
     if not isinstance(cfg, dict) or "type" not in cfg:
-        raise UserError(f"a {registry.name} is dict(type=..., ...), type one of {', '.join(registry.names())}; got {cfg!r}")
+        raise UserError(
+            f"a {registry.name} is dict(type=..., ...), type one of {', '.join(registry.names())}; got {cfg!r}"
+        )
     arguments = dict(cfg)
     part = registry.find(arguments.pop("type"))
     taken = inspect.signature(part).parameters
@@ -83,8 +85,8 @@ PART_REGISTRIES = (DENOISERS, REFERENCES, FUSIONS, NOISE_SCHEDULES, SAMPLERS, LO
 def load_plugins() -> dict[str, Exception | None]:
     """Load every installed package of the entry-point group ``declouds.plugins``, once a process.
 
-    An entry point names a module, imported for its registrations, or a callable, called without arguments. A plugin that
-    fails is reported by a warning with its real error and does not stop the others.
+    An entry point names a module, imported for its registrations, or a callable, called without arguments. A plugin
+    that fails is reported by a warning with its real error and does not stop the others.
 
     Returns:
         plugin name -> None, or the exception that it raised.

@@ -31,7 +31,9 @@ class ValueRange:
         """
         if np.dtype(dtype) == np.uint8:
             return cls(0.0, 255.0)
-        raise UserError(f"the values of {np.dtype(dtype).name} images have no known range: give value_range=(low, high)")
+        raise UserError(
+            f"the values of {np.dtype(dtype).name} images have no known range: give value_range=(low, high)"
+        )
 
     def to_model(self, values: np.ndarray) -> np.ndarray:
         """Map sensor values to float32 in [-1, 1]; values outside the range are clipped to its ends."""

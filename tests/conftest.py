@@ -5,7 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads slow a busy machine many times
 
-import pytest  # noqa: E402
+import pytest
 
 
 def _shared_folder() -> Path:

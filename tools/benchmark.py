@@ -76,7 +76,7 @@ class Worker:
 
 
 def measure(jobs: list[Job], repeat: int, content: dict[str, Any]) -> dict[str, Any]:
-    """Measure one job, or two in turn, each in its process, and note in ``content`` on what machine and with what model.
+    """Measure one job, or two in turn, each in its process, and note machine and models in ``content``.
 
     If one of the processes dies, that is what is returned.
     """

@@ -20,7 +20,9 @@ def demo(folder: Path) -> None:
 
     say("1/4 training a small Diffusion Enhancement through all its stages, on simulated thin clouds")
     if not weights.exists():
-        declouds(["train", str(CONFIG), "--work-dir", str(run), *(["--resume"] if (run / "config.py").exists() else [])])
+        declouds(
+            ["train", str(CONFIG), "--work-dir", str(run), *(["--resume"] if (run / "config.py").exists() else [])]
+        )
     say("2/4 measuring it on simulated images it has never seen: cloudy, prior alone, diffusion alone, DE")
     if not (scores / "results.json").exists():
         shutil.rmtree(scores, ignore_errors=True)
@@ -35,7 +37,8 @@ def demo(folder: Path) -> None:
         declouds(["predict", str(scene), "-o", str(cleared), "--checkpoint", str(weights), "--tile", "192"])
     say("4/4 drawing the scene before and after")
     draw(scene, cleared, scene.with_name("scene_clear.tif"), picture)
-    print(f"\nbefore and after:  {picture}\ntable, CSV, JSON:  {scores}\ncleared scene:     {cleared}\nweights and logs:  {run}")
+    print(f"\nbefore and after:  {picture}\ntable, CSV, JSON:  {scores}")
+    print(f"cleared scene:     {cleared}\nweights and logs:  {run}")
 
 
 def say(text: str) -> None:

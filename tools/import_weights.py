@@ -1,4 +1,4 @@
-"""Import official weights: `python tools/import_weights.py FILE.pth --as de ...`; the same as `declouds weights import`."""
+"""Import official weights: `python tools/import_weights.py FILE.pth --as de -o OUT`, as `declouds weights import`."""
 
 import sys
 

@@ -12,9 +12,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work-dir", type=Path, help="folder of the run (default: work_dirs/CONFIG)")
     parser.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
     parser.add_argument("--amp", action="store_true", help="compute in bfloat16 where torch deems it safe")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config")
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
+    )
     parser.add_argument("--launcher", default="none", help="none, pytorch (torchrun) or slurm")
-    parser.add_argument("--dry-run", action="store_true", help="two iterations of each stage, then what the full run costs")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="two iterations of each stage, then what the full run costs"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

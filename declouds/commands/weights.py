@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bring.add_argument("file", type=Path, help="the official .pth file")
     bring.add_argument("--as", dest="kind", required=True, help="which network it is: de, mpr_net or msda")
     bring.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file to write")
-    bring.add_argument("--reference", type=Path, help="for de: the imported weights of the reference it was trained with")
+    bring.add_argument(
+        "--reference", type=Path, help="for de: the imported weights of the reference it was trained with"
+    )
     bring.add_argument("--value-range", nargs=2, type=float, default=(0.0, 255.0), metavar=("LOW", "HIGH"))
     bring.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     info = actions.add_parser("info", help="show config and record of a weights file")
@@ -41,7 +43,7 @@ def _import(args: argparse.Namespace) -> None:
     check_output(args.output, args.overwrite)
     if (args.kind == "de") != (args.reference is not None):
         raise UserError(
-            "official DE weights hold no reference: import that first (--as mpr_net or msda) and give it with --reference FILE"
+            "official DE weights hold no reference: import that first (--as mpr_net or msda), then give --reference FILE"
             if args.kind == "de"
             else f"--reference goes with --as de, not with --as {args.kind}"
         )
@@ -51,7 +53,9 @@ def _import(args: argparse.Namespace) -> None:
     if args.kind == "de":
         reference_config, reference_state, reference_record = read_weights(args.reference)
         if reference_config["type"] != "OnePass" or reference_config["bands"] != config["denoiser"]["bands"]:
-            raise UserError(f"{args.reference} is no reference of {config['denoiser']['bands']} bands: import the right one")
+            raise UserError(
+                f"{args.reference} is no reference of {config['denoiser']['bands']} bands: import the right one"
+            )
         record["reference"] = reference_record
         state_dict |= {key: value for key, value in reference_state.items() if key.startswith("reference.")}
         config |= dict(

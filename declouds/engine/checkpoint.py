@@ -39,7 +39,9 @@ def load(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read as a checkpoint ({reason}): delete it to go on from the one before") from error
+        raise UserError(
+            f"{path} cannot be read as a checkpoint ({reason}): delete it to go on from the one before"
+        ) from error
 
 
 def bare_model(runner: Any) -> Any:

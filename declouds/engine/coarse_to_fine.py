@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, get_world_size, is_main_process
 from mmengine.registry import MODELS
 
-import declouds.models  # noqa: F401 (registers the models)
+import declouds.models
 from declouds.engine import autocast, checkpoint, loop  # noqa: F401 (autocast and loop register themselves)
 from declouds.engine.environment import peak_memory
 from declouds.engine.hooks.average_weights import AverageWeights
@@ -25,7 +25,13 @@ from declouds.engine.hooks.show_progress import ShowProgress
 from declouds.engine.hooks.tiled_evaluation import TiledEvaluation
 from declouds.engine.runner import StageRunner
 from declouds.engine.stage import Stage, read_stages
-from declouds.engine.training_data import EvaluationImages, StageBatches, TrainingPatches, evaluation_loader, train_loader
+from declouds.engine.training_data import (
+    EvaluationImages,
+    StageBatches,
+    TrainingPatches,
+    evaluation_loader,
+    train_loader,
+)
 from declouds.errors import UserError
 from declouds.metrics.image_quality import ImageQuality
 from declouds.metrics.protocols import PROTOCOLS
@@ -73,7 +79,9 @@ class CoarseToFine:
         self.model_config = self._model_config()
         self.learned = self._learned_parts()
         for stage in self.stages:
-            self._patches(stage)[0]  # a wrong augmentation or a patch larger than the images fails here, not hours later
+            self._patches(stage)[
+                0
+            ]  # a wrong augmentation or a patch larger than the images fails here, not hours later
         self.reference_state = self._reference_weights()
 
     def run(self, resume: bool = False) -> Path:
@@ -142,7 +150,9 @@ class CoarseToFine:
     def _learned_parts(self) -> frozenset[str]:
         """Build the whole model once: it checks the config, and tells which parts have weights at all."""
         model = MODELS.build(self.model_config)
-        return frozenset(part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters()))
+        return frozenset(
+            part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())
+        )
 
     def _reference_weights(self) -> Weights:
         """Return the weights of the reference, if they come from a file.
@@ -185,8 +195,8 @@ class CoarseToFine:
             changed = _differing_keys(Config.fromfile(recorded), self.config)
             if changed:
                 raise UserError(
-                    f"{self.work_dir} holds a run of another config (other {', '.join(changed)}): resume with the config "
-                    "it was started with, or give another --work-dir"
+                    f"{self.work_dir} holds a run of another config (other {', '.join(changed)}): resume with the "
+                    "config it was started with, or give another --work-dir"
                 )
         barrier()
         if is_main_process() and not recorded.exists():
@@ -231,7 +241,9 @@ class CoarseToFine:
         torch.manual_seed(self.seed)
         if stage.train == ("reference",):
             record: dict[str, Any] = {key: config[key] for key in RECORD if key in config}
-            model = MODELS.build({"type": "OnePass", "reference": config["reference"], "losses": stage.losses, **record})
+            model = MODELS.build(
+                {"type": "OnePass", "reference": config["reference"], "losses": stage.losses, **record}
+            )
         else:
             ready = {"denoiser"} | set(stage.train) | {key.split(".")[0] for key in state}
             if "fusion" in self.learned and "fusion" not in ready:
@@ -242,7 +254,9 @@ class CoarseToFine:
             if weights:
                 load_strictly(getattr(model, part), weights, f"the weights of the stages before {stage.name}")
             elif part in self.learned and part not in stage.train:
-                raise UserError(f"stage {stage.name} uses the {part}, which no earlier stage has trained: add a stage for it")
+                raise UserError(
+                    f"stage {stage.name} uses the {part}, which no earlier stage has trained: add a stage for it"
+                )
         model.train_only(self.learned.intersection(stage.train))
         return model
 
@@ -300,7 +314,11 @@ class CoarseToFine:
             ),
             log_processor=dict(by_epoch=False, window_size=config.get("log_interval", 20)),
             randomness=dict(seed=seed, diff_rank_seed=True),
-            visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend"), dict(type="LocalVisBackend")], name=name),
+            visualizer=dict(
+                type="Visualizer",
+                vis_backends=[dict(type="TensorboardVisBackend"), dict(type="LocalVisBackend")],
+                name=name,
+            ),
             experiment_name=name,
             default_scope="mmengine",
             resume=resume,

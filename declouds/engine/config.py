@@ -53,4 +53,6 @@ def _import_custom_modules(config: Config) -> None:
             importlib.import_module(module)
         except Exception as error:
             if not wanted.get("allow_failed_imports", False):
-                raise UserError(f"custom_imports: {module} cannot be imported: {type(error).__name__}: {error}") from error
+                raise UserError(
+                    f"custom_imports: {module} cannot be imported: {type(error).__name__}: {error}"
+                ) from error

@@ -56,8 +56,8 @@ class StageLoop(BaseLoop):
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
         if self.iter % CHECK_EVERY == 0 and not all(math.isfinite(float(value.detach())) for value in outputs.values()):
             raise UserError(
-                f"the loss is not finite at iteration {self.iter}: lower the learning rate or set clip_grad, then --resume "
-                "from the last checkpoint"
+                f"the loss is not finite at iteration {self.iter}: lower the learning rate or set clip_grad, and start "
+                "again in another --work-dir"
             )
         self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs)
         self.iter += 1

@@ -61,14 +61,17 @@ class Stage:
         missing = [key for key in ("name", "train", "iterations", "batch_size", "lr") if key not in config]
         if missing:
             raise UserError(f"stage {name}: {', '.join(missing)} missing")
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+        }
         return cls(**values)
 
     def __post_init__(self) -> None:
         train = set(self.train)
         if not train or train - {"reference", "denoiser", "fusion"} or ("reference" in train and len(train) > 1):
             raise UserError(
-                f"stage {self.name}: train is ['reference'] alone, or some of 'denoiser' and 'fusion'; got {list(self.train)}"
+                f"stage {self.name}: train is ['reference'] alone, or some of 'denoiser' and 'fusion'; got "
+                f"{list(self.train)}"
             )
         for key in ("iterations", "batch_size", "reduce"):
             if getattr(self, key) < 1:

@@ -41,7 +41,12 @@ class TrainingPatches(Dataset):
     """
 
     def __init__(
-        self, dataset: Dataset, reduce: int = 1, crop: int | None = None, augmentations: Sequence[Any] = (), seed: int = 0
+        self,
+        dataset: Dataset,
+        reduce: int = 1,
+        crop: int | None = None,
+        augmentations: Sequence[Any] = (),
+        seed: int = 0,
     ) -> None:
         self.dataset = dataset
         self.length = len(dataset)  # type: ignore[arg-type]
@@ -75,8 +80,8 @@ class TrainingPatches(Dataset):
         height, width = cloudy.shape[-2:]
         if min(height, width) < self.crop:
             raise UserError(
-                f"{name}: {height}x{width} pixels after reduction by {self.reduce} is less than the patch of {self.crop}: "
-                "lower `crop` or `reduce` of the stage"
+                f"{name}: {height}x{width} pixels after reduction by {self.reduce} is less than the patch of "
+                f"{self.crop}: lower `crop` or `reduce` of the stage"
             )
         top = int(torch.randint(height - self.crop + 1, ()))
         left = int(torch.randint(width - self.crop + 1, ()))

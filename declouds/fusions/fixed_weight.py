@@ -15,7 +15,7 @@ class FixedWeight(nn.Module):
 
     Args:
         weight: one number, or one per band. With ``at_start`` it is the weight at t = 0.
-        at_start: weight at t = ``num_steps`` (pure noise), one number or one per band; the weight is linear in t between.
+        at_start: weight at t = ``num_steps`` (pure noise), one number or one per band; in between it is linear in t.
         num_steps: steps of the noise schedule, needed for ``at_start``.
 
     Shapes: as every fusion: clear_hat, prior, x_t (B, C, H, W), t (B,), cloudy (B, C', H, W) -> (B, C, H, W).
@@ -29,7 +29,10 @@ class FixedWeight(nn.Module):
     end: torch.Tensor
 
     def __init__(
-        self, weight: float | Sequence[float] = 0.5, at_start: float | Sequence[float] | None = None, num_steps: int = 1000
+        self,
+        weight: float | Sequence[float] = 0.5,
+        at_start: float | Sequence[float] | None = None,
+        num_steps: int = 1000,
     ) -> None:
         super().__init__()
         end = torch.as_tensor(weight, dtype=torch.float32).reshape(-1)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 
 def pad_to_multiple(image: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Pad ``image`` at the bottom and right to multiples of ``multiple``, mirrored where it is large enough, else repeated.
+    """Pad ``image`` at the bottom and right to multiples of ``multiple``: mirrored, or repeated if it is too small.
 
     Shapes: (B, C, H, W) -> (B, C, H', W'); cut the result back with ``[..., :H, :W]``.
     """

@@ -1,7 +1,8 @@
 """The time-conditioned U-Net that the denoiser and the Weight Allocation network share.
 
-The topology is that of Dhariwal & Nichol 2021 (arXiv 2105.05233, appendix A): residual blocks with group normalisation and
-a time embedding, self-attention at chosen resolutions, strided convolutions down, nearest neighbour and convolution up.
+The topology is that of Dhariwal & Nichol 2021 (arXiv 2105.05233, appendix A): residual blocks with group normalisation
+and a time embedding, self-attention at chosen resolutions, strided convolutions down, nearest neighbour and convolution
+up.
 """
 
 import math
@@ -45,7 +46,9 @@ class ResidualBlock(nn.Module):
     Shapes: x (B, in, H, W), embedding (B, E) -> (B, out, H, W).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, embedding: int, *, scale_shift: bool, dropout: float) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, embedding: int, *, scale_shift: bool, dropout: float
+    ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
         self.norm1 = group_norm(in_channels)

@@ -16,7 +16,9 @@ from declouds.weights.file import load_model, read_weights
 NOT_LEARNED = ("sampler", "loss", "datamodule")  # these may differ from what the model was trained with
 
 
-def load_checked(checkpoint: Path, config: Config, datamodule: Any, sample: dict[str, Any], device: str | torch.device = "cpu") -> Any:
+def load_checked(
+    checkpoint: Path, config: Config, datamodule: Any, sample: dict[str, Any], device: str | torch.device = "cpu"
+) -> Any:
     """Load a model, after checking that it is the config's and fits the data.
 
     Networks and noise schedule come from the file and must be those of the config; the sampler and ``eta``, which need

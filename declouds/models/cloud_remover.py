@@ -58,7 +58,9 @@ class CloudRemover(BaseModel):
         existing = self.existing_parts()
         unknown = sorted(set(parts) - set(existing))
         if unknown:
-            raise UserError(f"{type(self).__name__} has no part {', '.join(unknown)} to train; it has {', '.join(existing)}")
+            raise UserError(
+                f"{type(self).__name__} has no part {', '.join(unknown)} to train; it has {', '.join(existing)}"
+            )
         self.trained = frozenset(parts)
         for part in existing:
             getattr(self, part).requires_grad_(part in self.trained)
@@ -82,7 +84,8 @@ class CloudRemover(BaseModel):
         results = self.restore(cloudy, extra["noise"])
         masks = extra.get("mask", [None] * len(results))
         samples = [
-            dict(result=result, clear=target, name=one) for result, target, one in zip(results, clear, name, strict=True)
+            dict(result=result, clear=target, name=one)
+            for result, target, one in zip(results, clear, name, strict=True)
         ]
         for sample, mask in zip(samples, masks, strict=True):
             if mask is not None:

@@ -16,8 +16,8 @@ from declouds.registry import DENOISERS, FUSIONS, NOISE_SCHEDULES, REFERENCES, S
 class DiffusionEnhancement(CloudRemover):
     """Conditional diffusion whose every estimate is fused with the prior of a one-pass network.
 
-    A denoiser restores texture step by step, a frozen reference gives a visual prior once per image, and a fusion weighs
-    the two per pixel and band at every step. Without reference and fusion it is plain conditional diffusion.
+    A denoiser restores texture step by step, a frozen reference gives a visual prior once per image, and a fusion
+    weighs the two per pixel and band at every step. Without reference and fusion it is plain conditional diffusion.
 
     Args:
         denoiser: config of the conditional noise predictor.
@@ -58,14 +58,22 @@ class DiffusionEnhancement(CloudRemover):
 
     @torch.no_grad()
     def prior(self, cloudy: torch.Tensor, name: list[str] | None = None) -> torch.Tensor:
-        """Return the reference's picture of the clear image, in [-1, 1]. Shapes: (B, in_bands, H, W) -> (B, bands, H, W)."""
+        """Return the reference's picture of the clear image, in [-1, 1].
+
+        Shapes: cloudy (B, in_bands, H, W) -> (B, bands, H, W).
+
+        Raises:
+            UserError: the model has no reference.
+        """
         if self.reference is None:
             raise UserError("this model has no reference, so it has no prior")
         if getattr(self.reference, "needs_names", False):
             return self.reference(cloudy, name)
         return self.reference(cloudy)
 
-    def clear_hat(self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> torch.Tensor:
+    def clear_hat(
+        self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor
+    ) -> torch.Tensor:
         """Return the clear image implied by the denoiser's ``prediction``, clamped to [-1, 1] (equation 7)."""
         implied = self.noise_schedule.clear_from(prediction, x_t, t, self.denoiser.predicts, cloudy)
         return implied.clamp(-1, 1)
@@ -136,7 +144,9 @@ class DiffusionEnhancement(CloudRemover):
     def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
         """Draw times and noise, and return the losses of the parts that are being trained."""
         t = torch.randint(self.noise_schedule.num_steps, (len(clear),), device=clear.device)
-        terms = self.losses_per_image(clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained)
+        terms = self.losses_per_image(
+            clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained
+        )
         if "denoiser" not in self.trained:
             del terms["denoise"]
         return {f"loss_{term}": value.mean() for term, value in terms.items()}

@@ -13,9 +13,9 @@ from declouds.registry import REFERENCES
 class GainOffsetUNet(nn.Module):
     """U-Net that inverts the scattering model: clear = (1 + gain) * cloudy + offset, per pixel and band.
 
-    Light through thin cloud arrives as ``cloudy = t clear + (1 - t) airlight`` (Narasimhan & Nayar 2002), which is linear
-    in the clear image, so its inverse is a gain and an offset. Under opaque cloud the offset alone paints. It starts as the
-    identity and trains in minutes on a CPU.
+    Light through thin cloud arrives as ``cloudy = t clear + (1 - t) airlight`` (Narasimhan & Nayar 2002), which is
+    linear in the clear image, so its inverse is a gain and an offset. Under opaque cloud the offset alone paints. It
+    starts as the identity and trains in minutes on a CPU.
 
     Args:
         bands: bands of the prior.

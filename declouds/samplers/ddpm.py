@@ -14,8 +14,8 @@ class DDPM:
     """Ancestral sampling with the posterior of the forward process (Ho et al. 2020, equations 6 and 7).
 
     With fewer steps than the schedule has, the posterior is that of the process between the visited times (Nichol &
-    Dhariwal 2021, section 4). Step noise comes from a generator seeded by ``seed``, so a run repeats; the start noise is
-    the caller's.
+    Dhariwal 2021, section 4). Step noise comes from a generator seeded by ``seed``, so a run repeats; the start noise
+    is the caller's.
 
     Args:
         steps: number of steps; all of the noise schedule's if not given.

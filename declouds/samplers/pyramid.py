@@ -29,7 +29,9 @@ class Pyramid:
     def __init__(self, levels: Sequence[tuple[int, int]] = ((4, 6), (2, 2), (1, 2))) -> None:
         reductions = [reduction for reduction, _ in levels]
         if not reductions or reductions[-1] != 1 or reductions != sorted(reductions, reverse=True):
-            raise UserError(f"Pyramid levels go from coarse to fine and end at reduction 1; got reductions {reductions}")
+            raise UserError(
+                f"Pyramid levels go from coarse to fine and end at reduction 1; got reductions {reductions}"
+            )
         self.reductions = [reduction for reduction, count in levels for _ in range(count)]
 
     def __call__(

@@ -38,7 +38,9 @@ def save_weights(
     metadata = dict(format=FORMAT, config=json.dumps(config), record=json.dumps(record))
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}, temporary, metadata)
+        save_file(
+            {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}, temporary, metadata
+        )
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -70,7 +72,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tens
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state_dict = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            state_dict = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is truncated or no safetensors file ({error}): files of the official code come in by "
@@ -120,5 +122,7 @@ def load_strictly(module: torch.nn.Module, state_dict: dict[str, torch.Tensor], 
             for fault, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
             if keys
         ]
-        raise UserError(f"{source} does not fit {type(module).__name__}: {'; '.join(faults)}: use the config it was trained with")
+        raise UserError(
+            f"{source} does not fit {type(module).__name__}: {'; '.join(faults)}: use the config it was trained with"
+        )
     module.load_state_dict(state_dict, strict=True)

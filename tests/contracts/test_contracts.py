@@ -83,7 +83,7 @@ def data_on_disk(tmp_path):
         if name in ("PairedFolder", "RICE"):
             pairs("train", names=("1", "2", "3"))
             pairs("test", names=("4", "5"))
-            return dict(root=tmp_path, val=0.4, **(dict(split="folders") if name == "RICE" else {}))
+            return dict(root=tmp_path, val=0.4, split="folders")
         if name == "CUHKCR":
             pairs("CUHK-CR1/train", names=("1", "2", "3"))
             pairs("CUHK-CR1/test", names=("4", "5"))

@@ -10,7 +10,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
-TINY = '''
+TINY = """
 seed = 3
 num_workers = {workers}
 ema = dict(decay=0.9)
@@ -18,11 +18,12 @@ log_interval = 1
 checkpoint_interval = 2
 val = dict(images=3, panels=1, tile=24, overlap=8)
 datamodule = dict(type="Simulated", size=32, train=6, val=3, test=3)
+_size = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=())
 model = dict(
     type="DiffusionEnhancement",
-    denoiser=dict(type="ConditionalUNet", base=8, multipliers=(1, 2), blocks=1, attention_at=(), dropout=0.1, predicts="clear"),
-    reference=dict(type="GainOffsetUNet", base=8, multipliers=(1, 2), blocks=1, attention_at=()),
-    fusion=dict(type="WeightAllocation", base=8, multipliers=(1, 2), blocks=1, attention_at=()),
+    denoiser=dict(type="ConditionalUNet", dropout=0.1, predicts="clear", **_size),
+    reference=dict(type="GainOffsetUNet", **_size),
+    fusion=dict(type="WeightAllocation", **_size),
     noise_schedule=dict(type="LinearSchedule"),
     sampler=dict(type="DDIM", steps=2),
 )
@@ -34,7 +35,7 @@ stages = [
     dict(name="fusion", train=["fusion"], iterations=3, batch_size=2, lr=1e-3, crop=16, start_from="raw"),
     dict(name="fine", train=["denoiser", "fusion"], iterations=5, batch_size=2, lr=1e-3),
 ]
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +67,12 @@ def train_process():
         command = [sys.executable, *launcher, str(ROOT / "tools" / "train.py"), *map(str, arguments)]
         environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
         return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
     return start

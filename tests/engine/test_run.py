@@ -178,6 +178,6 @@ def test_bad_configs_are_named_before_training(tiny_config, tmp_path, extra, mes
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny_config, tmp_path):
-    config = tiny_config(extra='stages = [dict(stages[0], lr=1e30, iterations=30), *stages[1:]]\n')
+    config = tiny_config(extra="stages = [dict(stages[0], lr=1e30, iterations=30), *stages[1:]]\n")
     with pytest.raises(UserError, match="loss is not finite at iteration"):
         train(config, tmp_path / "diverged")

@@ -75,9 +75,9 @@ def test_ten_ddim_steps_equal_the_official_sample(shared, fill, imported):
     model = imported(description)
     cloudy = 2 * torch.from_numpy(fill.image("cloudy", expected["prior"].shape)) - 1
     noise = torch.from_numpy(fill.noise("x_T", expected["prior"].shape))
-    # These weights drive MPRNet's last layer to +-300 before the clamp, so that float32 rounding alone (the golden's and
-    # ours) reaches 4e-4 in single pixels of the prior: the prior is compared by its norm, and the sampler, pixel by
-    # pixel, from the official prior.
+    # These weights drive MPRNet's last layer to +-300 before the clamp, so that float32 rounding alone (the golden's
+    # and ours) reaches 4e-4 in single pixels of the prior: the prior is compared by its norm, and the sampler, pixel
+    # by pixel, from the official prior.
     assert norm_error(model.prior(cloudy), expected["prior"]) < 1e-4
     assert norm_error(model.predict(cloudy, noise), expected["samples"][-1]) < 1e-4
     model.reference.forward = lambda _: torch.from_numpy(expected["prior"])
@@ -87,7 +87,6 @@ def test_ten_ddim_steps_equal_the_official_sample(shared, fill, imported):
     for step, fused in zip(steps, expected["fused"], strict=True):
         assert error(step["fused"], fused) < 1e-4
     assert error(result, expected["samples"][-1]) < 1e-4
-    print("DDIM", [error(s["fused"], f) for s, f in zip(steps, expected["fused"], strict=True)])
 
 
 def test_loss_terms_equal_the_official_ones(shared, fill, imported):

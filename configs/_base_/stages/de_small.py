@@ -1,4 +1,4 @@
-# About half an hour on two CPU cores. Reduced images first: the tint of a veil is seen in a whole image, not in a patch.
+# For two CPU cores. Reduced images first: the tint of a veil is seen in a whole image, not in a patch.
 _turns = ["RandomHorizontalFlip", "RandomVerticalFlip", dict(type="RandomRotation90", times=(0, 3), p=1.0)]
 _optimizer = dict(type="AdamW", betas=(0.9, 0.99), weight_decay=1e-4)
 

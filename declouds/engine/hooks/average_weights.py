@@ -36,7 +36,9 @@ class AverageWeights(Hook):
         self.average.requires_grad_(False)
 
     @torch.no_grad()
-    def _update(self, averaged: Sequence[torch.Tensor], present: Sequence[torch.Tensor], count: torch.Tensor | int) -> None:
+    def _update(
+        self, averaged: Sequence[torch.Tensor], present: Sequence[torch.Tensor], count: torch.Tensor | int
+    ) -> None:
         number = int(count)
         decay = min(self.decay, (1 + number) / (10 + number))
         torch._foreach_lerp_(list(averaged), list(present), 1 - decay)

@@ -15,7 +15,7 @@ LINE_EVERY = 30.0  # the same where there is no terminal to draw a bar in
 
 @HOOKS.register_module()
 class ShowProgress(Hook):
-    """A progress bar with stage, iteration, loss, images a second and time left; plain lines where there is no terminal.
+    """A progress bar with stage, iteration, loss, images a second and time left; plain lines without a terminal.
 
     Args:
         stage: what to call the stage.
@@ -31,8 +31,8 @@ class ShowProgress(Hook):
         self.first, self.started, self.last_shown = runner.iter, time.perf_counter(), 0.0
         if is_main_process() and sys.stderr.isatty():
             self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[status]}"),
-                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[status]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             )  # fmt: skip
             self.task = self.bar.add_task(self.stage, total=runner.max_iters, completed=runner.iter, status="")
             self.bar.start()
@@ -45,7 +45,9 @@ class ShowProgress(Hook):
             return
         self.last_shown = now
         rate = (done - self.first) / max(now - self.started, 1e-9)
-        losses = " ".join(f"{name} {float(value.detach()):.4f}" for name, value in (outputs or {}).items() if "loss" in name)
+        losses = " ".join(
+            f"{name} {float(value.detach()):.4f}" for name, value in (outputs or {}).items() if "loss" in name
+        )
         status = f"{losses} · {rate * self.batch_size:.1f} images/s"
         if self.bar is not None:
             self.bar.update(self.task, completed=done, status=status)

@@ -1,0 +1,316 @@
+"""A contract check that nothing can fail checks nothing: parts with one fault each."""
+
+import pytest
+import torch
+from torch import nn
+
+from declouds import testing
+from declouds.datamodules import Simulated
+from declouds.noise_schedules import LinearSchedule
+from declouds.samplers import DDIM
+
+
+class Denoiser(nn.Module):
+    """A denoiser without a fault."""
+
+    predicts = "noise"
+
+    def __init__(self, bands=3, in_bands=None):
+        super().__init__()
+        self.conv = nn.Conv2d(bands + (in_bands or bands), bands, 3, padding=1)
+
+    def forward(self, x_t, t, cloudy):
+        return self.conv(torch.cat([x_t, cloudy], 1)).float()
+
+
+class Reference(nn.Module):
+    """A reference without a fault."""
+
+    def __init__(self, bands=3):
+        super().__init__()
+        self.conv = nn.Conv2d(bands, bands, 3, padding=1)
+
+    def forward(self, cloudy):
+        return self.conv(cloudy).float().tanh()
+
+
+def test_parts_without_a_fault_pass():
+    testing.check_denoiser(dict(type=Denoiser))
+    testing.check_reference(dict(type=Reference))
+
+
+class NoDescription(Denoiser):
+    __doc__ = None
+
+
+class WrongPredicts(Denoiser):
+    """Predicts what nobody knows."""
+
+    predicts = "epsilon"
+
+
+class EvenSizes(Denoiser):
+    """Halves and doubles without padding."""
+
+    def forward(self, x_t, t, cloudy):
+        small = nn.functional.avg_pool2d(super().forward(x_t, t, cloudy), 2)
+        return nn.functional.interpolate(small, scale_factor=2)
+
+
+class ThreeBands(Denoiser):
+    """Knows three bands alone."""
+
+    def __init__(self, bands=3, in_bands=None):
+        super().__init__(3, 3)
+
+
+class ForgetsOtherBands(Denoiser):
+    """Takes in_bands and does not use it."""
+
+    def __init__(self, bands=3, in_bands=None):
+        super().__init__(bands, bands)
+
+
+class Doubles(Denoiser):
+    """Gives float64."""
+
+    def forward(self, x_t, t, cloudy):
+        return super().forward(x_t, t, cloudy).double()
+
+
+class Unused(Denoiser):
+    """Has a layer that nothing depends on."""
+
+    def __init__(self, bands=3, in_bands=None):
+        super().__init__(bands, in_bands)
+        self.spare = nn.Linear(2, 2)
+
+
+class InfiniteGradient(Denoiser):
+    """Takes the root of nothing."""
+
+    def forward(self, x_t, t, cloudy):
+        return (super().forward(x_t, t, cloudy) * 0).abs().sqrt()
+
+
+class Detached(Denoiser):
+    """Has gradients that are all zero."""
+
+    def forward(self, x_t, t, cloudy):
+        return super().forward(x_t, t, cloudy) * 0
+
+
+class OnlyFloat32(Denoiser):
+    """Cannot run in mixed precision."""
+
+    def forward(self, x_t, t, cloudy):
+        return super().forward(x_t, t, cloudy) + nn.functional.linear(
+            x_t, x_t.new_ones(x_t.shape[-1], x_t.shape[-1])
+        ) @ (x_t.new_zeros(x_t.shape[-1], x_t.shape[-1])) / (0.0 if torch.is_autocast_enabled("cpu") else 1.0)
+
+
+class Unsaved(Denoiser):
+    """Holds a number that its state dict does not carry."""
+
+    def __init__(self, bands=3, in_bands=None):
+        super().__init__(bands, in_bands)
+        self.shift = torch.randn(())
+
+    def forward(self, x_t, t, cloudy):
+        return super().forward(x_t, t, cloudy) + self.shift
+
+
+class DropsInEval(Denoiser):
+    """Draws at random in eval mode too."""
+
+    def forward(self, x_t, t, cloudy):
+        return nn.functional.dropout(super().forward(x_t, t, cloudy), training=True)
+
+
+class BatchMean(Denoiser):
+    """Mixes the images of a batch."""
+
+    def forward(self, x_t, t, cloudy):
+        output = super().forward(x_t, t, cloudy)
+        return output - output.mean()
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (NoDescription, "docstring of NoDescription"),
+        (WrongPredicts, "predicts='epsilon'"),
+        (EvenSizes, r"1 bands of 13x18 is of shape \(2, 1, 12, 18\)"),
+        (Doubles, "torch.float64, not float32"),
+        (Unused, "spare.weight has no gradient"),
+        (InfiniteGradient, "gradient of conv.weight is finite"),
+        (Detached, "some gradient .* is not zero"),
+        (OnlyFloat32, "finite in bfloat16"),
+        (Unsaved, "saved and loaded"),
+        (DropsInEval, "the same every time"),
+        (BatchMean, "does not depend on the others"),
+    ],
+)
+def test_faults_of_networks_are_named(part, fault):
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_denoiser(dict(type=part))
+
+
+@pytest.mark.parametrize("part", [ThreeBands, ForgetsOtherBands])
+def test_networks_for_other_bands_than_they_are_told_fail(part):
+    with pytest.raises(RuntimeError, match="channels"):
+        testing.check_denoiser(dict(type=part))
+
+
+def test_a_prior_outside_its_range_is_named():
+    class Bright(Reference):
+        """Leaves the range."""
+
+        def forward(self, cloudy):
+            return super().forward(cloudy) + 2
+
+    with pytest.raises(AssertionError, match=r"prior leaves \[-1, 1\]"):
+        testing.check_reference(dict(type=Bright))
+
+
+class SwappedSchedule(LinearSchedule):
+    """Runs backwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.alpha, self.sigma = self.alpha.flip(0), self.sigma.flip(0)
+
+
+class LossySchedule(LinearSchedule):
+    """Adds too much noise."""
+
+    def add_noise(self, clear, noise, t, cloudy=None):
+        return super().add_noise(clear, 1.01 * noise, t)
+
+
+class GrowingSchedule(LinearSchedule):
+    """Keeps no variance."""
+
+    def __init__(self):
+        super().__init__()
+        self.alpha = self.alpha * 1.001
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [(SwappedSchedule, "noisier"), (LossySchedule, "clear_from"), (GrowingSchedule, r"alpha\^2")],
+)
+def test_faults_of_noise_schedules_are_named(part, fault):
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_noise_schedule(dict(type=part))
+
+
+class NoNoise(DDIM):
+    """Goes on without noise."""
+
+    def __call__(self, denoise, x_start, noise_schedule):
+        def quiet(x_t, t):
+            return denoise(0.5 * x_t, t)
+
+        return super().__call__(quiet, x_start, noise_schedule)
+
+
+class OwnStart(DDIM):
+    """Starts where it likes."""
+
+    def __call__(self, denoise, x_start, noise_schedule):
+        generator = torch.Generator().manual_seed(0)
+        return super().__call__(denoise, torch.randn(x_start.shape, generator=generator), noise_schedule)
+
+
+class GlobalNoise(DDIM):
+    """Draws from the global generator."""
+
+    def __call__(self, denoise, x_start, noise_schedule):
+        return super().__call__(denoise, torch.randn_like(x_start), noise_schedule)
+
+
+class OffByOne(DDIM):
+    """Returns what it has seen one step before the last."""
+
+    def __call__(self, denoise, x_start, noise_schedule):
+        return super().__call__(denoise, x_start, noise_schedule) * 0.99
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (NoNoise, "of the noise it should have"),
+        (OwnStart, "what a result starts from"),
+        (GlobalNoise, "the same result"),
+        (OffByOne, "a perfect denoiser"),
+    ],
+)
+def test_faults_of_samplers_are_named(part, fault):
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_sampler(dict(type=part))
+
+
+class RootOfNothing(nn.Module):
+    """Has no gradient where output and target are equal."""
+
+    def forward(self, output, target):
+        return (output - target).square().sum().sqrt()
+
+
+class PerImage(nn.Module):
+    """Gives one number per image."""
+
+    def forward(self, output, target):
+        return (output - target).square().mean((1, 2, 3))
+
+
+class Negative(nn.Module):
+    """Falls with the deviation."""
+
+    def forward(self, output, target):
+        return -(output - target).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"), [(RootOfNothing, "gradient are finite"), (PerImage, "one number"), (Negative, "grows")]
+)
+def test_faults_of_losses_are_named(part, fault):
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_loss(dict(type=part))
+
+
+class Faulty(Simulated):
+    """Simulated pairs with a fault."""
+
+    def __init__(self, change, **arguments):
+        super().__init__(size=16, train=2, val=2, test=2, **arguments)
+        self.change = change
+
+    def setup(self, stage=None):
+        super().setup(stage)
+        for dataset in (self.train_dataset, self.val_dataset, self.test_dataset):
+            if dataset is not None and not hasattr(dataset, "right"):
+                dataset.right = dataset.load
+                dataset.names, dataset.load = self.change(dataset)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda data: (("same", "same"), data.right), "no name occurs twice"),
+        (lambda data: (data.names, lambda index: tuple(x[:, :8] for x in data.right(index))), None),
+        (lambda data: (data.names, lambda index: (data.right(index)[0][:, :8], *data.right(index)[1:])), "of one size"),
+        (
+            lambda data: (data.names, lambda index: (*data.right(index)[:2], data.right(index)[2] * 0.5)),
+            "mask is 0 or 1",
+        ),
+    ],
+    ids=["names", "none", "sizes", "mask"],
+)
+def test_faults_of_data_modules_are_named(change, fault):
+    if fault is None:
+        testing.check_datamodule(dict(type=Faulty, change=change))
+        return
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_datamodule(dict(type=Faulty, change=change))
