@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
     )
-    parser.add_argument("--launcher", default="none", help="none, pytorch (torchrun) or slurm")
+    parser.add_argument("--launcher", default="auto", help="auto (default: torchrun is recognised), none, pytorch, slurm")
     parser.add_argument(
         "--dry-run", action="store_true", help="two iterations of each stage, then what the full run costs"
     )
@@ -24,11 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, or say what training would cost."""
     from declouds.engine.config import load_config
-    from declouds.engine.environment import keep_freed_memory, start_processes, stop_processes
+    from declouds.engine.environment import keep_freed_memory, pick_launcher, start_processes, stop_processes
 
     config = load_config(args.config, args.cfg_options)
     keep_freed_memory()
-    start_processes(args.launcher)
+    launcher = pick_launcher(args.launcher)
+    start_processes(launcher)
     try:
         from mmengine.dist import is_main_process
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
 
         work_dir = args.work_dir or Path("work_dirs") / args.config.stem
         amp = args.amp or config.get("amp", False)
-        training = CoarseToFine(config, work_dir, amp=amp, launcher=args.launcher)
+        training = CoarseToFine(config, work_dir, amp=amp, launcher=launcher)
         if args.dry_run:
             costs = training.dry_run()
             if is_main_process():

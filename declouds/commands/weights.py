@@ -43,7 +43,7 @@ def _import(args: argparse.Namespace) -> None:
     check_output(args.output, args.overwrite)
     if (args.kind == "de") != (args.reference is not None):
         raise UserError(
-            "official DE weights hold no reference: import that first (--as mpr_net or msda), then give --reference FILE"
+            "official DE weights hold no reference: import that first (--as mpr_net or msda), then --reference FILE"
             if args.kind == "de"
             else f"--reference goes with --as de, not with --as {args.kind}"
         )

@@ -23,16 +23,27 @@ def keep_freed_memory() -> None:
     libc.mallopt(mmap_threshold, 2**31 - 1)
 
 
+def pick_launcher(name: str) -> str:
+    """Return ``none``, ``pytorch`` or ``slurm``; ``auto`` is ``pytorch`` under ``torchrun``, else ``none``.
+
+    Raises:
+        UserError: the launcher is unknown.
+    """
+    if name == "auto":
+        return "pytorch" if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched() else "none"
+    if name not in ("none", "pytorch", "slurm"):
+        raise UserError(f"--launcher is auto, none, pytorch or slurm, not {name!r}")
+    return name
+
+
 def start_processes(launcher: str) -> None:
     """Join the process group of ``torchrun`` (gloo on CPU, nccl on GPUs) before MMEngine, which only knows GPUs.
 
     Raises:
-        UserError: the launcher is unknown, or did not set the variables of a process group.
+        UserError: the launcher did not set the variables of a process group.
     """
     if launcher == "none":
         return
-    if launcher not in ("pytorch", "slurm"):
-        raise UserError(f"--launcher is none, pytorch or slurm, not {launcher!r}")
     if launcher == "slurm":
         for ours, theirs in (("RANK", "SLURM_PROCID"), ("LOCAL_RANK", "SLURM_LOCALID"), ("WORLD_SIZE", "SLURM_NTASKS")):
             os.environ.setdefault(ours, os.environ.get(theirs, ""))
@@ -40,7 +51,7 @@ def start_processes(launcher: str) -> None:
     if missing:
         raise UserError(
             f"--launcher {launcher} needs {', '.join(missing)} in the environment: start with "
-            "`torchrun --nproc-per-node N tools/train.py CONFIG --launcher pytorch`"
+            "`torchrun --nproc-per-node N tools/train.py CONFIG`"
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModel
+from torch import nn
 
 from declouds.errors import UserError
 from declouds.value_range import ValueRange
@@ -21,6 +22,7 @@ class CloudRemover(BaseModel):
     """
 
     parts: tuple[str, ...] = ()
+    reference: nn.Module | None
 
     def __init__(
         self,
@@ -37,8 +39,29 @@ class CloudRemover(BaseModel):
         self.trained: frozenset[str] = frozenset()
         self.restore: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = self.predict
 
-    def predict(self, cloudy: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Return the clear image. Shapes: cloudy (B, in_bands, H, W), noise (B, bands, H, W) -> (B, bands, H, W)."""
+    @property
+    def needs_names(self) -> bool:
+        """Whether the reference looks its prior up by the image's name, so that tiles of an image have none."""
+        return getattr(self.reference, "needs_names", False)
+
+    @torch.no_grad()
+    def prior(self, cloudy: torch.Tensor, name: list[str] | None = None) -> torch.Tensor:
+        """Return the reference's picture of the clear image, in [-1, 1].
+
+        Shapes: cloudy (B, in_bands, H, W) -> (B, bands, H, W).
+
+        Raises:
+            UserError: the model has no reference.
+        """
+        if self.reference is None:
+            raise UserError("this model has no reference, so it has no prior")
+        return self.reference(cloudy, name) if self.needs_names else self.reference(cloudy)
+
+    def predict(self, cloudy: torch.Tensor, noise: torch.Tensor, *, name: list[str] | None = None) -> torch.Tensor:
+        """Return the clear image; ``name`` is for references that look their prior up.
+
+        Shapes: cloudy (B, in_bands, H, W), noise (B, bands, H, W) -> (B, bands, H, W).
+        """
         raise NotImplementedError
 
     def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
@@ -81,7 +104,10 @@ class CloudRemover(BaseModel):
         """
         if mode == "loss":
             return self.losses(cloudy, clear, name)
-        results = self.restore(cloudy, extra["noise"])
+        if self.needs_names:
+            results = self.predict(cloudy, extra["noise"], name=name)  # whole images: such a prior cannot be tiled
+        else:
+            results = self.restore(cloudy, extra["noise"])
         masks = extra.get("mask", [None] * len(results))
         samples = [
             dict(result=result, clear=target, name=one)

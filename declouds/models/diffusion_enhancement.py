@@ -56,21 +56,6 @@ class DiffusionEnhancement(CloudRemover):
         self.eta = eta
         self.train_only([])
 
-    @torch.no_grad()
-    def prior(self, cloudy: torch.Tensor, name: list[str] | None = None) -> torch.Tensor:
-        """Return the reference's picture of the clear image, in [-1, 1].
-
-        Shapes: cloudy (B, in_bands, H, W) -> (B, bands, H, W).
-
-        Raises:
-            UserError: the model has no reference.
-        """
-        if self.reference is None:
-            raise UserError("this model has no reference, so it has no prior")
-        if getattr(self.reference, "needs_names", False):
-            return self.reference(cloudy, name)
-        return self.reference(cloudy)
-
     def clear_hat(
         self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor
     ) -> torch.Tensor:

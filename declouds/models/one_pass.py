@@ -35,14 +35,11 @@ class OnePass(CloudRemover):
         )
         self.train_only([])
 
-    @torch.no_grad()
-    def prior(self, cloudy: torch.Tensor, name: list[str] | None = None) -> torch.Tensor:
-        """Return the network's clear image. Shapes: (B, in_bands, H, W) -> (B, bands, H, W)."""
-        return self.reference(cloudy)
-
-    def predict(self, cloudy: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    def predict(
+        self, cloudy: torch.Tensor, noise: torch.Tensor | None = None, *, name: list[str] | None = None
+    ) -> torch.Tensor:
         """Return the clear image; ``noise`` is not used. Shapes: (B, in_bands, H, W) -> (B, bands, H, W)."""
-        return self.prior(cloudy).float()
+        return self.prior(cloudy, name).float()
 
     def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
         """Return each loss, summed over the network's outputs."""

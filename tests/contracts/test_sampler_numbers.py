@@ -1,5 +1,7 @@
 """The numbers of samplers and fusions: against diffusers, closed forms, and what a weight of 1 or 0 has to give."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
@@ -55,7 +57,7 @@ def test_mean_and_deviation_of_a_ddpm_step_are_those_of_diffusers(steps):
     theirs.set_timesteps(steps)
     clear, x_t = noise(1, 3, 8, 8).clamp(-1, 1), noise(1, 3, 8, 8, seed=1)
     times = theirs.timesteps.tolist()
-    for now, after in list(zip(times, times[1:], strict=False))[:: max(1, steps // 10)]:
+    for now, after in list(pairwise(times))[:: max(1, steps // 10)]:
         mean, deviation = DDPM._posterior(clear, x_t, torch.tensor([now]), torch.tensor([after]), schedule)
         assert float(deviation**2) == pytest.approx(float(theirs._get_variance(now)), rel=1e-3)
         generator = torch.Generator().manual_seed(5)

@@ -98,7 +98,7 @@ def test_killed_and_resumed_run_equals_the_unbroken_one(unbroken, tiny_config, t
 def test_two_processes_share_the_data_and_agree_on_the_evaluation(tiny_config, train_process, tmp_path):
     config = tiny_config()
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    process = train_process(config, "--work-dir", tmp_path / "two", "--launcher", "pytorch", launcher=torchrun)
+    process = train_process(config, "--work-dir", tmp_path / "two", launcher=torchrun)
     output = process.communicate(timeout=240)[0]
     assert process.returncode == 0, output
     # Evaluated by one process, the weights that two have trained score the same, image by image, none twice.
