@@ -1,7 +1,8 @@
 """The registries, one per kind of part, and the plugins that add to them.
 
 One rule names everything: config key singular = folder plural = registry PLURAL, so ``fusion=dict(type='X')`` is a
-class ``X`` in ``declouds/fusions/x.py``, registered in ``FUSIONS``. The folder is imported when its registry is first asked.
+class ``X`` in ``declouds/fusions/x.py``, registered in ``FUSIONS``. The folder is imported when its registry is first
+asked.
 """
 
 import difflib

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
     )
-    parser.add_argument("--launcher", default="auto", help="auto (default: torchrun is recognised), none, pytorch, slurm")
+    parser.add_argument("--launcher", default="auto", help="auto (default: knows torchrun), none, pytorch or slurm")
     parser.add_argument(
         "--dry-run", action="store_true", help="two iterations of each stage, then what the full run costs"
     )

@@ -30,7 +30,7 @@ def pick_launcher(name: str) -> str:
         UserError: the launcher is unknown.
     """
     if name == "auto":
-        return "pytorch" if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched() else "none"
+        return "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     if name not in ("none", "pytorch", "slurm"):
         raise UserError(f"--launcher is auto, none, pytorch or slurm, not {name!r}")
     return name

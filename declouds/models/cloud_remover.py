@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModel
-from torch import nn
 
 from declouds.errors import UserError
 from declouds.value_range import ValueRange
@@ -22,7 +21,7 @@ class CloudRemover(BaseModel):
     """
 
     parts: tuple[str, ...] = ()
-    reference: nn.Module | None
+    reference: Any  # a network, or None
 
     def __init__(
         self,
