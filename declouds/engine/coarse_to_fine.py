@@ -202,7 +202,9 @@ class CoarseToFine:
         if is_main_process() and not recorded.exists():
             try:
                 self.work_dir.mkdir(parents=True, exist_ok=True)
-                self.config.dump(recorded)
+                temporary = self.work_dir / ".config.tmp.py"
+                self.config.dump(temporary)
+                temporary.replace(recorded)  # whole or not there: a resume reads it
             except OSError as error:
                 raise UserError(f"{self.work_dir} cannot be written to ({error}): give another --work-dir") from error
         barrier()

@@ -137,6 +137,12 @@ def test_dry_run_tells_the_cost_and_leaves_nothing(tiny_config, tmp_path):
     assert not work_dir.exists()
 
 
+def test_a_run_without_validation_images(tiny_config, tmp_path):
+    target = train(tiny_config(extra='datamodule["val"] = 0\n'), tmp_path / "unseen")
+    assert declouds.load_model(target).record["splits"].keys() == {"train"}
+    assert not list((tmp_path / "unseen").glob("*/evaluation"))
+
+
 def test_reference_weights_from_a_file_skip_its_stage(unbroken, tiny_config, tmp_path):
     config = tiny_config(extra=f'reference_weights = "{unbroken}"\n')
     target = train(config, tmp_path / "given")

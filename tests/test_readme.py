@@ -1,0 +1,216 @@
+"""README, CONTRIBUTING and docs: links resolve, commands parse, and what a reader would type works as it stands."""
+
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from declouds.cli import build_parser, main
+from declouds.image_io import read_image, write_image
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PREFIX_OF_TOOL = {"train": ["train"], "test": ["test"], "predict": ["predict"], "import_weights": ["weights", "import"]}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# Stands in for configs/de_simulated.py, so that the commands of the README take seconds.
+TINY = """
+seed = 0
+log_interval = 1
+ema = dict(decay=0.9)
+val = dict(images=1, panels=1, tile=32, overlap=8)
+datamodule = dict(type="Simulated", size=32, train=4, val=1, test=2)
+_small = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=())
+model = dict(
+    type="DiffusionEnhancement",
+    denoiser=dict(type="ConditionalUNet", predicts="clear", **_small),
+    reference=dict(type="Identity"),
+    fusion=dict(type="WeightAllocation", **_small),
+    noise_schedule=dict(type="LinearSchedule"),
+    sampler=dict(type="DDIM", steps=2),
+)
+stages = [dict(name="both", train=["denoiser", "fusion"], iterations=2, batch_size=2, lr=1e-3)]
+"""
+
+
+def blocks(page, *languages):
+    return [(language, text) for language, text in BLOCK.findall(page.read_text()) if language in languages]
+
+
+def commands(page):
+    """Return the command lines of a page."""
+    return [line for _, text in blocks(page, "bash") for line in text.splitlines() if line.strip()]
+
+
+def page_id(page):
+    return str(page.relative_to(ROOT))
+
+
+def slugs(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_and_named_files_are_there(page):
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    for link in links:
+        target, _, anchor = link.partition("#")
+        if re.match(r"https?://", link):
+            continue
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in slugs(path), f"{link}: no such heading"
+    named = re.findall(r"\b(?:configs|declouds|tools|tests)/[\w./]*\w", text)
+    absent = {path for path in named if not (ROOT / path).exists()}
+    assert absent <= {"declouds/fusions/agreement.py"}, absent  # that one is the reader's to write
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
+    monkeypatch.chdir(ROOT)  # the benchmark looks whether its configs are there
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    makefile = (ROOT / "Makefile").read_text()
+    for line in commands(page):
+        words = shlex.split(line)
+        tool = next((Path(word).stem for word in words if re.fullmatch(r"tools/\w+\.py", word)), None)
+        if tool == "benchmark":
+            importlib.import_module("benchmark").parse(words[words.index("tools/benchmark.py") + 1 :])
+        elif tool is not None:
+            build_parser().parse_args(PREFIX_OF_TOOL[tool] + words[words.index(f"tools/{tool}.py") + 1 :])
+        elif words[0] == "declouds" and words[1:] == ["--help"]:
+            pass
+        elif words[0] == "declouds":
+            build_parser().parse_args(words[1:])
+        elif words[0] == "make":
+            assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), line
+        else:
+            assert words[0] in ("pip", "tensorboard"), f"no test knows this command: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_python_blocks_compile(page):
+    for _, text in blocks(page, "python"):
+        compile(text, str(page), "exec")
+
+
+def test_names_in_the_table_of_equations_are_in_the_files_it_gives():
+    rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "equations.md").read_text().splitlines() if "`" in line]
+    checked = 0
+    for cells in rows:
+        file = re.search(r"`(declouds/[\w/]+\.py)`", cells[-1]) if cells else None
+        if file is None or len(cells) < 4:
+            continue
+        source = (ROOT / file[1]).read_text()
+        for code in re.findall(r"`([^`]+)`", cells[2]):
+            for name in re.findall(r"[A-Za-z]\w+", code):
+                assert name.removeprefix("loss_") in source, f"{name} is not in {file[1]}"
+                checked += 1
+    assert checked > 25
+
+
+def test_places_for_measured_figures_are_marked():
+    for page in (ROOT / "README.md", ROOT / "docs" / "reproduction.md"):
+        begin, end = (page.read_text().find(f"<!-- results:{word} -->") for word in ("begin", "end"))
+        assert 0 < begin < end
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    """A folder like the repository's root, with a tiny config, a few pairs, and no network for LPIPS."""
+    from declouds.metrics import lpips_net
+
+    monkeypatch.delenv("DECLOUDS_LPIPS_WEIGHTS", raising=False)
+    monkeypatch.setenv("DECLOUDS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(lpips_net, "URL", "http://127.0.0.1:9/alexnet.pth")
+    monkeypatch.chdir(tmp_path)
+    Path("configs").mkdir()
+    Path("configs/de_simulated.py").write_text(TINY)
+    return tmp_path
+
+
+def write_pairs(folder):
+    random = np.random.default_rng(0)
+    for name in ("cloud", "label"):
+        (folder / name).mkdir(parents=True)
+    for number in range(6):
+        coarse = random.integers(20, 200, (3, 4, 4), dtype=np.uint8)
+        clear = coarse.repeat(8, axis=1).repeat(8, axis=2)
+        write_image(folder / "label" / f"{number}.png", clear)
+        write_image(folder / "cloud" / f"{number}.png", clear // 2 + 100)
+
+
+def run_python(text):
+    """Run a block, or write it to the file that its first line names."""
+    first = text.splitlines()[0]
+    if re.fullmatch(r"# \w+\.py", first):
+        Path(first.removeprefix("# ")).write_text(text)
+    else:
+        exec(compile(text, "block", "exec"), {"__name__": "block"})
+
+
+def test_the_readme_works_as_it_stands(workshop, capsys):
+    (scene,) = (text for _, text in blocks(ROOT / "docs" / "quick_start.md", "python"))
+    run_python(scene)
+    write_pairs(Path("my_data"))
+    done = set()
+    for language, text in blocks(ROOT / "README.md", "bash", "python"):
+        if language == "python":
+            run_python(text)
+            continue
+        for line in text.splitlines():
+            words = shlex.split(line)
+            if words[0] == "declouds" and words[1] != "weights" and "configs/de_rice1.py" not in words:
+                main(words[1:])
+                done.add(words[1])
+    assert done == {"train", "test", "evaluate", "predict", "data", "models"}
+
+    assert "hours" in capsys.readouterr().out  # of the dry run
+    assert np.array_equal(read_image(Path("clear.tif")), read_image(Path("clear_too.tif")))
+    from declouds.report.tables import read_results
+
+    for out in ("simulated", "mine", "mine_again"):
+        assert "protocol: official" in Path("scores", out, "table.txt").read_text()
+    own, again = (read_results(Path("scores", out, "results.json")) for out in ("mine", "mine_again"))
+    assert len(again["result"]) == len(own["DE"]) > 0
+    for before, after in zip(own["DE"], again["result"], strict=True):  # pictures are rounded, floats truncated
+        assert before["name"] == after["name"]
+        assert before["official.psnr"] == pytest.approx(after["official.psnr"], abs=0.5)
+
+
+def test_the_page_on_adding_a_part_works_as_it_stands(workshop, monkeypatch, capsys):
+    page = ROOT / "docs" / "add_a_part.md"
+    monkeypatch.syspath_prepend(str(workshop))
+    for _, text in blocks(page, "python"):
+        run_python(text)
+    importlib.import_module("test_agreement").test_agreement()
+    (train,) = commands(page)
+    main(shlex.split(train)[1:])
+    assert "denoiser, fusion" in capsys.readouterr().out
+
+    # As a plugin, installed: a folder with metadata on the path is all that an installation leaves.
+    project = tomllib.loads(next(text for _, text in blocks(page, "toml")))["project"]
+    ((group, entries),) = project["entry-points"].items()
+    installed = workshop / "declouds_agreement-0.1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1\n")
+    lines = [f"{name} = {value}" for name, value in entries.items()]
+    (installed / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]) + "\n")
+    listed = subprocess.run(
+        [sys.executable, "-m", "declouds", "models", "fusion"],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(workshop), str(ROOT)]), COLUMNS="200"),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.search(r"Agreement +Weight that falls with the distance", listed)
