@@ -27,7 +27,7 @@ log_interval = 1
 ema = dict(decay=0.9)
 val = dict(images=1, panels=1, tile=32, overlap=8)
 datamodule = dict(type="Simulated", size=32, train=4, val=1, test=2)
-_small = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=())
+_small = dict(base=8, multipliers=(1, 1, 1, 1, 1), blocks=1, attention_at=(), heads=1)
 model = dict(
     type="DiffusionEnhancement",
     denoiser=dict(type="ConditionalUNet", predicts="clear", **_small),

@@ -33,11 +33,13 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+    from declouds.engine.environment import keep_freed_memory
     from declouds.inference.device import pick_device
     from declouds.inference.remove_clouds import prediction, what_it_takes
     from declouds.inference.scene import clear_scene
     from declouds.weights.file import load_model
 
+    keep_freed_memory()
     device = pick_device(args.device)
     model = load_model(args.checkpoint, device)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())

@@ -36,8 +36,9 @@ def run(args: argparse.Namespace) -> None:
         from declouds.engine.coarse_to_fine import CoarseToFine
 
         work_dir = args.work_dir or Path("work_dirs") / args.config.stem
-        amp = args.amp or config.get("amp", False)
-        training = CoarseToFine(config, work_dir, amp=amp, launcher=launcher)
+        if args.amp:
+            config.amp = True  # part of the run: a resume must agree
+        training = CoarseToFine(config, work_dir, launcher=launcher)
         if args.dry_run:
             costs = training.dry_run()
             if is_main_process():

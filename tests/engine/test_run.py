@@ -169,6 +169,8 @@ def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
     [
         ('reference_weights = "absent.safetensors"\n', "absent.safetensors does not exist"),
         ("stages = stages[1:]\n", "the reference has no weights: set reference_weights"),
+        ("stages = stages[:2]\n", r"the fusion has no weights: add a stage before it with train=\['fusion'\]"),
+        ("stages = [*stages[:1], *stages[2:]]\n", "stage fusion: the denoiser has no weights"),
         ('stages[0]["iteration"] = 3\n', "unknown key 'iteration': did you mean 'iterations'"),
         ('model["fusion"]["type"] = "WeightAlocation"\n', "did you mean 'WeightAllocation'"),
         ('model["denoiser"]["bass"] = 3\n', "denoiser ConditionalUNet cannot be built.*bass"),
