@@ -44,7 +44,7 @@ clean:
 	@echo "== installing declouds and its dependencies: about 3 GB to download, most of it PyTorch"
 	$(BIN)/pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@# MMEngine asks for the OpenCV that opens windows; where its libraries are missing the headless one takes its place.
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	@$(BIN)/python -c 'import cv2' >/dev/null 2>&1 || { \
 	  echo "== no window system here: replacing opencv-python by its headless twin"; \
 	  $(BIN)/pip uninstall -y opencv-python && \
 	  $(BIN)/pip install --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless -c constraints.txt; }
