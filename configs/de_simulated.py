@@ -2,6 +2,7 @@
 _base_ = ["_base_/runtime.py", "_base_/models/de_small.py"]
 datamodule = dict(type="Simulated", size=128, cloud="thin", train=256, val=8, test=24)
 amp = True
+checkpoint_interval = 100
 num_workers = 1
 ema = dict(decay=0.99)
 val = dict(images=4, panels=2, tile=128, overlap=32)
@@ -22,7 +23,7 @@ def _stage(name, train, iterations, **own):
 
 stages = [
     _stage("reference", ["reference"], 600, batch_size=8, lr=2e-3, crop=64),
-    _stage("coarse", ["denoiser"], 400, batch_size=16, lr=2e-3, reduce=4),
-    _stage("fusion", ["fusion"], 150, batch_size=16, lr=1e-3, reduce=4),
+    _stage("coarse", ["denoiser"], 400, batch_size=16, lr=2e-3, reduce=4, crop=32),
+    _stage("fusion", ["fusion"], 150, batch_size=16, lr=1e-3, reduce=4, crop=32),
     _stage("fine", ["denoiser", "fusion"], 300, batch_size=8, lr=1e-3, crop=64),
 ]

@@ -2,4 +2,5 @@
 _base_ = ["../_base_/runtime.py", "../_base_/models/de_small.py", "../_base_/stages/de_small.py"]
 datamodule = dict(type="RICE", root="data/rice2", version=2, val=None)
 amp = True
+checkpoint_interval = 100
 ema = dict(decay=0.998)
