@@ -1,3 +1,4 @@
 # Four bands, as in the published tables.
 _base_ = ["_base_/runtime.py", "_base_/datasets/cuhkcr.py", "_base_/models/de.py", "_base_/stages/de.py"]
 datamodule = dict(cloud="thin", nir=True)
+model = dict(bands=4)

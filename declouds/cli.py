@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         args.run(args)
     except UserError as error:
-        print(f"declouds: {error}", file=sys.stderr)
+        # Out of a loader's worker the error comes wrapped in a traceback, its own words last.
+        words = str(error).rsplit("declouds.errors.UserError: ", 1)[-1].strip()
+        print(f"declouds: {words}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("declouds: interrupted", file=sys.stderr)

@@ -37,10 +37,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _import(args: argparse.Namespace) -> None:
     from declouds.errors import UserError
+    from declouds.value_range import ValueRange
     from declouds.weights.file import check_output, read_weights, save_weights
     from declouds.weights.official import import_official
 
     check_output(args.output, args.overwrite)
+    ValueRange(*args.value_range)
     if (args.kind == "de") != (args.reference is not None):
         raise UserError(
             "official DE weights hold no reference: import that first (--as mpr_net or msda), then --reference FILE"

@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, get_world_size, is_main_process
-from mmengine.registry import MODELS
 
 import declouds
-import declouds.models
 from declouds.engine import checkpoint
+from declouds.engine.config import read_config
 from declouds.engine.environment import peak_memory
 from declouds.engine.stage import Stage, read_stages
 from declouds.engine.stage_run import Settings, StageRun, Weights, part_of
 from declouds.errors import UserError
+from declouds.metrics.load_checked import differing_parts
+from declouds.models import build_model
 from declouds.registry import DATAMODULES
 from declouds.weights.file import load_strictly, read_weights, save_weights
 
@@ -57,7 +58,7 @@ class CoarseToFine:
         self.runs = list(self._stages_to_train(read_stages(config.stages)))
         self._check_order()
         for run in self.runs:
-            run.patches()[0]  # a wrong augmentation or a patch larger than the images fails here, not hours later
+            run.check()
 
     def run(self, resume: bool = False) -> Path:
         """Train what is not trained yet and return the weights file.
@@ -74,7 +75,7 @@ class CoarseToFine:
                 outcome = checkpoint.load(finished)
             else:
                 folder.mkdir(parents=True, exist_ok=True)
-                outcome = run.train(state[run.stage.start_from], folder, resume)
+                outcome = run.train(run.start(state), folder, resume)
                 if is_main_process():
                     checkpoint.atomic_save(outcome, finished)
                 barrier()
@@ -120,9 +121,13 @@ class CoarseToFine:
         wanted = self.config.get("reference_weights", "train")
         if "reference" not in self.settings.learned or wanted == "train":
             return {}
-        _, state, _ = read_weights(wanted)
+        config, state, _ = read_weights(wanted)
+        ours = self.settings.model_config["reference"]
+        differing = differing_parts({"reference": config.get("reference")}, {"reference": ours})
+        if differing:
+            raise UserError(f"{wanted} holds another reference than the config's ({'; '.join(differing)})")
         state = {key: value for key, value in state.items() if key.startswith("reference.")}
-        load_strictly(MODELS.build(self.settings.model_config).reference, part_of(state, "reference"), str(wanted))
+        load_strictly(build_model(self.settings.model_config).reference, part_of(state, "reference"), str(wanted))
         return state
 
     def _stages_to_train(self, stages: list[Stage]) -> Iterator[StageRun]:
@@ -154,10 +159,12 @@ class CoarseToFine:
     def _claim_work_dir(self, resume: bool) -> None:
         """Record the config in the run's folder, or check that the run there is this one."""
         recorded = self.work_dir / "config.py"
+        if not recorded.exists() and (self.work_dir.is_file() or list(self.work_dir.glob("*"))):
+            raise UserError(f"{self.work_dir} holds other things than a run: give a new or empty --work-dir")
         if recorded.exists():
             if not resume:
                 raise UserError(f"{self.work_dir} holds a run already: give --resume to go on, or another --work-dir")
-            changed = _differing_keys(Config.fromfile(recorded), self.config)
+            changed = _differing_keys(read_config(recorded), self.config)
             if changed:
                 raise UserError(
                     f"{self.work_dir} holds a run of another config (other {', '.join(changed)}): resume with the "
@@ -176,7 +183,7 @@ class CoarseToFine:
 
     def _final_state(self, state: Weights) -> Weights:
         """Return the state of the whole model."""
-        model = MODELS.build(self.settings.model_config)
+        model = build_model(self.settings.model_config)
         for part in sorted(self.settings.learned):
             load_strictly(getattr(model, part), part_of(state, part), "the trained weights")
         return model.state_dict()
@@ -196,7 +203,7 @@ def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
 
 def _learned_parts(model_config: dict[str, Any]) -> frozenset[str]:
     """Build the whole model once: it checks the config, and tells which parts have weights at all."""
-    model = MODELS.build(model_config)
+    model = build_model(model_config)
     return frozenset(part for part in model.existing_parts() if list(getattr(model, part).parameters()))
 
 

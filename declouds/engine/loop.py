@@ -10,8 +10,6 @@ from torch.utils.data import DataLoader
 
 from declouds.errors import UserError
 
-CHECK_EVERY = 10  # iterations between looks at the loss, each of which waits for the GPU
-
 
 @LOOPS.register_module()
 class StageLoop(BaseLoop):
@@ -41,11 +39,12 @@ class StageLoop(BaseLoop):
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         batches = self._remaining_batches()
+        if self.iter > 0:
+            self._validate_if_due()  # the run may have been killed before it did
         while self.iter < self.max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(batches))
-            if self.iter % self.val_interval == 0 or self.iter == self.max_iters:
-                self._validate()
+            self._validate_if_due()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
@@ -54,7 +53,7 @@ class StageLoop(BaseLoop):
         """Take one optimisation step."""
         self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-        if self.iter % CHECK_EVERY == 0 and not all(math.isfinite(float(value.detach())) for value in outputs.values()):
+        if not all(math.isfinite(float(value.detach())) for value in outputs.values()):
             raise UserError(
                 f"the loss is not finite at iteration {self.iter}: lower the learning rate or set clip_grad, and start "
                 "again in another --work-dir"
@@ -66,6 +65,7 @@ class StageLoop(BaseLoop):
         self.dataloader.batch_sampler.start = self.iter
         return iter(self.dataloader)
 
-    def _validate(self) -> None:
-        if self.runner.val_loop is not None:
+    def _validate_if_due(self) -> None:
+        due = self.iter % self.val_interval == 0 or self.iter == self.max_iters
+        if due and self.runner.val_loop is not None:
             self.runner.val_loop.run()

@@ -61,6 +61,15 @@ class Stage:
         missing = [key for key in ("name", "train", "iterations", "batch_size", "lr") if key not in config]
         if missing:
             raise UserError(f"stage {name}: {', '.join(missing)} missing")
+        if not isinstance(config["train"], list | tuple):
+            raise UserError(
+                f"stage {name}: train is a list of parts, for example ['denoiser'], not {config['train']!r}"
+            )
+        for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
+            if not isinstance(config.get(key), int | None):
+                raise UserError(f"stage {name}: {key} is a whole number, not {config[key]!r}")
+        if not isinstance(config["lr"], int | float):
+            raise UserError(f"stage {name}: lr is a number, not {config['lr']!r}")
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
         }
@@ -73,11 +82,15 @@ class Stage:
                 f"stage {self.name}: train is ['reference'] alone, or some of 'denoiser' and 'fusion'; got "
                 f"{list(self.train)}"
             )
-        for key in ("iterations", "batch_size", "reduce"):
-            if getattr(self, key) < 1:
+        for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise UserError(f"stage {self.name}: {key} is at least 1, not {getattr(self, key)}")
         if self.start_from not in ("average", "raw"):
             raise UserError(f"stage {self.name}: start_from is 'average' or 'raw', not {self.start_from!r}")
+
+    def schedulers(self) -> list[dict[str, Any]]:
+        """Return the learning rate schedulers, which count iterations unless they say otherwise."""
+        return [{"by_epoch": False, **item} for item in self.param_scheduler]
 
     def optim_wrapper(self, amp: bool) -> dict[str, Any]:
         """Return the config of MMEngine's optimiser wrapper."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_main_process
-from mmengine.registry import MODELS
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
 
 from declouds.engine import autocast, checkpoint, loop  # noqa: F401 (autocast and loop register themselves)
 from declouds.engine.hooks.average_weights import AverageWeights
@@ -26,8 +26,11 @@ from declouds.engine.training_data import (
     evaluation_loader,
     train_loader,
 )
+from declouds.errors import UserError
 from declouds.metrics.image_quality import ImageQuality
 from declouds.metrics.protocols import PROTOCOLS
+from declouds.models import build_model
+from declouds.registry import LOSSES, REFERENCES
 from declouds.report.tables import Evaluation, write_evaluation
 from declouds.weights.file import load_strictly
 
@@ -82,6 +85,46 @@ class StageRun:
             self._write_evaluation(runner.val_evaluator.metrics[0], folder)
         return self._outcome(runner)
 
+    def start(self, state: dict[str, Weights]) -> Weights:
+        """Choose where the stage starts: frozen parts from their averages, trained ones as ``start_from`` says."""
+        chosen = state[self.stage.start_from]
+        return {key: chosen[key] if key.split(".")[0] in self.stage.train else state["average"][key] for key in chosen}
+
+    def check(self) -> None:
+        """Build everything that the stage is made of, so that a mistake shows before the first stage has run.
+
+        Raises:
+            UserError: names the stage and what is wrong.
+        """
+        stage = self.stage
+        self.patches()[0]
+        StageBatches(stage.batch_size, 1, get_rank(), get_world_size())
+        try:
+            weight = torch.nn.Parameter(torch.zeros(1))
+            wrapper = OPTIM_WRAPPERS.build({**stage.optim_wrapper(False), "optimizer": self._optimizer(weight)})
+            for item in stage.schedulers():
+                PARAM_SCHEDULERS.build({**item, "optimizer": wrapper})
+            self._hooks({})
+            for loss in stage.losses:
+                LOSSES.build({key: value for key, value in loss.items() if key != "weight"})
+        except UserError as error:
+            raise UserError(f"stage {stage.name}: {error}") from error
+        except Exception as error:
+            raise UserError(f"stage {stage.name}: {type(error).__name__}: {error}") from error
+        changed = stage.augmentations or stage.crop or stage.reduce > 1
+        if "fusion" in stage.train and changed and self._looks_up_priors():
+            raise UserError(
+                f"stage {stage.name}: priors are looked up for whole images as they are: set augmentations=[], "
+                "crop=None and reduce=1"
+            )
+
+    def _optimizer(self, weight: torch.nn.Parameter) -> torch.optim.Optimizer:
+        return OPTIMIZERS.build({**self.stage.optim_wrapper(False)["optimizer"], "params": [weight]})
+
+    def _looks_up_priors(self) -> bool:
+        reference = self.settings.model_config.get("reference") or {}
+        return bool(reference) and getattr(REFERENCES.find(reference["type"]), "needs_names", False)
+
     def try_out(self, state: Weights, folder: Path) -> tuple[float, dict[str, Weights]]:
         """Train a few iterations, leave nothing, and return the seconds of one and the weights."""
         runner = self._runner(state, folder, TRIAL_ITERATIONS, [], {}, resume=False)
@@ -107,14 +150,14 @@ class StageRun:
         torch.manual_seed(self.settings.seed)
         if self.stage.train == ("reference",):
             record: dict[str, Any] = {key: config[key] for key in RECORD if key in config}
-            model = MODELS.build(
+            model = build_model(
                 {"type": "OnePass", "reference": config["reference"], "losses": self.stage.losses, **record}
             )
         else:
             ready = {key.split(".")[0] for key in state} | set(self.stage.train)
             if not learned & {"reference", "fusion"} <= ready:
                 config = {**config, "fusion": None, "reference": None}
-            model = MODELS.build(config)
+            model = build_model(config)
         for part in model.existing_parts():
             if weights := part_of(state, part):
                 load_strictly(getattr(model, part), weights, f"the weights of the stages before {self.stage.name}")
@@ -169,7 +212,7 @@ class StageRun:
             train_dataloader=train_loader(self.patches(), batches, config.get("num_workers", 0)),
             train_cfg=dict(type="StageLoop", max_iters=iterations, val_interval=stage.val_interval or iterations),
             optim_wrapper=stage.optim_wrapper(config.get("amp", False)),
-            param_scheduler=[dict(item) for item in stage.param_scheduler] or None,
+            param_scheduler=stage.schedulers() or None,
             default_hooks=dict(
                 checkpoint=None,
                 sampler_seed=None,  # our samplers have no epochs to seed
@@ -204,6 +247,10 @@ class StageRun:
         """Return the raw and the averaged weights of the parts that were trained."""
         model = checkpoint.bare_model(runner)
         raw = {k: v.cpu().clone() for k, v in model.state_dict().items() if k.split(".")[0] in model.trained}
+        if not all(bool(value.isfinite().all()) for value in raw.values()):
+            raise UserError(
+                "training has ended in weights that are no numbers: lower the learning rate or set clip_grad"
+            )
         average = checkpoint.average_of(runner)
         averaged = {} if average is None else {key: value.cpu() for key, value in average.part_state_dict().items()}
         return dict(raw=raw, average={**raw, **averaged})

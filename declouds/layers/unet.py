@@ -150,7 +150,6 @@ class UNet(nn.Module):
         heads: attention heads.
         scale_shift: let the time scale and shift the norm, instead of being added.
         dropout: dropout inside the residual blocks.
-        zero_out: start with an output of zero everywhere.
 
     Shapes: x (B, in_channels, H, W), t (B,) -> (B, out_channels, H, W), for any H and W (padded inside).
     """
@@ -167,7 +166,6 @@ class UNet(nn.Module):
         heads: int,
         scale_shift: bool,
         dropout: float = 0.0,
-        zero_out: bool = True,
     ) -> None:
         super().__init__()
         self.base = base
@@ -209,7 +207,7 @@ class UNet(nn.Module):
                 self.decoder.append(stage)
 
         last = nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), zero_init(last) if zero_out else last)
+        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), zero_init(last))
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Return the raw output of the last convolution."""

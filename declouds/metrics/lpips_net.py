@@ -92,7 +92,7 @@ def _download(url: str, path: Path) -> Path | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
-            logger.info("downloading the weights of LPIPS (233 MB) to %s", path)
+            logger.warning("downloading the weights of LPIPS (233 MB) to %s", path)
             digest = hashlib.sha256()
             while block := answer.read(1 << 20):
                 file.write(block)

@@ -1,6 +1,27 @@
 """Models: what is trained as a whole, put together from registered parts."""
 
+from typing import Any
+
+from mmengine.registry import MODELS
+
+from declouds.errors import UserError
+from declouds.models.cloud_remover import CloudRemover
 from declouds.models.diffusion_enhancement import DiffusionEnhancement
 from declouds.models.one_pass import OnePass
 
-__all__ = ["DiffusionEnhancement", "OnePass"]
+__all__ = ["DiffusionEnhancement", "OnePass", "build_model"]
+
+
+def build_model(config: dict[str, Any]) -> CloudRemover:
+    """Build a model from its config.
+
+    Raises:
+        UserError: the model or a part of it is unknown, or does not take these arguments.
+    """
+    name = config.get("type") if isinstance(config, dict) else config
+    if MODELS.get(str(name)) is None:
+        raise UserError(f"no model is called {name!r}: known: DiffusionEnhancement, OnePass, and those of plugins")
+    try:
+        return MODELS.build(config)
+    except TypeError as error:
+        raise UserError(f"model {name} cannot be built: {error}") from error

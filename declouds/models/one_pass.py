@@ -46,6 +46,7 @@ class OnePass(CloudRemover):
         restorations = getattr(self.reference, "restorations", None)
         outputs = [self.reference(cloudy)] if restorations is None else restorations(cloudy)
         return {
-            f"loss_{type(term).__name__.lower()}": weight * sum(term(output.float(), clear) for output in outputs)
-            for term, weight in zip(self.loss_terms, self.loss_weights, strict=True)
+            f"loss_{index}_{type(term).__name__.lower()}": weight
+            * sum(term(output.float(), clear) for output in outputs)
+            for index, (term, weight) in enumerate(zip(self.loss_terms, self.loss_weights, strict=True))
         }

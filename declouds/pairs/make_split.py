@@ -81,7 +81,9 @@ def _group_key(name: str, pattern: str | None, block: int | None) -> str:
             raise UserError(f"group {pattern!r} does not fit the name {name!r}: give a pattern that fits every name")
         return found.group(1) if found.groups() else found.group(0)
     if block is not None:
-        if not name.isdigit():
+        if block < 1:
+            raise UserError(f"block {block}: a block holds at least one number")
+        if not name.isdecimal():
             raise UserError(f"block {block}: the name {name!r} is no number: use group with a pattern instead")
         return str(int(name) // block)
     return name

@@ -1,5 +1,6 @@
 """Ancestral sampling of denoising diffusion probabilistic models."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,8 @@ class DDPM:
     """Ancestral sampling with the posterior of the forward process (Ho et al. 2020, equations 6 and 7).
 
     With fewer steps than the schedule has, the posterior is that of the process between the visited times (Nichol &
-    Dhariwal 2021, section 4). Step noise comes from a generator seeded by ``seed``, so a run repeats; the start noise
-    is the caller's.
+    Dhariwal 2021, section 4). The start noise is the caller's; step noise is drawn from it and ``seed``, so a run
+    repeats. Overlapping windows of a scene draw different step noise.
 
     Args:
         steps: number of steps; all of the noise schedule's if not given.
@@ -37,7 +38,9 @@ class DDPM:
     ) -> torch.Tensor:
         """Return the clear image. Shapes: x_start (B, C, H, W), standard normal -> (B, C, H, W) in [-1, 1]."""
         times = leading_timesteps(self.steps or noise_schedule.num_steps, noise_schedule.num_steps)
-        generator = torch.Generator().manual_seed(self.seed)
+        # One generator an image, seeded by its start noise: a result does not depend on what else is in the batch.
+        digests = [zlib.crc32(image.cpu().numpy().tobytes(), self.seed) for image in x_start]
+        generators = [torch.Generator().manual_seed(digest) for digest in digests]
         x_t = x_start
         for now, after in zip(times, [*times[1:], None], strict=True):
             t = torch.full((len(x_t),), now, device=x_t.device)
@@ -45,7 +48,8 @@ class DDPM:
             if after is None:
                 return clear
             mean, deviation = self._posterior(clear, x_t, t, torch.full_like(t, after), noise_schedule)
-            step_noise = torch.randn(x_t.shape, generator=generator).to(x_t)  # drawn on the CPU: one result everywhere
+            drawn = [torch.randn(x_t.shape[1:], generator=generator) for generator in generators]
+            step_noise = torch.stack(drawn).to(x_t)  # drawn on the CPU: one result everywhere
             x_t = mean + deviation * step_noise
         raise AssertionError("unreachable: there is at least one step")
 

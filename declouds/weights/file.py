@@ -52,6 +52,8 @@ def check_output(path: Path, overwrite: bool = False) -> None:
     Raises:
         UserError: with what to do instead.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the name of a file")
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists: choose another name, or give --overwrite to replace it")
     if not path.parent.is_dir():
@@ -80,7 +82,10 @@ def read_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tens
         ) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path} carries no declouds config: make it with `declouds weights import` or by training")
-    return json.loads(metadata["config"]), state_dict, json.loads(metadata["record"])
+    try:
+        return json.loads(metadata["config"]), state_dict, json.loads(metadata["record"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} has a damaged header: get the file again") from error
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Any:
@@ -93,14 +98,12 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Any:
     Raises:
         UserError: the file is unusable, or its weights are not those of its config.
     """
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401 (registers the models)
+    from declouds.models import build_model
     from declouds.registry import load_plugins
 
     load_plugins()
     config, state_dict, record = read_weights(path)
-    model = MODELS.build(config)
+    model = build_model(config)
     load_strictly(model, state_dict, str(path))
     model.record = record
     return model.to(device).eval()

@@ -143,6 +143,25 @@ def test_a_run_without_validation_images(tiny_config, tmp_path):
     assert not list((tmp_path / "unseen").glob("*/evaluation"))
 
 
+def test_the_published_weights_are_those_that_the_last_stage_was_evaluated_with(tiny_config, tmp_path):
+    config = tiny_config(extra='stages = [*stages[:3], dict(stages[3], train=["fusion"], start_from="raw")]\n')
+    target = train(config, tmp_path / "raw")
+    rows = read_results(tmp_path / "raw" / "3_fine" / "evaluation" / "results.json")["result"]
+    alone = evaluate_alone(config, target)
+    assert {row["name"]: pytest.approx(row["official.psnr"], abs=1e-4) for row in rows} == alone
+
+
+def test_a_run_killed_before_its_last_evaluation_makes_it_up(unbroken, tiny_config, tmp_path):
+    finished, last = (tmp_path / "unbroken" / "1_coarse" / name for name in ("finished.pth", "iter_6.pth"))
+    assert last.exists()
+    results = tmp_path / "unbroken" / "1_coarse" / "evaluation" / "results.json"
+    before = read_results(results)
+    finished.unlink()
+    results.unlink()
+    train(tiny_config(), tmp_path / "unbroken", resume=True)
+    assert read_results(results) == before
+
+
 def test_reference_weights_from_a_file_skip_its_stage(unbroken, tiny_config, tmp_path):
     config = tiny_config(extra=f'reference_weights = "{unbroken}"\n')
     target = train(config, tmp_path / "given")
@@ -175,6 +194,9 @@ def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
         ('model["fusion"]["type"] = "WeightAlocation"\n', "did you mean 'WeightAllocation'"),
         ('model["denoiser"]["bass"] = 3\n', "denoiser ConditionalUNet cannot be built.*bass"),
         ('model["bands"] = 4\n', "the model has bands=4 but the data have 3"),
+        ('stages[3]["optimizer"] = dict(type="Adamm")\n', "stage fine: .*Adamm"),
+        ('stages[3]["param_scheduler"] = [dict(type="CosineLR")]\n', "stage fine: .*CosineLR"),
+        ('stages[2]["lr"] = "fast"\n', "stage fusion: lr is a number"),
         ('stages[1]["crop"] = 64\n', "is less than the patch of 64"),
         ('stages[1]["augmentations"] = ["RandomFlop"]\n', "kornia.augmentation has no 'RandomFlop'"),
     ],

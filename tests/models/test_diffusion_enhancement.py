@@ -128,6 +128,6 @@ def test_one_pass_is_supervised_on_every_output(images):
     model.train_only(["reference"])
     losses = model.losses(cloudy, clear, ["a", "b"])
     expected = sum((output - clear).abs().mean() for output in model.reference.restorations(cloudy))
-    torch.testing.assert_close(losses["loss_l1"], expected)
-    assert set(losses) == {"loss_l1", "loss_edge"}
+    torch.testing.assert_close(losses["loss_0_l1"], expected)
+    assert set(losses) == {"loss_0_l1", "loss_1_edge"}
     assert model.predict(cloudy).shape == cloudy.shape

@@ -1,5 +1,6 @@
 """Every iteration draws its own random numbers."""
 
+import hashlib
 from typing import Any
 
 import torch
@@ -26,5 +27,6 @@ class SeedIterations(Hook):
         self.seed, self.stage = seed, stage
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed the iteration; the factors keep the seeds of different runs, stages and processes apart."""
-        torch.manual_seed(((self.seed * 101 + self.stage) * 4099 + get_rank()) * 100_000_007 + batch_idx)
+        """Seed the iteration by a digest, which keeps runs, stages, processes and iterations apart."""
+        place = f"{self.seed} {self.stage} {get_rank()} {batch_idx}".encode()
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(place, digest_size=7).digest()))
