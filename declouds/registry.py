@@ -10,7 +10,6 @@ import functools
 import importlib.metadata
 import inspect
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.registry import Registry
@@ -29,14 +28,12 @@ class PartRegistry(Registry):
 
     def names(self) -> list[str]:
         """Return every registered name, sorted."""
-        self.import_from_location()
-        return sorted(self.module_dict)
+        return sorted(self.parts())
 
-    def describe(self) -> Iterator[tuple[str, str]]:
-        """Yield each registered name with the first line of its docstring."""
-        for name in self.names():
-            doc = (self.module_dict[name].__doc__ or "").strip()
-            yield name, doc.splitlines()[0] if doc else "(no description)"
+    def parts(self) -> dict[str, Any]:
+        """Return name -> class of everything registered."""
+        self.import_from_location()
+        return dict(self.module_dict)
 
     def find(self, name: Any) -> Any:
         """Return the class called ``name`` (a class is returned as it is).
@@ -80,6 +77,12 @@ LOSSES = PartRegistry("loss", "losses")
 DATAMODULES = PartRegistry("datamodule", "datamodules")
 
 PART_REGISTRIES = (DENOISERS, REFERENCES, FUSIONS, NOISE_SCHEDULES, SAMPLERS, LOSSES, DATAMODULES)
+
+
+def describe(part: Any) -> str:
+    """Return the first line of a part's docstring."""
+    doc = (part.__doc__ or "").strip()
+    return doc.splitlines()[0] if doc else "(no description)"
 
 
 @functools.cache

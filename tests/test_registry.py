@@ -10,7 +10,16 @@ import pytest
 from declouds.cli import main
 from declouds.engine.config import load_config
 from declouds.errors import UserError
-from declouds.registry import DENOISERS, FUSIONS, LOSSES, PART_REGISTRIES, PLUGIN_GROUP, SAMPLERS, load_plugins
+from declouds.registry import (
+    DENOISERS,
+    FUSIONS,
+    LOSSES,
+    PART_REGISTRIES,
+    PLUGIN_GROUP,
+    SAMPLERS,
+    describe,
+    load_plugins,
+)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_first():
@@ -154,9 +163,14 @@ def test_declouds_models_lists_every_part_with_its_description(shown):
     lines = shown()
     for registry in PART_REGISTRIES:
         assert registry.name in [line.strip() for line in lines]
-        for name, description in registry.describe():
+        for name, description in ((name, describe(part)) for name, part in registry.parts().items()):
             assert len(description) > 10, name
             assert any(line.split() == [name, *description.split()] for line in lines), name
+
+
+def test_declouds_models_lists_whole_models_too(shown):
+    lines = [line.split() for line in shown("model")]
+    assert [line[0] for line in lines[1:] if line] == ["DiffusionEnhancement", "OnePass"]
 
 
 def test_declouds_models_shows_one_kind_and_the_parts_of_plugins(shown, install):

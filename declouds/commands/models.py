@@ -12,19 +12,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the parts, kind by kind, those of plugins included."""
+    from mmengine.registry import MODELS
     from rich.console import Console
     from rich.table import Table
 
     from declouds.errors import UserError
-    from declouds.registry import PART_REGISTRIES, load_plugins
+    from declouds.models.cloud_remover import CloudRemover
+    from declouds.registry import PART_REGISTRIES, describe, load_plugins
 
     load_plugins()
-    kinds = [registry.name for registry in PART_REGISTRIES]
+    whole = {name: model for name, model in MODELS.module_dict.items() if issubclass(model, CloudRemover)}
+    kinds = {"model": whole} | {registry.name: registry.parts() for registry in PART_REGISTRIES}
     if args.kind and args.kind not in kinds:
         raise UserError(f"no kind of part is called {args.kind!r}: known: {', '.join(kinds)}")
-    for registry in PART_REGISTRIES:
-        if args.kind in (None, registry.name):
-            table = Table(title=registry.name, title_justify="left", show_header=False, box=None, padding=(0, 2))
-            for name, description in registry.describe():
-                table.add_row(name, description)
+    for kind, parts in kinds.items():
+        if args.kind in (None, kind):
+            table = Table(title=kind, title_justify="left", show_header=False, box=None, padding=(0, 2))
+            for name in sorted(parts):
+                table.add_row(name, describe(parts[name]))
             Console().print(table)
