@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from mmengine.dist import master_only
-from mmengine.model import is_model_wrapper
 
 from declouds.engine.hooks.average_weights import AverageWeights
 from declouds.errors import UserError
@@ -44,11 +43,6 @@ def load(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def bare_model(runner: Any) -> Any:
-    """Return the model without the wrapper of distributed training."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def average_of(runner: Any) -> AverageWeights | None:
     """Return the hook that averages weights, if the run has one."""
     return next((hook for hook in runner.hooks if isinstance(hook, AverageWeights)), None)
@@ -60,7 +54,7 @@ def save(runner: Any, iteration: int) -> None:
     average = average_of(runner)
     content = dict(
         iteration=iteration,
-        model=bare_model(runner).state_dict(),
+        model=runner.bare_model.state_dict(),
         optimizer=runner.optim_wrapper.state_dict(),
         schedulers=[scheduler.state_dict() for scheduler in runner.param_schedulers or []],
         average=None if average is None else average.state_dict(),
@@ -82,7 +76,7 @@ def restore(runner: Any) -> None:
     if not found:
         return
     content = load(found[-1])
-    bare_model(runner).load_state_dict(content["model"], strict=True)
+    runner.bare_model.load_state_dict(content["model"], strict=True)
     runner.optim_wrapper.load_state_dict(content["optimizer"])
     for scheduler, state in zip(runner.param_schedulers or [], content["schedulers"], strict=True):
         scheduler.load_state_dict(state)

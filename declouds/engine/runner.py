@@ -3,6 +3,7 @@
 from typing import Any
 
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from declouds.engine import checkpoint
@@ -20,6 +21,11 @@ class StageRunner(Runner):
             if type(handler).__name__ != "FileHandler":
                 handler.setLevel("WARNING")
         return logger
+
+    @property
+    def bare_model(self) -> Any:
+        """The model without the wrapper of distributed training."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
 
     def load_or_resume(self) -> None:
         """Go on from the newest checkpoint of the stage's folder, if the run is resumed and there is one."""

@@ -245,7 +245,7 @@ class StageRun:
     @staticmethod
     def _outcome(runner: StageRunner) -> dict[str, Weights]:
         """Return the raw and the averaged weights of the parts that were trained."""
-        model = checkpoint.bare_model(runner)
+        model = runner.bare_model
         raw = {k: v.cpu().clone() for k, v in model.state_dict().items() if k.split(".")[0] in model.trained}
         if not all(bool(value.isfinite().all()) for value in raw.values()):
             raise UserError(

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -30,7 +29,7 @@ class AverageWeights(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Start the average at the present weights (a checkpoint, if any, is loaded after this)."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.bare_model
         self.parts = nn.ModuleDict({part: getattr(model, part) for part in sorted(model.trained)})
         self.average = AveragedModel(self.parts, multi_avg_fn=self._update, use_buffers=False)
         self.average.requires_grad_(False)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch.utils.data import Dataset
 
@@ -30,7 +29,7 @@ class DrawPanels(Hook):
         """Draw the panels while the averaged weights are still in the model."""
         if not is_main_process():
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.bare_model
         device = next(model.parameters()).device
         for index in range(min(self.count, len(self.images))):  # type: ignore[arg-type]
             sample = self.images[index]

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
 from declouds.inference.tiled import predict_tiled
@@ -25,16 +24,12 @@ class TiledEvaluation(Hook):
 
     def before_val(self, runner: Any) -> None:
         """Let the model restore by tiles."""
-        model = self._model(runner)
+        model = runner.bare_model
         model.restore = partial(
             predict_tiled, model.predict, tile=self.tile, overlap=self.overlap, batch_size=self.batch_size
         )
 
     def after_val(self, runner: Any) -> None:
         """Let the model restore whole images again."""
-        model = self._model(runner)
+        model = runner.bare_model
         model.restore = model.predict
-
-    @staticmethod
-    def _model(runner: Any) -> Any:
-        return runner.model.module if is_model_wrapper(runner.model) else runner.model
