@@ -32,7 +32,7 @@ def demo(folder: Path) -> None:
     if not scene.exists():
         from declouds.simulation.simulated_scene import simulate_scene
 
-        simulate_scene(scene, height=640, width=768, seed=7, nodata=0, cloud="thin")
+        simulate_scene(scene, height=640, width=768, seed=2, nodata=0, cloud="thin")
     if not cleared.exists():
         declouds(["predict", str(scene), "-o", str(cleared), "--checkpoint", str(weights), "--tile", "192"])
     say("4/4 drawing the scene before and after")
