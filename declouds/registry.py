@@ -74,9 +74,10 @@ FUSIONS = PartRegistry("fusion", "fusions")
 NOISE_SCHEDULES = PartRegistry("noise_schedule", "noise_schedules")
 SAMPLERS = PartRegistry("sampler", "samplers")
 LOSSES = PartRegistry("loss", "losses")
+DISCRIMINATORS = PartRegistry("discriminator", "discriminators")
 DATAMODULES = PartRegistry("datamodule", "datamodules")
 
-PART_REGISTRIES = (DENOISERS, REFERENCES, FUSIONS, NOISE_SCHEDULES, SAMPLERS, LOSSES, DATAMODULES)
+PART_REGISTRIES = (DENOISERS, REFERENCES, FUSIONS, NOISE_SCHEDULES, SAMPLERS, LOSSES, DISCRIMINATORS, DATAMODULES)
 
 
 def describe(part: Any) -> str:

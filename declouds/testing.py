@@ -47,13 +47,13 @@ def check_denoiser(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[t
 
 
 def check_reference(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
-    """Check ``cloudy -> prior`` in [-1, 1], and ``restorations(cloudy)`` if the reference has that."""
+    """Check ``cloudy -> prior`` in [-1, 1], and ``training_outputs(cloudy, clear)`` if the reference has that."""
 
     def call(net: nn.Module, image: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> list[torch.Tensor]:
         prior = net(cloudy, NAMES[: len(cloudy)]) if getattr(net, "needs_names", False) else net(cloudy)
         _require(bool((prior.abs() <= 1).all()), "the prior leaves [-1, 1]")
-        restorations: Callable | None = getattr(net, "restorations", None)
-        return [prior] if restorations is None else [prior, *restorations(cloudy)]
+        outputs: Callable | None = getattr(net, "training_outputs", None)
+        return [prior] if outputs is None else [prior, *outputs(cloudy, prior.detach())["restorations"]]
 
     _check_network(REFERENCES, config, bands, sizes, call)
 

@@ -30,7 +30,8 @@ from declouds.errors import UserError
 from declouds.metrics.image_quality import ImageQuality
 from declouds.metrics.protocols import PROTOCOLS
 from declouds.models import build_model
-from declouds.registry import LOSSES, REFERENCES
+from declouds.models.one_pass import build_loss
+from declouds.registry import REFERENCES
 from declouds.report.tables import Evaluation, write_evaluation
 from declouds.weights.file import load_strictly
 
@@ -106,7 +107,7 @@ class StageRun:
                 PARAM_SCHEDULERS.build({**item, "optimizer": wrapper})
             self._hooks({})
             for loss in stage.losses:
-                LOSSES.build({key: value for key, value in loss.items() if key != "weight"})
+                build_loss(loss)
         except UserError as error:
             raise UserError(f"stage {stage.name}: {error}") from error
         except Exception as error:

@@ -13,7 +13,12 @@ from declouds.errors import UserError
 from declouds.registry import PART_REGISTRIES, SAMPLERS
 from declouds.weights.file import load_model, read_weights
 
-NOT_LEARNED = ("sampler", "loss", "datamodule")  # these may differ from what the model was trained with
+NOT_LEARNED = (
+    "sampler",
+    "loss",
+    "discriminator",
+    "datamodule",
+)  # these may differ from what the model was trained with
 
 
 def load_checked(

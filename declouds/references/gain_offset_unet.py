@@ -54,12 +54,15 @@ class GainOffsetUNet(nn.Module):
             scale_shift=False,
         )
 
-    def restorations(self, cloudy: torch.Tensor) -> list[torch.Tensor]:
+    def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor]]:
         """Return the one estimate, unclamped, so that its loss has a gradient outside [-1, 1] too."""
+        return dict(restorations=[self._restoration(cloudy)])
+
+    def _restoration(self, cloudy: torch.Tensor) -> torch.Tensor:
         still = torch.zeros(len(cloudy), device=cloudy.device)  # the U-Net asks for a time; here there is only one
         gain, offset = self.unet(cloudy, still).float().chunk(2, dim=1)
-        return [(1 + gain) * cloudy[:, : self.bands] + offset]
+        return (1 + gain) * cloudy[:, : self.bands] + offset
 
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
         """Return the prior, clamped to [-1, 1]."""
-        return self.restorations(cloudy)[0].clamp(-1, 1)
+        return self._restoration(cloudy).clamp(-1, 1)

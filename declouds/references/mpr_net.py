@@ -214,10 +214,13 @@ class MPRNet(nn.Module):
 
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
         """Return the restoration of the last stage, clamped."""
-        return self.restorations(cloudy)[0].clamp(-1, 1)
+        return self._restorations(cloudy)[0].clamp(-1, 1)
 
-    def restorations(self, cloudy: torch.Tensor) -> list[torch.Tensor]:
-        """Return what stages 3, 2 and 1 restore, in this order, not clamped: each is supervised in training."""
+    def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        """Return what stages 3, 2 and 1 restore, in this order, not clamped: each is supervised."""
+        return dict(restorations=self._restorations(cloudy))
+
+    def _restorations(self, cloudy: torch.Tensor) -> list[torch.Tensor]:
         height, width = cloudy.shape[-2:]
         image = pad_to_multiple((cloudy + 1) / 2, 8)  # the halves are halved twice more
         halves = split(image, 2)  # (2B, C, H/2, W)

@@ -13,7 +13,7 @@ from torch import nn
 
 from declouds.errors import UserError
 from declouds.registry import DENOISERS, FUSIONS, REFERENCES
-from declouds.weights.official_kinds import KINDS, Kind, Shapes
+from declouds.weights.kinds import KINDS, Kind, Shapes
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "params")
 

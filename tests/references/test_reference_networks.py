@@ -55,7 +55,7 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch(name):
 def test_every_parameter_gets_a_finite_gradient(name):
     network = small(name)
     cloudy = images(2, 3, 37, 50)
-    outputs = network.restorations(cloudy) if name == "MPRNet" else [network(cloudy)]
+    outputs = network.training_outputs(cloudy, cloudy)["restorations"] if name == "MPRNet" else [network(cloudy)]
     sum(output.square().mean() for output in outputs).backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None, key
@@ -81,7 +81,7 @@ def test_restorations_are_those_of_stages_3_2_1_and_not_clamped():
     torch.nn.init.constant_(network.supervisions[1].residual.weight, 0.0)
     torch.nn.init.constant_(network.supervisions[0].residual.weight, 50.0)
     cloudy = images(1, 3, 37, 50)
-    stage3, stage2, stage1 = network.restorations(cloudy)
+    stage3, stage2, stage1 = network.training_outputs(cloudy, cloudy)["restorations"]
     torch.testing.assert_close(stage3, cloudy)  # without its last convolution a stage restores nothing
     torch.testing.assert_close(stage2, cloudy)
     assert stage1.shape == cloudy.shape
@@ -97,7 +97,7 @@ def test_a_quarter_restores_its_own_part_in_stage_1():
     changed = cloudy.clone()
     changed[..., :16, :16] *= -1
     with torch.no_grad():
-        before, after = network.restorations(cloudy), network.restorations(changed)
+        before, after = (network.training_outputs(image, image)["restorations"] for image in (cloudy, changed))
     assert torch.equal(before[2][..., 16:, :], after[2][..., 16:, :])
     assert not torch.equal(before[2][..., :16, :], after[2][..., :16, :])
     assert not torch.equal(before[1][..., 16:, :], after[1][..., 16:, :])  # stage 2 sees the whole image in its decoder

@@ -1,0 +1,1 @@
+"""Discriminators: networks that tell real clear images from restored ones."""
