@@ -28,7 +28,7 @@ class CUHKCRDataset(FilePairDataset):
     ) -> None:
         parts = cuhk_cr_pairs(Path(root), cloud, nir)
         if split != "folders":
-            chosen = find_split(split, Path(root))
+            chosen = find_split(split, Path(root), restart=True)
             parts |= {name: choose(parts.get(name, []), chosen, name) for name in chosen.parts}
         super().__init__(pairs_of(with_validation(parts, val, val_seed), part), None, reduce, cache=cache)
 

@@ -36,12 +36,14 @@ class FilePairDataset(PairDataset):
         check_same_bands(pairs, headers)
         _check_reducible(pairs, headers, reduce)
         bytes_per_value = np.dtype(headers[0].dtype).itemsize if headers and reduce == 1 else 4
-        pixels = sum(header.height * header.width for header in headers) // reduce**2
+        sizes = [(header.height // reduce, header.width // reduce) for header in headers]
+        pixels = sum(height * width for height, width in sizes)
         bands = headers[0].bands if headers else 0
         super().__init__(
             [pair.name for pair in pairs],
             bands,
             _range_for(value_range, headers),
+            sizes,
             size_in_memory=pixels * (2 * bands * bytes_per_value + 1),
             cache=cache,
         )

@@ -26,17 +26,25 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 class PairDataset(NonGeoDataset, abc.ABC):
     """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask]``.
 
-    With ``cache`` decoded pictures stay in memory, in sensor units, if all of them fit in `CACHE_LIMIT`.
+    ``names`` and ``sizes`` (height, width) are known before any pixel is read. With ``cache`` decoded pictures stay in
+    memory, in sensor units, if all of them fit in `CACHE_LIMIT`.
 
     Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud.
     Units: [-1, 1].
     """
 
     def __init__(
-        self, names: Sequence[str], bands: int, value_range: ValueRange, size_in_memory: int, cache: bool = True
+        self,
+        names: Sequence[str],
+        bands: int,
+        value_range: ValueRange,
+        sizes: Sequence[tuple[int, int]],
+        size_in_memory: int,
+        cache: bool = True,
     ) -> None:
         super().__init__()
         self.names = tuple(names)
+        self.sizes = tuple(sizes)
         self.bands = bands
         self.value_range = value_range
         self._keep = cache and size_in_memory <= CACHE_LIMIT

@@ -40,7 +40,7 @@ class SimulatedDataset(PairDataset):
         count = len(pairs_of({"train": range(train), "val": range(val), "test": range(test)}, part))
         names = [f"simulated_{cloud}_{size}px_{bands}b_seed{seed}_{part}_{index:05d}" for index in range(count)]
         bytes_in_memory = count * size * size * (2 * bands + 1)
-        super().__init__(names, bands, ValueRange(0.0, 255.0), bytes_in_memory, cache)
+        super().__init__(names, bands, ValueRange(0.0, 255.0), [(size, size)] * count, bytes_in_memory, cache)
         self.part, self.size, self.cloud, self.seed = part, size, cloud, seed
 
     def load(self, index: int) -> Arrays:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.dist import master_only
 
+from declouds.atomic_file import replacing
 from declouds.engine.hooks.average_weights import AverageWeights
 from declouds.errors import UserError
 
@@ -20,12 +21,10 @@ KEEP = 2
 
 def atomic_save(content: dict[str, Any], path: Path) -> None:
     """Write ``content`` under a temporary name, flush it to the disk, and rename it to ``path``."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
+    with replacing(path, only_writer=True) as temporary, open(temporary, "wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def save(runner: Any, iteration: int) -> None:
         iteration=iteration,
         model=runner.bare_model.state_dict(),
         optimizer=runner.optim_wrapper.state_dict(),
-        schedulers=[scheduler.state_dict() for scheduler in runner.param_schedulers or []],
+        schedulers=[scheduler.state_dict() for scheduler in _schedulers(runner)],
         average=None if average is None else average.state_dict(),
     )
     folder = Path(runner.work_dir)
@@ -78,10 +77,16 @@ def restore(runner: Any) -> None:
     content = load(found[-1])
     runner.bare_model.load_state_dict(content["model"], strict=True)
     runner.optim_wrapper.load_state_dict(content["optimizer"])
-    for scheduler, state in zip(runner.param_schedulers or [], content["schedulers"], strict=True):
+    for scheduler, state in zip(_schedulers(runner), content["schedulers"], strict=True):
         scheduler.load_state_dict(state)
     average = average_of(runner)
     if average is not None:
         average.load_state_dict(content["average"])
     runner.train_loop.iter = content["iteration"]
     runner.logger.info(f"resumed from {found[-1]}")
+
+
+def _schedulers(runner: Any) -> list[Any]:
+    """Return the learning rate schedulers of all optimisers."""
+    own = runner.param_schedulers or []
+    return [scheduler for part in own.values() for scheduler in part] if isinstance(own, dict) else own

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_world_size, is_main_process
 
 import declouds
+from declouds.atomic_file import replacing
 from declouds.engine import checkpoint
 from declouds.engine.config import read_config
 from declouds.engine.environment import peak_memory
@@ -55,7 +56,7 @@ class CoarseToFine:
         model_config = _with_bands_and_units(_plain(config.model), datamodule)
         self.settings = Settings(config, datamodule, model_config, _learned_parts(model_config), launcher)
         self.reference_state = self._reference_weights()
-        self.runs = list(self._stages_to_train(read_stages(config.stages)))
+        self.runs = list(self._stages_to_train(read_stages([*config.get("reference_stages", []), *config.stages])))
         self._check_order()
         for run in self.runs:
             run.check()
@@ -105,7 +106,7 @@ class CoarseToFine:
         return dict(
             splits=self.settings.datamodule.split_record(),
             datamodule=_plain(self.config.datamodule),
-            stages=_plain(self.config.stages),
+            stages=[*_plain(self.config.get("reference_stages", [])), *_plain(self.config.stages)],
             seed=self.settings.seed,
             amp=self.config.get("amp", False),
             processes=get_world_size(),
@@ -174,9 +175,8 @@ class CoarseToFine:
         if is_main_process() and not recorded.exists():
             try:
                 self.work_dir.mkdir(parents=True, exist_ok=True)
-                temporary = self.work_dir / ".config.tmp.py"
-                self.config.dump(temporary)
-                temporary.replace(recorded)  # whole or not there: a resume reads it
+                with replacing(recorded, only_writer=True) as temporary:  # whole or not there: a resume reads it
+                    self.config.dump(temporary)
             except OSError as error:
                 raise UserError(f"{self.work_dir} cannot be written to ({error}): give another --work-dir") from error
         barrier()

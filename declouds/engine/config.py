@@ -13,7 +13,7 @@ from declouds.registry import load_plugins
 
 REQUIRED = ("model", "datamodule", "stages")
 RUNTIME = ("seed", "num_workers", "amp", "ema", "log_interval", "checkpoint_interval", "val")
-KNOWN = (*REQUIRED, "reference_weights", *RUNTIME, "custom_imports", "custom_hooks")
+KNOWN = (*REQUIRED, "reference_weights", "reference_stages", *RUNTIME, "custom_imports", "custom_hooks")
 
 
 def read_config(path: Path) -> Config:

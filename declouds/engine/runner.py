@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -26,6 +27,12 @@ class StageRunner(Runner):
     def bare_model(self) -> Any:
         """The model without the wrapper of distributed training."""
         return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: Any) -> Any:
+        """Wrap the model for several processes, unless it averages its gradients itself."""
+        if getattr(model, "averages_gradients", False):
+            return model.to(get_device())
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def load_or_resume(self) -> None:
         """Go on from the newest checkpoint of the stage's folder, if the run is resumed and there is one."""

@@ -23,7 +23,11 @@ class Stage:
         crop: side of the training patch in reduced pixels; None takes whole images.
         augmentations: names (or dicts) of kornia augmentations.
         start_from: ``average`` or ``raw`` weights of the stages before.
-        losses: losses of a reference's own training.
+        losses: losses of a reference's own training, each with an optional ``weight`` and output that it is ``of``.
+        discriminator: config of what a reference is trained against; None trains it without.
+        adversarial_loss: config of the loss of the discriminator's logits, ``weight`` is the reference's share.
+        gradient_penalty: weight of WGAN-GP's penalty; 0 leaves it out.
+        discriminator_lr: learning rate of the discriminator; ``lr`` if not given.
         optimizer: config of the optimiser.
         param_scheduler: configs of MMEngine's learning rate schedulers, in iterations.
         clip_grad: greatest norm of the gradient, or None.
@@ -43,6 +47,10 @@ class Stage:
     augmentations: tuple[Any, ...] = ("RandomHorizontalFlip",)
     start_from: str = "average"
     losses: tuple[dict, ...] = (dict(type="L1"),)
+    discriminator: dict | None = None
+    adversarial_loss: dict | None = None
+    gradient_penalty: float = 0.0
+    discriminator_lr: float | None = None
     optimizer: Any = None
     param_scheduler: tuple[dict, ...] = ()
     clip_grad: float | None = None
@@ -85,16 +93,34 @@ class Stage:
         for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise UserError(f"stage {self.name}: {key} is at least 1, not {getattr(self, key)}")
+        if (self.discriminator is None) != (self.adversarial_loss is None):
+            raise UserError(f"stage {self.name}: discriminator and adversarial_loss go together: give both or neither")
+        if self.discriminator is not None and train != {"reference"}:
+            raise UserError(f"stage {self.name}: a discriminator trains a reference: set train=['reference']")
+        if self.discriminator is None and (self.gradient_penalty or self.discriminator_lr):
+            raise UserError(f"stage {self.name}: gradient_penalty and discriminator_lr need a discriminator")
         if self.start_from not in ("average", "raw"):
             raise UserError(f"stage {self.name}: start_from is 'average' or 'raw', not {self.start_from!r}")
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """The parts whose weights change, the discriminator included."""
+        return frozenset(self.train) | ({"discriminator"} if self.discriminator else set())
 
     def schedulers(self) -> list[dict[str, Any]]:
         """Return the learning rate schedulers, which count iterations unless they say otherwise."""
         return [{"by_epoch": False, **item} for item in self.param_scheduler]
 
     def optim_wrapper(self, amp: bool) -> dict[str, Any]:
-        """Return the config of MMEngine's optimiser wrapper."""
-        optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=self.lr)
+        """Return the config of MMEngine's optimiser wrapper, or of two where there is a discriminator."""
+        own = self._optim_wrapper(amp, self.lr)
+        if self.discriminator is None:
+            return own
+        opposing = self._optim_wrapper(amp, self.discriminator_lr or self.lr)
+        return dict(constructor="PartOptimizers", reference=own, discriminator=opposing)
+
+    def _optim_wrapper(self, amp: bool, lr: float) -> dict[str, Any]:
+        optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=lr)
         clip = None if self.clip_grad is None else dict(max_norm=self.clip_grad)
         return dict(type="AutocastOptimWrapper" if amp else "OptimWrapper", optimizer=optimizer, clip_grad=clip)
 

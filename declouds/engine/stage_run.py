@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
 
-from declouds.engine import autocast, checkpoint, loop  # noqa: F401 (autocast and loop register themselves)
+from declouds.engine import autocast, checkpoint, loop, part_optimizers  # noqa: F401 (some register themselves)
 from declouds.engine.hooks.average_weights import AverageWeights
 from declouds.engine.hooks.draw_panels import DrawPanels
 from declouds.engine.hooks.save_checkpoints import SaveCheckpoints
@@ -31,7 +31,7 @@ from declouds.metrics.image_quality import ImageQuality
 from declouds.metrics.protocols import PROTOCOLS
 from declouds.models import build_model
 from declouds.models.one_pass import build_loss
-from declouds.registry import REFERENCES
+from declouds.registry import DISCRIMINATORS, REFERENCES
 from declouds.report.tables import Evaluation, write_evaluation
 from declouds.weights.file import load_strictly
 
@@ -80,7 +80,7 @@ class StageRun:
 
     def train(self, state: Weights, folder: Path, resume: bool) -> dict[str, Weights]:
         """Train the stage from ``state`` and return the ``raw`` and the ``average`` weights of what it has trained."""
-        runner = self._runner(state, folder, self.stage.iterations, [self._checkpoints()], self._evaluation(), resume)
+        runner = self._runner(state, folder, self.stage.iterations, [self._checkpoints()], self._evaluation(folder), resume)
         runner.train()
         if is_main_process() and runner.val_loop is not None:
             self._write_evaluation(runner.val_evaluator.metrics[0], folder)
@@ -88,8 +88,8 @@ class StageRun:
 
     def start(self, state: dict[str, Weights]) -> Weights:
         """Choose where the stage starts: frozen parts from their averages, trained ones as ``start_from`` says."""
-        chosen = state[self.stage.start_from]
-        return {key: chosen[key] if key.split(".")[0] in self.stage.train else state["average"][key] for key in chosen}
+        chosen, average = state[self.stage.start_from], state["average"]
+        return {key: (chosen if key.split(".")[0] in self.stage.changes else average)[key] for key in chosen}
 
     def check(self) -> None:
         """Build everything that the stage is made of, so that a mistake shows before the first stage has run.
@@ -99,15 +99,26 @@ class StageRun:
         """
         stage = self.stage
         self.patches()[0]
-        StageBatches(stage.batch_size, 1, get_rank(), get_world_size())
+        share = StageBatches(stage.batch_size, 1, get_rank(), get_world_size()).share
+        sizes = sorted(set(getattr(self.settings.datamodule.train_dataset, "sizes", ())))
+        if stage.crop is None and share > 1 and len(sizes) > 1:
+            raise UserError(
+                f"stage {stage.name}: images of several sizes ({sizes[0]}, {sizes[1]}, ...) make no batch of whole "
+                "images: set crop, or batch_size=1"
+            )
         try:
             weight = torch.nn.Parameter(torch.zeros(1))
-            wrapper = OPTIM_WRAPPERS.build({**stage.optim_wrapper(False), "optimizer": self._optimizer(weight)})
+            config = stage.optim_wrapper(False)
+            config = config.get("reference", config)  # that of a discriminator differs in its learning rate alone
+            optimizer = OPTIMIZERS.build({**config["optimizer"], "params": [weight]})
+            wrapper = OPTIM_WRAPPERS.build({**config, "optimizer": optimizer})
             for item in stage.schedulers():
                 PARAM_SCHEDULERS.build({**item, "optimizer": wrapper})
             self._hooks({})
-            for loss in stage.losses:
+            for loss in [*stage.losses, *filter(None, [stage.adversarial_loss])]:
                 build_loss(loss)
+            if stage.discriminator is not None:
+                DISCRIMINATORS.build(stage.discriminator)
         except UserError as error:
             raise UserError(f"stage {stage.name}: {error}") from error
         except Exception as error:
@@ -118,9 +129,6 @@ class StageRun:
                 f"stage {stage.name}: priors are looked up for whole images as they are: set augmentations=[], "
                 "crop=None and reduce=1"
             )
-
-    def _optimizer(self, weight: torch.nn.Parameter) -> torch.optim.Optimizer:
-        return OPTIMIZERS.build({**self.stage.optim_wrapper(False)["optimizer"], "params": [weight]})
 
     def _looks_up_priors(self) -> bool:
         reference = self.settings.model_config.get("reference") or {}
@@ -151,9 +159,7 @@ class StageRun:
         torch.manual_seed(self.settings.seed)
         if self.stage.train == ("reference",):
             record: dict[str, Any] = {key: config[key] for key in RECORD if key in config}
-            model = build_model(
-                {"type": "OnePass", "reference": config["reference"], "losses": self.stage.losses, **record}
-            )
+            model = build_model({**self._training_of_reference(), "reference": config["reference"], **record})
         else:
             ready = {key.split(".")[0] for key in state} | set(self.stage.train)
             if not learned & {"reference", "fusion"} <= ready:
@@ -162,13 +168,26 @@ class StageRun:
         for part in model.existing_parts():
             if weights := part_of(state, part):
                 load_strictly(getattr(model, part), weights, f"the weights of the stages before {self.stage.name}")
-        model.train_only(learned.intersection(self.stage.train))
+        model.train_only((learned | {"discriminator"}) & self.stage.changes)
         return model
+
+    def _training_of_reference(self) -> dict[str, Any]:
+        """Return the model that trains a reference alone, and its losses."""
+        stage = self.stage
+        if stage.discriminator is None:
+            return dict(type="OnePass", losses=stage.losses)
+        return dict(
+            type="Adversarial",
+            losses=stage.losses,
+            discriminator=stage.discriminator,
+            adversarial_loss=stage.adversarial_loss,
+            gradient_penalty=stage.gradient_penalty,
+        )
 
     def _checkpoints(self) -> SaveCheckpoints:
         return SaveCheckpoints(self.settings.config.get("checkpoint_interval", 1000))
 
-    def _evaluation(self) -> dict[str, Any]:
+    def _evaluation(self, folder: Path) -> dict[str, Any]:
         """Return the arguments of the Runner that make the evaluation loop; none without validation images."""
         data, val = self.settings.datamodule, self.settings.config.get("val", {})
         if data.val_dataset is None:
@@ -177,7 +196,7 @@ class StageRun:
         return dict(
             val_dataloader=evaluation_loader(images, self.settings.config.get("num_workers", 0)),
             val_cfg=dict(type="ValLoop"),
-            val_evaluator=[ImageQuality(protocols=["official"], lpips=False)],
+            val_evaluator=[ImageQuality(["official"], lpips=False, collect_dir=str(folder / "collected"))],
         )
 
     def _hooks(self, evaluation: dict[str, Any]) -> list[Any]:

@@ -20,10 +20,19 @@ def reduce_image(image: torch.Tensor, factor: int) -> torch.Tensor:
     """Reduce by antialiased bicubic interpolation. Shapes: (C, H, W) -> (C, H / factor, W / factor)."""
     if factor == 1:
         return image
-    height, width = image.shape[-2:]
+    size = reduced_size(*image.shape[-2:], factor)
+    return F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
+
+
+def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:
+    """Return the size of a reduced image.
+
+    Raises:
+        UserError: ``factor`` does not divide it.
+    """
     if height % factor or width % factor:
         raise UserError(f"an image of {height}x{width} cannot be reduced by {factor}: choose a factor of both sides")
-    return F.interpolate(image[None], size=(height // factor, width // factor), mode="bicubic", antialias=True)[0]
+    return height // factor, width // factor
 
 
 class TrainingPatches(Dataset):
@@ -53,6 +62,8 @@ class TrainingPatches(Dataset):
         if self.length == 0:
             raise UserError("the train split is empty: check the data folder and its split file")
         self.reduce, self.crop, self.seed = reduce, crop, seed
+        for position, size in enumerate(getattr(dataset, "sizes", ())):  # where known, before any pixel is read
+            self._check_size(dataset.names[position], *size)  # type: ignore[attr-defined]
         self.augmentation = _kornia_sequence(augmentations)
         self._permutation: tuple[int, list[int]] = (-1, [])
 
@@ -69,20 +80,23 @@ class TrainingPatches(Dataset):
         cloudy, clear = (reduce_image(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear"))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed * 1_000_003 + position)
-            cloudy, clear = self._crop(cloudy, clear, sample["name"])
+            cloudy, clear = self._crop(cloudy, clear)
             if self.augmentation is not None:
                 cloudy, clear = (image[0] for image in self.augmentation(cloudy[None], clear[None]))
         return dict(cloudy=cloudy.contiguous(), clear=clear.contiguous(), name=sample["name"])
 
-    def _crop(self, cloudy: torch.Tensor, clear: torch.Tensor, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.crop is None:
-            return cloudy, clear
-        height, width = cloudy.shape[-2:]
-        if min(height, width) < self.crop:
+    def _check_size(self, name: str, height: int, width: int) -> None:
+        height, width = reduced_size(height, width, self.reduce)
+        if self.crop is not None and min(height, width) < self.crop:
             raise UserError(
                 f"{name}: {height}x{width} pixels after reduction by {self.reduce} is less than the patch of "
                 f"{self.crop}: lower `crop` or `reduce` of the stage"
             )
+
+    def _crop(self, cloudy: torch.Tensor, clear: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.crop is None:
+            return cloudy, clear
+        height, width = cloudy.shape[-2:]
         top = int(torch.randint(height - self.crop + 1, ()))
         left = int(torch.randint(width - self.crop + 1, ()))
         window = (..., slice(top, top + self.crop), slice(left, left + self.crop))

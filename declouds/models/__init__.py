@@ -5,11 +5,12 @@ from typing import Any
 from mmengine.registry import MODELS
 
 from declouds.errors import UserError
+from declouds.models.adversarial import Adversarial
 from declouds.models.cloud_remover import CloudRemover
 from declouds.models.diffusion_enhancement import DiffusionEnhancement
 from declouds.models.one_pass import OnePass
 
-__all__ = ["DiffusionEnhancement", "OnePass", "build_model"]
+__all__ = ["Adversarial", "DiffusionEnhancement", "OnePass", "build_model"]
 
 
 def build_model(config: dict[str, Any]) -> CloudRemover:
@@ -20,7 +21,8 @@ def build_model(config: dict[str, Any]) -> CloudRemover:
     """
     name = config.get("type") if isinstance(config, dict) else config
     if MODELS.get(str(name)) is None:
-        raise UserError(f"no model is called {name!r}: known: DiffusionEnhancement, OnePass, and those of plugins")
+        known = ", ".join(__all__[:-1])
+        raise UserError(f"no model is called {name!r}: known: {known}, and those of plugins")
     try:
         return MODELS.build(config)
     except TypeError as error:

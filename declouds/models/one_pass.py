@@ -71,7 +71,7 @@ class OnePass(CloudRemover):
 
 
 def build_loss(config: dict[str, Any]) -> nn.Module:
-    """Build a loss of a stage's list, which says beside the loss's own arguments its ``weight`` and what it is ``of``."""
+    """Build a loss of a stage, whose config says its ``weight`` and what it is ``of`` beside its own arguments."""
     return LOSSES.build({key: value for key, value in config.items() if key not in ("weight", "of")})
 
 

@@ -20,7 +20,7 @@ def images_in(folder: Path) -> dict[str, Path]:
     """Return file name without suffix -> path, in natural order, for every image in a folder.
 
     Raises:
-        UserError: no such folder, no image in it, or two images of one name.
+        UserError: no such folder, no image in it, a name that is not UTF-8, or two images of one name.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder: check the path and the folder names")
@@ -28,6 +28,8 @@ def images_in(folder: Path) -> dict[str, Path]:
     for path in folder.iterdir():
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
+        if not _is_text(path.name):
+            raise UserError(f"{folder}: the name {path.name!r} is not UTF-8: rename the file")
         if path.stem in images:
             raise UserError(f"{path} and {images[path.stem].name} have one name: remove one of them")
         images[path.stem] = path
@@ -74,3 +76,12 @@ def check_partners(folder: Path, files: dict[str, Path], other: Path, other_file
 def part_folders(root: Path) -> dict[str, Path]:
     """Return the folders ``train``, ``val`` and ``test`` that exist below ``root``."""
     return {part: root / part for part in PARTS if (root / part).is_dir()}
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a file name can be printed and written: the system hands other bytes over as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -38,17 +38,20 @@ def shipped_splits() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.json"))
 
 
-def find_split(split: str | Path, root: Path) -> Split:
+def find_split(split: str | Path, root: Path, restart: bool = False) -> Split:
     """Read a shipped split by its name, or a JSON file by its path, seen from ``root`` or from where we are.
+
+    With ``restart`` names start again in every part (1.png of ``train`` is another image than 1.png of ``test``), so
+    a name may stand in several.
 
     Raises:
         UserError: there is no such split, or the file is none.
     """
     if str(split) in shipped_splits():
-        return _read_split(SHIPPED / f"{split}.json", str(split))
+        return _read_split(SHIPPED / f"{split}.json", str(split), restart)
     for path in (root / split, Path(split)):
         if path.is_file():
-            return _read_split(path, path.name)
+            return _read_split(path, path.name, restart)
     raise UserError(
         f"no split {split}: neither a file in {root} or in {Path.cwd()} nor one of the shipped splits "
         f"({', '.join(shipped_splits())}): write one with `declouds data split`, or say split='folders' "
@@ -119,7 +122,7 @@ def write_split(path: Path, parts: dict[str, list[str]], about: str) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror}): check the folder") from error
 
 
-def _read_split(path: Path, name: str) -> Split:
+def _read_split(path: Path, name: str, restart: bool) -> Split:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -128,8 +131,8 @@ def _read_split(path: Path, name: str) -> Split:
     if not lists or not all(isinstance(names, list) for names in lists.values()):
         raise UserError(f'{path}: a split is an object with lists "train", "val", "test" of image names')
     parts = {part: tuple(str(name) for name in names) for part, names in lists.items()}
-    count = Counter(name for names in parts.values() for name in names)
-    twice = sorted((name for name in count if count[name] > 1), key=natural_order)
+    places = Counter((part if restart else "", name) for part, names in parts.items() for name in names)
+    twice = sorted({name for (_, name), count in places.items() if count > 1}, key=natural_order)
     if twice:
         raise UserError(f"{path}: lists images more than once: {some(twice)}: an image belongs to one part, once")
     return Split(name, parts)

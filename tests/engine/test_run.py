@@ -104,6 +104,7 @@ def test_two_processes_share_the_data_and_agree_on_the_evaluation(tiny_config, t
     # Evaluated by one process, the weights that two have trained score the same, image by image, none twice.
     recorded = read_results(tmp_path / "two" / "3_fine" / "evaluation" / "results.json")["result"]
     assert len({row["name"] for row in recorded}) == len(recorded) == 3
+    assert not list((tmp_path / "two").glob("*/collected"))
     alone = evaluate_alone(config, tmp_path / "two" / "model.safetensors")
     for row in recorded:
         assert row["official.psnr"] == pytest.approx(alone[row["name"]], abs=1e-4)
@@ -211,3 +212,19 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny_config, tmp_path):
     config = tiny_config(extra="stages = [dict(stages[0], lr=1e30, iterations=30), *stages[1:]]\n")
     with pytest.raises(UserError, match="loss is not finite at iteration"):
         train(config, tmp_path / "diverged")
+
+
+def test_whole_images_of_several_sizes_are_refused_before_training(tiny_config, tmp_path):
+    import numpy as np
+
+    from declouds.image_io import write_image
+
+    for part, sizes in (("train", (32, 48, 32)), ("test", (32,))):
+        for side in ("cloud", "label"):
+            (tmp_path / "data" / part / side).mkdir(parents=True)
+            for number, size in enumerate(sizes):
+                pixels = np.full((3, size, 32), 40 * number, np.uint8)
+                write_image(tmp_path / "data" / part / side / f"{part}{number}.png", pixels)
+    data = f"datamodule = dict(type='PairedFolder', root={str(tmp_path / 'data')!r}, split='folders', val=None)\n"
+    with pytest.raises(UserError, match=r"stage fine: images of several sizes .*: set crop, or batch_size=1"):
+        train(tiny_config(extra=data), tmp_path / "bad")

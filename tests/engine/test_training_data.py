@@ -87,3 +87,15 @@ def test_the_noise_of_an_image_depends_on_its_name_and_the_seed_alone():
 def test_an_empty_training_split_is_named():
     with pytest.raises(UserError, match="the train split is empty"):
         TrainingPatches(Numbered(count=0))
+
+
+class OfManySizes(Numbered):
+    names = ("a", "b", "c", "d", "e")
+    sizes = ((12, 16),) * 4 + ((12, 6),)
+
+
+def test_a_patch_that_one_image_is_too_small_for_is_refused_before_any_is_read():
+    with pytest.raises(UserError, match="e: 12x6 pixels after reduction by 1 is less than the patch of 8"):
+        TrainingPatches(OfManySizes(), crop=8)
+    with pytest.raises(UserError, match="an image of 12x6 cannot be reduced by 4"):
+        TrainingPatches(OfManySizes(), reduce=4)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from declouds.errors import UserError
 from declouds.report.statistics import compare, summarise
-from declouds.report.tables import FILES, Evaluation, print_tables, read_results, write_evaluation
+from declouds.report.tables import FILES, Evaluation, check_free, print_tables, read_results, write_evaluation
 
 
 def rows(values, metric="official.psnr"):
@@ -124,6 +124,14 @@ def test_results_are_never_overwritten_unasked(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
     with pytest.raises(UserError, match="is a file"):
         write_evaluation(evaluation(), tmp_path / "table.txt")
+
+
+def test_a_place_that_cannot_be_written_is_named_before_long_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file is a file: give a folder"):
+        check_free(tmp_path / "file" / "deep" / "results", overwrite=True)
+    check_free(tmp_path / "new" / "results", overwrite=False)
+    assert not (tmp_path / "new").exists()
 
 
 def test_only_a_results_file_is_read(tmp_path):

@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 import subprocess
 import sys
 
@@ -193,3 +194,11 @@ def test_a_split_that_fails_writes_nothing(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         run("split", root, "-o", tmp_path / "s.json", "--clear", "truth")
     assert not (tmp_path / "s.json").exists()
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    from declouds.pairs.folders import images_in
+
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).touch()
+    with pytest.raises(UserError, match=r"'caf\\udce9\.png' is not UTF-8: rename the file"):
+        images_in(tmp_path)

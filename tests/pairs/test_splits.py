@@ -182,3 +182,13 @@ def test_a_fraction_that_takes_everything(places):
 def test_json_is_plain(tmp_path):
     write_split(tmp_path / "s.json", {"train": ["1"]}, "x")
     assert json.loads((tmp_path / "s.json").read_text()) == {"about": "x", "train": ["1"]}
+
+
+def test_where_names_start_again_in_every_part_a_name_may_stand_in_several(tmp_path):
+    (tmp_path / "split.json").write_text('{"train": ["1", "2"], "test": ["1"]}')
+    with pytest.raises(UserError, match="more than once: 1"):
+        find_split("split.json", tmp_path)
+    assert find_split("split.json", tmp_path, restart=True).parts == {"train": ("1", "2"), "test": ("1",)}
+    (tmp_path / "split.json").write_text('{"train": ["1", "1"]}')
+    with pytest.raises(UserError, match="more than once: 1"):
+        find_split("split.json", tmp_path, restart=True)

@@ -1,0 +1,102 @@
+"""A reference network trained against a discriminator."""
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce_params
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import MODELS
+from torch import nn
+
+from declouds.models.one_pass import OnePass, build_loss
+from declouds.registry import DISCRIMINATORS
+
+
+@MODELS.register_module()
+class Adversarial(OnePass):
+    """One network, one pass, trained with reconstruction losses and against a discriminator (Goodfellow et al. 2014).
+
+    Each iteration takes one step of the discriminator and one of the reference, on the same restoration.
+
+    Args:
+        reference: config of the network.
+        discriminator: config of the discriminator, called ``(cloudy, image) -> logits``.
+        adversarial_loss: config of the loss of logits against 1 (real) or 0 (restored), with an optional ``weight`` for
+            the reference's share of it.
+        gradient_penalty: weight of ``(|gradient| - 1)^2`` between real and restored images (WGAN-GP, Gulrajani et al.
+            2017, arXiv 1704.00028, equation 3); 0 leaves it out.
+        **one_pass: ``losses`` and the record, as ``OnePass``.
+    """
+
+    parts = ("reference", "discriminator")
+    averages_gradients = True  # in its own train_step, so that several processes need no wrapper around it
+
+    def __init__(
+        self,
+        reference: dict,
+        discriminator: dict,
+        adversarial_loss: dict,
+        gradient_penalty: float = 0.0,
+        **one_pass: Any,
+    ) -> None:
+        super().__init__(reference, **one_pass)
+        sizes = dict(bands=self.bands, in_bands=self.in_bands)
+        self.discriminator = DISCRIMINATORS.build(discriminator, **sizes)
+        self.adversarial_loss = build_loss(adversarial_loss)
+        self.adversarial_weight = adversarial_loss.get("weight", 1.0)
+        self.gradient_penalty = gradient_penalty
+        self.train_only([])
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
+        """Take a step of the discriminator and one of the reference, and return their losses."""
+        data = self.data_preprocessor(data, True)
+        cloudy, clear = data["cloudy"], data["clear"]
+        with optim_wrapper["reference"].optim_context(self):
+            outputs = self.training_outputs(cloudy, clear)
+        restored = outputs["restorations"][0].float()
+
+        with optim_wrapper["discriminator"].optim_context(self):
+            terms = self._discriminator_losses(cloudy, clear, restored.detach())
+        _step(optim_wrapper["discriminator"], sum(terms.values()), self.discriminator)
+
+        self.discriminator.requires_grad_(False)
+        with optim_wrapper["reference"].optim_context(self):
+            own = self._losses_of(outputs, cloudy, clear)
+            own["loss_adversarial"] = self.adversarial_weight * self._judge(cloudy, restored, real=True)
+        _step(optim_wrapper["reference"], sum(own.values()), self.reference)
+        self.discriminator.requires_grad_(True)
+        losses = {**own, **terms}
+        return dict(loss=sum(own.values()).detach(), **{key: value.detach() for key, value in losses.items()})
+
+    def _discriminator_losses(
+        self, cloudy: torch.Tensor, clear: torch.Tensor, restored: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        terms = dict(
+            loss_real=self._judge(cloudy, clear, real=True), loss_restored=self._judge(cloudy, restored, real=False)
+        )
+        if self.gradient_penalty:
+            terms["loss_penalty"] = self.gradient_penalty * self._penalty(cloudy, clear, restored)
+        return terms
+
+    def _judge(self, cloudy: torch.Tensor, image: torch.Tensor, real: bool) -> torch.Tensor:
+        """Return the loss of taking ``image`` for real, or for restored."""
+        logits = self.discriminator(cloudy, image).float()
+        return self.adversarial_loss(logits, torch.full_like(logits, float(real)))
+
+    def _penalty(self, cloudy: torch.Tensor, clear: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
+        """Return the gradient penalty, in float32: the square of a gradient has no digits to spare."""
+        with torch.autocast(clear.device.type, enabled=False):
+            mixing = torch.rand(len(clear), 1, 1, 1, device=clear.device)
+            between = (mixing * clear + (1 - mixing) * restored).requires_grad_(True)
+            logits = self.discriminator(cloudy, between)
+            (gradient,) = torch.autograd.grad(logits.mean((1, 2, 3)).sum(), between, create_graph=True)
+            return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def _step(optim_wrapper: OptimWrapper, loss: torch.Tensor, network: nn.Module) -> None:
+    """Take one optimisation step of ``network``, its gradient averaged over all processes."""
+    optim_wrapper.zero_grad()
+    optim_wrapper.backward(loss)
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    all_reduce_params(gradients, op="mean")
+    optim_wrapper.step()

@@ -1,0 +1,99 @@
+"""A reference trained against a discriminator, within a run of all stages."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from safetensors.torch import load_file
+
+from declouds.engine.coarse_to_fine import CoarseToFine
+from declouds.errors import UserError
+
+AGAINST = """
+reference_stages = [
+    dict(
+        name="reference", train=["reference"], iterations=6, batch_size=2, lr=1e-3, crop=16, augmentations=_flips,
+        losses=[dict(type="L1")], discriminator=dict(type="PatchDiscriminator", base=8, halvings=2),
+        adversarial_loss=dict(type="WassersteinGAN", weight=0.05), gradient_penalty=10.0, discriminator_lr=2e-3,
+        param_scheduler=[dict(type="CosineAnnealingLR", T_max=6)],
+    ),
+    dict(
+        name="sharper", train=["reference"], iterations=2, batch_size=2, lr=1e-3, crop=16,
+        discriminator=dict(type="PatchDiscriminator", base=8, halvings=2),
+        adversarial_loss=dict(type="LeastSquaresGAN", weight=0.05), start_from="raw",
+    ),
+]
+stages = [dict(stages[1], iterations=2), stages[2]]
+"""
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAt(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if batch_idx == 4:
+            raise Stop
+
+
+def train(path, work_dir, resume=False, stop=False):
+    run = CoarseToFine(Config.fromfile(path), work_dir)
+    if stop:
+        own = run.runs[0]._hooks
+        run.runs[0]._hooks = lambda evaluation: [*own(evaluation), StopAt()]
+    return run.run(resume)
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_both_optimisers_are_resumed(tiny_config, tmp_path, amp):
+    config = tiny_config(extra=AGAINST + f"amp = {amp}\n")
+    unbroken = load_file(train(config, tmp_path / "unbroken"))
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", stop=True)
+    assert (tmp_path / "stopped" / "0_reference" / "iter_4.pth").exists()
+    resumed = load_file(train(config, tmp_path / "stopped", resume=True))
+    assert all(torch.equal(resumed[key], unbroken[key]) for key in unbroken)
+    assert not any(key.startswith("discriminator") for key in unbroken)
+
+
+def test_a_later_stage_goes_on_with_the_discriminator_of_the_one_before(tiny_config, tmp_path):
+    config = tiny_config(
+        extra=AGAINST + "reference_stages[1]['lr'] = 1e-12\nstages = []\n"
+        "model = dict(type='OnePass', reference=model['reference'])\n"
+    )
+    train(config, tmp_path / "run")
+    first, second = (
+        torch.load(tmp_path / "run" / name / "finished.pth", weights_only=True)["raw"]
+        for name in ("0_reference", "1_sharper")
+    )
+    assert {key.split(".")[0] for key in second} == {"reference", "discriminator"}
+    assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first)
+
+
+def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_path):
+    # Without the penalty, whose mixing every process draws for itself.
+    extra = AGAINST + "reference_stages = [dict(reference_stages[0], gradient_penalty=0.0)]\n"
+    config = tiny_config(extra=extra + "stages = []\nmodel = dict(type='OnePass', reference=model['reference'])\n")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    process = train_process(config, "--work-dir", tmp_path / "two", launcher=torchrun)
+    output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    one = load_file(train(config, tmp_path / "one"))
+    two = load_file(tmp_path / "two" / "model.safetensors")
+    assert all(torch.allclose(one[key], two[key], atol=2e-5) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("del reference_stages[0]['adversarial_loss']\n", "discriminator and adversarial_loss go together"),
+        ("stages[0] = dict(stages[0], discriminator=1, adversarial_loss=1)\n", "a discriminator trains a reference"),
+        ("stages[0] = dict(stages[0], gradient_penalty=1.0)\n", "need a discriminator"),
+        ("reference_stages[0]['discriminator']['type'] = 'PatchDiscriminatr'\n", "did you mean 'PatchDiscriminator'"),
+        ("reference_stages[0]['adversarial_loss']['type'] = 'WasersteinGAN'\n", "did you mean 'WassersteinGAN'"),
+    ],
+)
+def test_bad_recipes_are_named_before_training(tiny_config, tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        train(tiny_config(extra=AGAINST + change), tmp_path / "bad")
