@@ -7,7 +7,6 @@ trusted.
 
 import os
 import struct
-import uuid
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from rasterio.enums import ColorInterp, Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
+from declouds.atomic_file import replacing
 from declouds.errors import UserError
 
 # First bytes -> GDAL driver. A closed list: other formats (VRT, ...) can point at other files or at the network.
@@ -210,10 +210,8 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         UserError: the folder or the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written ({error.strerror}): check the folder and the disk") from error

@@ -129,9 +129,18 @@ def check_sampler(config: dict) -> None:
 
 
 def check_loss(config: dict) -> None:
-    """Check ``(output, target) -> scalar``: least where the two are equal, gradients finite there and elsewhere."""
+    """Check ``(output, target) -> scalar`` for what the loss ``takes``: images unless it says otherwise."""
     check_description(LOSSES, config)
     loss = LOSSES.build(config)
+    checks = dict(images=_check_distance, logits=_check_judgement, latent=_check_latent)
+    takes = getattr(loss, "takes", "images")
+    _require(takes in checks, f"takes={takes!r} is none of {', '.join(checks)}")
+    _require(not loss.state_dict(), "a loss leaves nothing in checkpoints: register_buffer(..., persistent=False)")
+    checks[takes](loss)
+
+
+def _check_distance(loss: nn.Module) -> None:
+    """Check a loss of two images: least where the two are equal, gradients finite there and elsewhere."""
     for size in ((64, 64), (37, 50)):
         target = _images(1, 2, 3, size)
         values = []
@@ -146,6 +155,38 @@ def check_loss(config: dict) -> None:
             _require(deviation == 0 or bool(gradient.abs().sum() > 0), "an output that is off has a gradient")
             values.append(float(value.detach()))
         _require(values == sorted(set(values)), f"a loss grows with the deviation; it is {values} for 0, 0.1, 0.5")
+
+
+def _check_judgement(loss: nn.Module) -> None:
+    """Check a loss of logits: it pulls them up where the target is 1 (real), and down where it is 0 (restored)."""
+    for shape in ((2, 1, 5, 4), (3, 1)):
+        for level in (0.5, -20.0, 20.0):
+            for target, sign in ((1.0, -1), (0.0, 1)):
+                logits = torch.full(shape, level, requires_grad=True)
+                value = loss(logits, torch.full(shape, target))
+                _require(value.shape == (), f"a loss is one number, not of shape {tuple(value.shape)}")
+                (gradient,) = torch.autograd.grad(value, logits)
+                where = f"at logits of {level} with target {target}"
+                _require(bool(value.isfinite() and gradient.isfinite().all()), f"value and gradient are finite {where}")
+                right = level != 0.5 or bool((sign * gradient > 0).all())
+                _require(right, f"the loss {'falls' if target else 'rises'} with the logits {where}")
+
+
+def _check_latent(loss: nn.Module) -> None:
+    """Check a loss of (mean, log variance) without a target: least at the standard normal, the same for any batch."""
+    code = (_noise(1, 2, 8, (1, 1))[..., 0, 0], _noise(2, 2, 8, (1, 1))[..., 0, 0])  # (B, D) each
+    values = []
+    for deviation in (0.0, 0.1, 0.5):
+        mean, log_variance = ((deviation * value).requires_grad_() for value in code)
+        value = loss((mean, log_variance), None)
+        _require(value.shape == (), f"a loss is one number, not of shape {tuple(value.shape)}")
+        gradients = torch.autograd.grad(value, [mean, log_variance])
+        finite = bool(value.isfinite()) and all(bool(gradient.isfinite().all()) for gradient in gradients)
+        _require(finite, f"value and gradient are finite at {deviation}")
+        values.append(float(value.detach()))
+    _require(values == sorted(set(values)), f"a loss grows with the distance; it is {values} for 0, 0.1, 0.5")
+    twice = loss(tuple(0.5 * torch.cat([value, value]) for value in code), None)
+    _require(torch.allclose(twice, torch.tensor(values[-1])), "the loss does not grow with the batch")
 
 
 def check_datamodule(config: dict) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmark_jobs import OVERLAP, TILE, Job, serve
 
+from declouds.atomic_file import replacing
 from declouds.errors import UserError
 
 KINDS = ("train", "sample", "scene")
@@ -209,9 +210,8 @@ def run(args: argparse.Namespace) -> int:
             content["measurements"].append(dict(measurement=jobs[0].title, **kept, **measure(jobs, repeat, content)))
     print_table(content)
     if args.json is not None:
-        temporary = args.json.with_name(f".{args.json.name}.tmp")
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-        os.replace(temporary, args.json)
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
         print(f"written to {args.json}")
     return int(any("failed" in row for row in content["measurements"]))
 

@@ -24,6 +24,8 @@ from declouds.models import build_model
 from declouds.registry import DATAMODULES
 from declouds.weights.file import load_strictly, read_weights, save_weights
 
+GIVEN = ("reference", "denoiser")  # parts that `reference_weights` and `denoiser_weights` may bring from a file
+
 
 class StageCost(NamedTuple):
     """What a stage will cost: figures for the full stage, seconds and bytes as measured on its first iterations."""
@@ -55,7 +57,7 @@ class CoarseToFine:
         datamodule.setup("fit")
         model_config = _with_bands_and_units(_plain(config.model), datamodule)
         self.settings = Settings(config, datamodule, model_config, _learned_parts(model_config), launcher)
-        self.reference_state = self._reference_weights()
+        self.given = {part: state for part in GIVEN if (state := self._weights_from_file(part))}
         self.runs = list(self._stages_to_train(read_stages([*config.get("reference_stages", []), *config.stages])))
         self._check_order()
         for run in self.runs:
@@ -68,7 +70,8 @@ class CoarseToFine:
             UserError: the folder holds a run already and ``resume`` is not set, or holds one of another config.
         """
         self._claim_work_dir(resume)
-        state: dict[str, Weights] = dict(raw=dict(self.reference_state), average=dict(self.reference_state))
+        given = self._given_state()
+        state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
         for run in self.runs:
             folder = self.work_dir / f"{run.number}_{run.stage.name}"
             finished = folder / "finished.pth"
@@ -91,7 +94,7 @@ class CoarseToFine:
     def dry_run(self) -> list[StageCost]:
         """Run two iterations of every stage in a folder that is deleted again, and return what the full run costs."""
         costs = []
-        state: Weights = dict(self.reference_state)
+        state = self._given_state()
         for run in self.runs:
             with TemporaryDirectory() as folder:
                 seconds, outcome = run.try_out(state, Path(folder))
@@ -113,28 +116,31 @@ class CoarseToFine:
             versions=dict(python=platform.python_version(), torch=torch.__version__, declouds=declouds.__version__),
         )
 
-    def _reference_weights(self) -> Weights:
-        """Return the weights of the reference, if they come from a file.
+    def _weights_from_file(self, part: str) -> Weights:
+        """Return the weights of a part, if they come from a file.
 
         Raises:
-            UserError: the file is not of this reference.
+            UserError: the file holds none of this part, or of another network than the config's.
         """
-        wanted = self.config.get("reference_weights", "train")
-        if "reference" not in self.settings.learned or wanted == "train":
+        wanted = self.config.get(f"{part}_weights", "train")
+        if part not in self.settings.learned or wanted == "train":
             return {}
         config, state, _ = read_weights(wanted)
-        ours = self.settings.model_config["reference"]
-        differing = differing_parts({"reference": config.get("reference")}, {"reference": ours})
+        ours = self.settings.model_config[part]
+        differing = differing_parts({part: config.get(part)}, {part: ours})
         if differing:
-            raise UserError(f"{wanted} holds another reference than the config's ({'; '.join(differing)})")
-        state = {key: value for key, value in state.items() if key.startswith("reference.")}
-        load_strictly(build_model(self.settings.model_config).reference, part_of(state, "reference"), str(wanted))
+            raise UserError(f"{wanted} holds another {part} than the config's ({'; '.join(differing)})")
+        state = {key: value for key, value in state.items() if key.startswith(f"{part}.")}
+        load_strictly(getattr(build_model(self.settings.model_config), part), part_of(state, part), str(wanted))
         return state
+
+    def _given_state(self) -> Weights:
+        return {key: value for state in self.given.values() for key, value in state.items()}
 
     def _stages_to_train(self, stages: list[Stage]) -> Iterator[StageRun]:
         """Yield the stages that have something to train."""
         for number, stage in enumerate(stages):
-            given = stage.train == ("reference",) and bool(self.reference_state)
+            given = set(stage.train) <= set(self.given)
             if given or not self.settings.learned.intersection(stage.train):
                 if is_main_process():
                     why = "its weights are given" if given else "nothing in it has weights"
@@ -148,7 +154,7 @@ class CoarseToFine:
         Raises:
             UserError: names the part and the remedy.
         """
-        have = {"reference"} if self.reference_state else set()
+        have = set(self.given)
         for run in self.runs:
             missing = run.uses() - have
             if missing:
@@ -208,7 +214,7 @@ def _learned_parts(model_config: dict[str, Any]) -> frozenset[str]:
 
 
 def _remedy(part: str) -> str:
-    file = "set reference_weights to a weights file, or " if part == "reference" else ""
+    file = f"set {part}_weights to a weights file, or " if part in GIVEN else ""
     return f"the {part} has no weights: {file}add a stage before it with train=['{part}']"
 
 

@@ -13,7 +13,15 @@ from declouds.registry import load_plugins
 
 REQUIRED = ("model", "datamodule", "stages")
 RUNTIME = ("seed", "num_workers", "amp", "ema", "log_interval", "checkpoint_interval", "val")
-KNOWN = (*REQUIRED, "reference_weights", "reference_stages", *RUNTIME, "custom_imports", "custom_hooks")
+KNOWN = (
+    *REQUIRED,
+    "reference_weights",
+    "denoiser_weights",
+    "reference_stages",
+    *RUNTIME,
+    "custom_imports",
+    "custom_hooks",
+)
 
 
 def read_config(path: Path) -> Config:

@@ -80,7 +80,9 @@ class StageRun:
 
     def train(self, state: Weights, folder: Path, resume: bool) -> dict[str, Weights]:
         """Train the stage from ``state`` and return the ``raw`` and the ``average`` weights of what it has trained."""
-        runner = self._runner(state, folder, self.stage.iterations, [self._checkpoints()], self._evaluation(folder), resume)
+        runner = self._runner(
+            state, folder, self.stage.iterations, [self._checkpoints()], self._evaluation(folder), resume
+        )
         runner.train()
         if is_main_process() and runner.val_loop is not None:
             self._write_evaluation(runner.val_evaluator.metrics[0], folder)

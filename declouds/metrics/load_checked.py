@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from declouds.errors import UserError
 from declouds.registry import PART_REGISTRIES, SAMPLERS
-from declouds.weights.file import load_model, read_weights
+from declouds.weights.file import check_parts, model_of, read_weights
 
 NOT_LEARNED = (
     "sampler",
@@ -32,13 +32,14 @@ def load_checked(
     Raises:
         UserError: the file is unusable, its model is another one than the config's, or its bands are not the data's.
     """
-    differing = differing_parts(read_weights(checkpoint)[0], config.model.to_dict())
+    weights = read_weights(checkpoint)
+    differing = differing_parts(weights.config, config.model.to_dict())
     if differing:
         raise UserError(
             f"{checkpoint}: holds another model than {config.filename} ({'; '.join(differing)}): "
             "give the config it was trained with"
         )
-    model = load_model(checkpoint, device)
+    model = model_of(weights, str(checkpoint), device)
     bands, in_bands = len(sample["clear"]), len(sample["cloudy"])
     if (model.bands, model.in_bands) != (bands, in_bands):
         raise UserError(
@@ -61,7 +62,11 @@ def differing_parts(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]
     """Say which parts of two model configs differ.
 
     An argument left out counts as its default; a default of None stands for "as the others say" and agrees with any.
+
+    Raises:
+        UserError: a part of either is not registered.
     """
+    check_parts(stored, "the weights file")
     faults = []
     if stored.get("type") != wanted.get("type"):
         faults.append(f"model: {stored.get('type')}, not {wanted.get('type')}")
@@ -79,7 +84,7 @@ def differing_parts(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]
 
 def _complete(config: dict[str, Any] | None, registry: Any) -> dict[str, Any]:
     """Return a part's config with the defaults of its class filled in and without None, in JSON's types."""
-    if config is None or "type" not in config:
+    if not isinstance(config, dict) or "type" not in config:
         return {"type": None}
     parameters = inspect.signature(registry.find(config["type"])).parameters.values()
     defaults = {

@@ -1,22 +1,18 @@
 """LPIPS with AlexNet, without a surprise: the weights from a file, a cache or a download, in that order."""
 
 import functools
-import hashlib
-import http.client
 import logging
 import os
-import urllib.request
-import uuid
 import warnings
 from pathlib import Path
 
 import torch
 
+from declouds.download import cache_folder, download, offline
 from declouds.errors import UserError
 
 FILE_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's name; the hexadecimal part begins the file's SHA-256
 URL = f"https://download.pytorch.org/models/{FILE_NAME}"
-TIMEOUT = 5.0  # seconds without an answer
 SMALLEST = 31  # pixels that AlexNet needs on each side
 
 logger = logging.getLogger("declouds")
@@ -63,8 +59,8 @@ class Lpips:
 def load_lpips(weights: str | os.PathLike[str] | None = None) -> Lpips | None:
     """Build LPIPS from ``weights``, else ``$DECLOUDS_LPIPS_WEIGHTS``, else a cached file, else a download.
 
-    The caches are ``$DECLOUDS_CACHE`` and torch hub's checkpoint folder. If none of them has the file and it cannot be
-    downloaded, None is returned and a warning says, once, that there will be no LPIPS.
+    The caches are our own (``$DECLOUDS_CACHE``) and torch hub's checkpoint folder. If neither has the file and it cannot
+    be downloaded, None is returned and a warning says, once, that there will be no LPIPS.
 
     Raises:
         UserError: the file given, or the one in the cache, is missing, unreadable or not AlexNet's.
@@ -72,9 +68,7 @@ def load_lpips(weights: str | os.PathLike[str] | None = None) -> Lpips | None:
     given = weights or os.environ.get("DECLOUDS_LPIPS_WEIGHTS")
     if given:
         return _load(Path(given))
-    folders = [Path(torch.hub.get_dir()) / "checkpoints"]
-    if "DECLOUDS_CACHE" in os.environ:
-        folders.insert(0, Path(os.environ["DECLOUDS_CACHE"]))
+    folders = [cache_folder(), Path(torch.hub.get_dir()) / "checkpoints"]
     found = next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()), None)
     found = found or _download(URL, folders[0] / FILE_NAME)
     return _load(found) if found else None
@@ -88,20 +82,12 @@ def _load(weights: Path) -> Lpips:
 @functools.cache
 def _download(url: str, path: Path) -> Path | None:
     """Fetch AlexNet's weights; on any failure warn and return None, which is remembered for this process."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, part.open("wb") as file:
-            logger.warning("downloading the weights of LPIPS (233 MB) to %s", path)
-            digest = hashlib.sha256()
-            while block := answer.read(1 << 20):
-                file.write(block)
-                digest.update(block)
-        if not digest.hexdigest().startswith(path.stem.split("-")[-1]):
-            raise OSError("what arrived is another file: its digest differs")
-        os.replace(part, path)
+        if offline():
+            raise OSError("$DECLOUDS_OFFLINE forbids it")
+        download(url, path, sha256=path.stem.split("-")[-1])
         return path
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         logger.warning(
             "no LPIPS: its weights cannot be downloaded (%s). Give a file with AlexNet's layers by --lpips-weights or "
             "$DECLOUDS_LPIPS_WEIGHTS, or put %s into %s",
@@ -110,8 +96,6 @@ def _download(url: str, path: Path) -> Path | None:
             path.parent,
         )
         return None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(weights: Path) -> dict[str, torch.Tensor]:

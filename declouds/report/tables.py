@@ -5,7 +5,6 @@ import io
 import json
 import math
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from declouds.atomic_file import replacing
 from declouds.errors import UserError
 from declouds.report.statistics import CONFIDENCE, Estimate, Row, compare, metrics_of, summarise
 
@@ -58,10 +58,13 @@ def check_free(folder: Path, overwrite: bool) -> None:
     """Make sure that `write_evaluation` will not overwrite, before long work.
 
     Raises:
-        UserError: one of the files exists and ``overwrite`` is False, or ``folder`` is a file.
+        UserError: one of the files exists and ``overwrite`` is False, or ``folder`` cannot be a folder one writes to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: give a folder for the results")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"{existing} is a file: give a folder for the results")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"{existing} cannot be written to: check its permissions, or write somewhere else")
     present = [name for name in FILES if (folder / name).exists()]
     if present and not overwrite:
         raise UserError(f"{folder} holds {', '.join(present)} already: choose another folder, or give --overwrite")
@@ -81,7 +84,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = Fal
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in zip(FILES, texts, strict=True):
-            _write_whole(folder / name, text)
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}): check the folder and the disk") from error
     return [folder / name for name in FILES]
@@ -216,12 +220,3 @@ def _strict(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        part.write_text(text, encoding="utf-8", newline="")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,16 +2,32 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from declouds.atomic_file import replacing
 from declouds.errors import UserError
 
 FORMAT = "declouds weights 1"
+
+
+class WeightsFile(NamedTuple):
+    """What a weights file holds.
+
+    Attributes:
+        config: config that builds the model (``dict(type=..., ...)``).
+        state_dict: every parameter and persistent buffer of that model.
+        record: what else a reader should know: data split, stages, versions.
+    """
+
+    config: dict[str, Any]
+    state_dict: dict[str, torch.Tensor]
+    record: dict[str, Any]
 
 
 def save_weights(
@@ -25,9 +41,9 @@ def save_weights(
 
     Args:
         path: a ``.safetensors`` file.
-        config: config that builds the model (``dict(type=..., ...)``).
-        state_dict: every parameter and persistent buffer of that model.
-        record: what else a reader should know: data split, stages, versions.
+        config: see `WeightsFile`, as for the next two.
+        state_dict: as there.
+        record: as there.
         overwrite: replace an existing file.
 
     Raises:
@@ -36,14 +52,9 @@ def save_weights(
     path = Path(path)
     check_output(path, overwrite)
     metadata = dict(format=FORMAT, config=json.dumps(config), record=json.dumps(record))
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file(
-            {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}, temporary, metadata
-        )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def check_output(path: Path, overwrite: bool = False) -> None:
@@ -62,51 +73,102 @@ def check_output(path: Path, overwrite: bool = False) -> None:
         raise UserError(f"{path.parent} cannot be written to: check its permissions, or write somewhere else")
 
 
-def read_weights(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, Any]]:
-    """Return config, state dict and record of a weights file.
+def read_weights(source: str | Path) -> WeightsFile:
+    """Read a weights file, given by its path or by its name in the zoo, from where it is fetched if need be.
+
+    Nothing is built or run; what builds a model of it asks `check_parts` first.
 
     Raises:
         UserError: the file is missing, truncated, or not of this format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: give the path of a .safetensors weights file")
+    from declouds.weights.zoo import find_weights  # the zoo writes weights files
+
+    path = find_weights(source)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state_dict = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} is truncated or no safetensors file ({error}): files of the official code come in by "
+            f"{path} is truncated or no safetensors file ({' '.join(str(error).split())}): official files come in by "
             "`declouds weights import`"
         ) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path} carries no declouds config: make it with `declouds weights import` or by training")
     try:
-        return json.loads(metadata["config"]), state_dict, json.loads(metadata["record"])
-    except (KeyError, json.JSONDecodeError) as error:
+        config, record = json.loads(metadata["config"]), json.loads(metadata["record"])
+    except (KeyError, ValueError, RecursionError) as error:
         raise UserError(f"{path} has a damaged header: get the file again") from error
+    if not isinstance(config, dict) or not isinstance(record, dict):
+        raise UserError(f"{path} has a damaged header: get the file again")
+    return WeightsFile(config, state_dict, record)
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> Any:
+def load_model(source: str | Path, device: str | torch.device = "cpu") -> Any:
     """Build the model that a weights file describes, with its weights, in evaluation mode.
 
     Args:
-        path: a weights file; one of a bare reference network gives a ``OnePass`` model around it.
+        source: a weights file, or a name of the zoo; one of a bare reference network gives a ``OnePass`` model around
+            it.
         device: where to put the model.
 
     Raises:
         UserError: the file is unusable, or its weights are not those of its config.
     """
+    return model_of(read_weights(source), str(source), device)
+
+
+def model_of(weights: WeightsFile, source: str, device: str | torch.device = "cpu") -> Any:
+    """Build the model of a weights file that is read already; ``source`` names the file in errors.
+
+    Raises:
+        UserError: see `load_model`.
+    """
     from declouds.models import build_model
-    from declouds.registry import load_plugins
+
+    check_parts(weights.config, source)
+    try:
+        model = build_model(weights.config)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    except Exception as error:  # whatever the constructor of a part makes of arguments that it was never meant for
+        reason = " ".join(str(error).split())
+        raise UserError(f"{source} has a config that builds no model ({reason}): get the file again") from error
+    load_strictly(model, weights.state_dict, source)
+    model.record = weights.record
+    return model.to(device).eval()
+
+
+def check_parts(config: dict[str, Any], source: str) -> None:
+    """Check that a config out of a file asks for registered parts only, ours and those of plugins.
+
+    MMEngine imports and calls whatever has a dotted path for a type, so without this a weights file could run code.
+
+    Raises:
+        UserError: names what is asked for.
+    """
+    from mmengine.registry import MODELS
+
+    import declouds.models  # noqa: F401  (registers them)
+    from declouds.registry import DATAMODULES, PART_REGISTRIES, load_plugins
 
     load_plugins()
-    config, state_dict, record = read_weights(path)
-    model = build_model(config)
-    load_strictly(model, state_dict, str(path))
-    model.record = record
-    return model.to(device).eval()
+    registries = [registry for registry in PART_REGISTRIES if registry is not DATAMODULES]
+    for name in _types_in(config):
+        known = isinstance(name, str) and (
+            name in MODELS.module_dict or any(name in registry.parts() for registry in registries)
+        )
+        if not known:
+            raise UserError(f"{source} asks for {name!r}, which is no registered part: is a plugin missing?")
+
+
+def _types_in(value: Any) -> Iterator[Any]:
+    """Yield every type in a config, and every scope, which MMEngine would import."""
+    if isinstance(value, dict):
+        yield from (value[key] for key in ("type", "_scope_") if key in value)
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _types_in(item)
 
 
 def load_strictly(module: torch.nn.Module, state_dict: dict[str, torch.Tensor], source: str) -> None:
@@ -116,16 +178,25 @@ def load_strictly(module: torch.nn.Module, state_dict: dict[str, torch.Tensor], 
         UserError: lists what is missing, what is unexpected and what has another shape.
     """
     own = module.state_dict()
-    missing = sorted(set(own) - set(state_dict))
-    unexpected = sorted(set(state_dict) - set(own))
-    reshaped = sorted(key for key in set(own) & set(state_dict) if own[key].shape != state_dict[key].shape)
-    if missing or unexpected or reshaped:
-        faults = [
-            f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-            for fault, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-            if keys
-        ]
+    faults = {
+        "missing": sorted(own.keys() - state_dict.keys()),
+        "unexpected": sorted(state_dict.keys() - own.keys()),
+        "of another shape or type": sorted(
+            key for key in own.keys() & state_dict.keys() if _kind_of(own[key]) != _kind_of(state_dict[key])
+        ),
+    }
+    told = [
+        f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for fault, keys in faults.items()
+        if keys
+    ]
+    if told:
         raise UserError(
-            f"{source} does not fit {type(module).__name__}: {'; '.join(faults)}: use the config it was trained with"
+            f"{source} does not fit {type(module).__name__}: {'; '.join(told)}: use the config it was trained with"
         )
     module.load_state_dict(state_dict, strict=True)
+
+
+def _kind_of(tensor: torch.Tensor) -> tuple[torch.Size, bool]:
+    """Return shape, and whether it holds fractions: half precision may fill float32, whole numbers may not."""
+    return tensor.shape, tensor.is_floating_point()

@@ -1,9 +1,7 @@
 """Import of the weights that the authors publish, under our own names, and never in part."""
 
 import os
-import pickle
 import re
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,82 +12,67 @@ from torch import nn
 from declouds.errors import UserError
 from declouds.registry import DENOISERS, FUSIONS, REFERENCES
 from declouds.weights.kinds import KINDS, Kind, Shapes
+from declouds.weights.torch_file import read_state_dict
 
-CONTAINERS = ("state_dict", "model_state_dict", "model", "params")
+CHANNEL_ORDERS = ("rgb", "bgr")
+# Kinds whose published files expect another order than RGB: importing one in the wrong order only changes colours, so
+# it must be said.
+ORDER_IS_ASKED = {"spa_gan": "the published generators expect bgr, networks trained on RGB images rgb"}
 
 
-def import_official(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def import_official(
+    path: str | os.PathLike[str], kind: str, channel_order: str | None = None
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Read an official weight file and translate it to one of our networks.
 
-    Half precision becomes float32, and the ``module.`` of DataParallel goes. Nothing in the file is executed.
+    Half precision becomes float32, and prefixes of DataParallel and of wrapping networks go. Nothing in the file is
+    executed.
 
     Args:
         path: the file, as ``torch.save`` wrote it.
-        kind: ``mpr_net`` or ``msda`` (a reference), or ``de`` (denoiser and fusion of Diffusion Enhancement, whose file
-            has no reference).
+        kind: one of `KINDS`: a reference, or ``de`` (denoiser and fusion of Diffusion Enhancement, whose file has no
+            reference).
+        channel_order: ``rgb`` or ``bgr``, the order of the first three bands that the network was trained on. Weights
+            for ``bgr`` are reordered, so that ours takes and gives RGB; further bands stay where they are.
 
     Returns:
         The config that builds the network, and its whole state dict. For ``de`` the config is a
         ``DiffusionEnhancement`` without ``reference``, and the keys begin with ``denoiser.`` or ``fusion.``.
 
     Raises:
-        UserError: the kind is unknown; the file is missing, broken, asks to run code or is no state dict; or its keys
-            and shapes are not exactly those of the network.
+        UserError: the kind is unknown; the channel order is, or cannot be changed; the file is missing, broken, asks
+            to run code or is no state dict; or its keys and shapes are not exactly those of the network.
     """
     path = Path(path)
-    if kind not in KINDS:
-        raise UserError(f"no kind of official weights is called {kind!r}: known: {', '.join(KINDS)}")
-    official = _without_prefix(_state_dict_in(_load(path), path))
+    order = checked_order(kind, channel_order)
+    official = read_state_dict(path)
     if KINDS[kind].signature not in official:
         raise UserError(f"{path}: not {kind} weights: no {KINDS[kind].signature!r} in it{_other_kind(official, kind)}")
     config, expected = _network(path, kind, {key: tuple(value.shape) for key, value in official.items()})
     ours = _rename(path, KINDS[kind], official)
-    _check(path, kind, ours, expected)
-    return config, {key: _to_float32(path, *ours[key]) for key in expected}
+    _check(path, kind, ours, expected, official)
+    state_dict = {key: _to_float32(path, *ours[key]) for key in expected}
+    return config, _to_rgb(path, KINDS[kind], state_dict) if order == "bgr" else state_dict
 
 
-def _load(path: Path) -> Any:
-    """Unpickle tensors and plain containers only."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the file's pickle protocol: the error says what matters
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if asked_for := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise UserError(
-                f"{path}: refused, it holds more than tensors and could run code ({asked_for[1]}): "
-                "save the state dict alone, torch.save(network.state_dict(), file)"
-            ) from error
-        raise UserError(f"{path}: no PyTorch weights, or cut short: download the file again") from error
-    except Exception as error:  # whatever a broken file makes torch.load raise: RuntimeError, EOFError, KeyError, ...
-        raise UserError(f"{path}: no PyTorch weights, or cut short: download the file again") from error
+def checked_order(kind: str, channel_order: str | None) -> str:
+    """Return the channel order of a file of this kind: ``rgb`` if it may be left out.
 
-
-def _state_dict_in(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Return the state dict in ``content``, which is one, or a checkpoint that holds one."""
-    while isinstance(content, dict) and (inside := [key for key in CONTAINERS if isinstance(content.get(key), dict)]):
-        if len(inside) > 1:
-            raise UserError(f"{path}: holds several state dicts ({', '.join(inside)}): save the one you want alone")
-        content = content[inside[0]]
-    if not isinstance(content, dict) or not content:
+    Raises:
+        UserError: the kind or the order is unknown, must be said and is not, or is one that the kind cannot have.
+    """
+    if kind not in KINDS:
+        raise UserError(f"no kind of official weights is called {kind!r}: known: {', '.join(KINDS)}")
+    if channel_order is None and kind in ORDER_IS_ASKED:
         raise UserError(
-            f"{path}: not a state dict but a {type(content).__name__}: torch.save(network.state_dict(), file)"
+            f"{kind} weights come in two orders of the bands: give --channel-order rgb or bgr ({ORDER_IS_ASKED[kind]})"
         )
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
-            raise UserError(f"{path}: not a state dict: {key!r} holds a {type(value).__name__}, not a tensor")
-        if not value.numel():
-            raise UserError(f"{path}: {key!r} is an empty tensor, so this is no trained network: give an official file")
-    return content
-
-
-def _without_prefix(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Strip the ``module.`` that DataParallel puts before every key, once for each time it was wrapped."""
-    while all(key.startswith("module.") for key in state_dict):
-        state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
-    return state_dict
+    order = channel_order or "rgb"
+    if order not in CHANNEL_ORDERS:
+        raise UserError(f"no channel order is called {order!r}: give rgb or bgr")
+    if order == "bgr" and not (KINDS[kind].input_key and KINDS[kind].output_key):
+        raise UserError(f"{kind} weights are taken in the order rgb alone: the bands enter this network in many places")
+    return order
 
 
 def _network(path: Path, kind: str, shapes: Shapes) -> tuple[dict[str, Any], Shapes]:
@@ -123,7 +106,9 @@ def _rename(path: Path, kind: Kind, official: dict[str, torch.Tensor]) -> dict[s
     return ours
 
 
-def _check(path: Path, kind: str, ours: dict[str, tuple[str, torch.Tensor]], expected: Shapes) -> None:
+def _check(
+    path: Path, kind: str, ours: dict[str, tuple[str, torch.Tensor]], expected: Shapes, official: Iterable[str]
+) -> None:
     """Raise one error that tells of every missing, unexpected and misshapen key."""
     wrong = [
         f"{key} is {tuple(value.shape)}, not {expected[name]}"
@@ -136,7 +121,9 @@ def _check(path: Path, kind: str, ours: dict[str, tuple[str, torch.Tensor]], exp
         _some("of wrong shape", wrong),
     ]
     if any(faults):
-        raise UserError(f"{path}: not the {kind} network: {'; '.join(filter(None, faults))}: use the complete file")
+        raise UserError(
+            f"{path}: not the {kind} network: {'; '.join(filter(None, faults))}{_other_kind(official, kind)}"
+        )
 
 
 def _some(fault: str, items: list[str], shown: int = 3) -> str:
@@ -146,15 +133,31 @@ def _some(fault: str, items: list[str], shown: int = 3) -> str:
 
 
 def _other_kind(keys: Iterable[str], kind: str) -> str:
-    """Return a hint at the kind whose signature is among ``keys``."""
-    like = [other for other in KINDS if other != kind and KINDS[other].signature in keys]
-    return f"; it looks like {like[0]} weights: import it as {like[0]}" if like else ": give an official file"
+    """Return a hint at the kinds whose signature is among ``keys``."""
+    like = " or ".join(other for other in KINDS if other != kind and KINDS[other].signature in keys)
+    return f"; it looks like {like} weights: import it as {like}" if like else ": give the complete official file"
 
 
 def _to_float32(path: Path, key: str, value: torch.Tensor) -> torch.Tensor:
     """Return a copy of its own in float32; official files share memory between keys, which our format forbids."""
-    if value.layout != torch.strided or not value.is_floating_point():
-        raise UserError(f"{path}: {key} holds {value.dtype} ({value.layout}), not floating-point weights")
+    if not value.is_floating_point():
+        raise UserError(f"{path}: {key} holds {value.dtype}, not floating-point weights")
+    value = value.detach().to(torch.float32, copy=True).contiguous()
     if not torch.isfinite(value).all():
         raise UserError(f"{path}: {key} holds values that are no numbers (nan or inf): the training had failed")
-    return value.detach().to(torch.float32, copy=True).contiguous()
+    return value
+
+
+def _to_rgb(path: Path, kind: Kind, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Swap the first and the third band that go into the network and come out of it, in our keys."""
+    assert kind.input_key and kind.output_key  # by checked_order
+    places = [(kind.input_key, 1), (kind.output_key, 0), (kind.output_key.replace(".weight", ".bias"), 0)]
+    for key, axis in places:
+        if key.endswith(".bias") and key not in state_dict:
+            continue
+        weight = state_dict[key]
+        if weight.shape[axis] < 3:
+            raise UserError(f"{path}: a network of {weight.shape[axis]} bands has no order bgr: give rgb")
+        swapped = torch.tensor([2, 1, 0, *range(3, weight.shape[axis])])
+        state_dict[key] = weight.index_select(axis, swapped)
+    return state_dict

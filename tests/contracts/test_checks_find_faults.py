@@ -271,8 +271,63 @@ class Negative(nn.Module):
         return -(output - target).square().mean()
 
 
+class Saved(nn.Module):
+    """Would land in checkpoints."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kernel", torch.ones(1))
+
+    def forward(self, output, target):
+        return (output - target).square().mean()
+
+
+class WrongWay(nn.Module):
+    """Takes real for restored."""
+
+    takes = "logits"
+
+    def forward(self, output, target):
+        return (output * (2 * target - 1)).mean()
+
+
+class Overflows(nn.Module):
+    """Takes the logarithm of what rounds to 0."""
+
+    takes = "logits"
+
+    def forward(self, output, target):
+        return -torch.where(target > 0.5, output.sigmoid().log(), (1 - output.sigmoid()).log()).mean()
+
+
+class SummedOverImages(nn.Module):
+    """Grows with the batch."""
+
+    takes = "latent"
+
+    def forward(self, output, target):
+        mean, log_variance = output
+        return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
+
+
+class OfWhat(nn.Module):
+    """Takes what no model gives."""
+
+    takes = "masks"
+
+
 @pytest.mark.parametrize(
-    ("part", "fault"), [(RootOfNothing, "gradient are finite"), (PerImage, "one number"), (Negative, "grows")]
+    ("part", "fault"),
+    [
+        (RootOfNothing, "gradient are finite"),
+        (PerImage, "one number"),
+        (Negative, "grows"),
+        (Saved, "leaves nothing in checkpoints"),
+        (WrongWay, "falls with the logits at logits of 0.5 with target 1.0"),
+        (Overflows, "gradient are finite at logits of 20.0 with target 1.0"),
+        (SummedOverImages, "does not grow with the batch"),
+        (OfWhat, "takes='masks' is none of images, logits, latent"),
+    ],
 )
 def test_faults_of_losses_are_named(part, fault):
     with pytest.raises(AssertionError, match=fault):

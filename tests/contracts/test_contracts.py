@@ -14,7 +14,13 @@ ARGUMENTS = {
     "WeightAllocation": _SMALL_UNET,
     "GainOffsetUNet": _SMALL_UNET,
     "MPRNet": dict(features=8, level_step=4, full_step=4, full_blocks=1),
+    "MemoryNet": dict(features=8, level_step=4, full_step=4, full_blocks=1, classes=3),
     "MSDA": dict(features=8, columns=4, layers=2, growth=4),
+    "SpAGAN": dict(features=4),
+    "AMGANCR": dict(features=8, recurrent_blocks=1, iterations=2),
+    "CVAE": dict(samples=2, latent=8, size=32, width=32, depth=1, features=4),
+    "NAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
+    "TimmUNet": dict(encoder="test_convnext", base=8),
     "Simulated": dict(size=24, train=3, val=2, test=2),
 }
 KINDS = {kind.name: kind for kind in registry.PART_REGISTRIES}
@@ -64,7 +70,8 @@ def test_samplers(name):
 
 
 @every("loss")
-def test_losses(name):
+def test_losses(name, vgg16_weights, monkeypatch):
+    monkeypatch.setenv("DECLOUDS_VGG16_WEIGHTS", str(vgg16_weights))
     testing.check_loss(config(name))
 
 

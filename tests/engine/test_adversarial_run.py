@@ -72,8 +72,9 @@ def test_a_later_stage_goes_on_with_the_discriminator_of_the_one_before(tiny_con
 
 
 def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_path):
-    # Without the penalty, whose mixing every process draws for itself.
-    extra = AGAINST + "reference_stages = [dict(reference_stages[0], gradient_penalty=0.0)]\n"
+    # Without the penalty, whose mixing every process draws for itself, and without Adam, which makes rounding large.
+    extra = AGAINST + "_plain = dict(gradient_penalty=0.0, optimizer=dict(type='SGD'))\n"
+    extra += "reference_stages = [dict(reference_stages[0], **_plain)]\n"
     config = tiny_config(extra=extra + "stages = []\nmodel = dict(type='OnePass', reference=model['reference'])\n")
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     process = train_process(config, "--work-dir", tmp_path / "two", launcher=torchrun)

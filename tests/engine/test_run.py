@@ -163,11 +163,12 @@ def test_a_run_killed_before_its_last_evaluation_makes_it_up(unbroken, tiny_conf
     assert read_results(results) == before
 
 
-def test_reference_weights_from_a_file_skip_its_stage(unbroken, tiny_config, tmp_path):
-    config = tiny_config(extra=f'reference_weights = "{unbroken}"\n')
+@pytest.mark.parametrize(("name", "stage"), [("reference", "0_reference"), ("denoiser", "1_coarse")])
+def test_weights_from_a_file_skip_the_stages_of_that_part_alone(unbroken, tiny_config, tmp_path, name, stage):
+    config = tiny_config(extra=f'{name}_weights = "{unbroken}"\nstages = stages[:3]\n')
     target = train(config, tmp_path / "given")
-    assert not (tmp_path / "given" / "0_reference").exists()
-    assert equal(part(load_file(target), "reference"), part(load_file(unbroken), "reference"))
+    assert not (tmp_path / "given" / stage).exists()
+    assert equal(part(load_file(target), name), part(load_file(unbroken), name))
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_another_config(unbroken, tiny_config, tmp_path):

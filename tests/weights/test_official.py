@@ -223,7 +223,7 @@ def test_no_state_dict(save, content):
 
 def test_two_state_dicts_in_one_file(zeros, save):
     message = refusal(save({"model": zeros("msda"), "state_dict": zeros("msda")}), "msda")
-    assert "several state dicts (state_dict, model)" in message
+    assert "several state dicts ('model', 'state_dict')" in message
 
 
 class WritesMarker:

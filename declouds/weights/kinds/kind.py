@@ -21,12 +21,16 @@ class Kind:
         rules: (pattern, replacement) from official to our keys.
         unused: pattern of the official keys that the official output does not depend on, and ours have no place for.
         config_of: the arguments that build our network, from the official shapes.
+        input_key: our key of the weight whose second axis is the bands of the cloudy image; None if several are.
+        output_key: our key of the weight whose first axis is the bands of the prior; None if several are.
     """
 
     signature: str
     rules: tuple[Rule, ...]
     unused: str | None
     config_of: Callable[[Shapes], dict[str, Any]]
+    input_key: str | None = None
+    output_key: str | None = None
 
     def rename(self, key: str) -> str:
         """Return our name for an official key."""

@@ -1,0 +1,119 @@
+"""A U-Net around an encoder of timm, which denoisers and references share."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from declouds.layers.padding import pad_to_multiple
+from declouds.layers.timm_encoder import TimmEncoder
+from declouds.layers.unet import Blocks, ResidualBlock, group_norm, zero_init
+
+
+class FiLM(nn.Module):
+    """Scale and shift features by what an embedding says (Perez et al. 2018, arXiv 1709.07871); starts as the identity.
+
+    Shapes: x (B, C, H, W), embedding (B, E) -> (B, C, H, W).
+    """
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.projection = zero_init(nn.Linear(embedding, 2 * channels))
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """Return ``(1 + scale) x + shift``."""
+        scale, shift = self.projection(F.silu(embedding))[..., None, None].chunk(2, dim=1)
+        return (1 + scale) * x + shift
+
+
+class EncoderUNet(nn.Module):
+    """A U-Net (Ronneberger et al. 2015, arXiv 1505.04597) whose encoder is one of timm's.
+
+    Encoders begin at half or a quarter of the image's size. A stem of residual blocks gives the levels above, so that
+    texture reaches the output by a skip of its own. An embedding (of the time) scales and shifts every level, after
+    the encoder and in the decoder; the encoder itself does not know it.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        embedding: channels of the embedding.
+        encoder: name of the encoder in timm.
+        pretrained: start the encoder from timm's pretrained weights.
+        img_size: size that the encoder is made for, if it is made for one.
+        base: channels of decoder and stem at full size; they double with every halving, up to 8 times.
+        blocks: residual blocks a level.
+        dropout: dropout inside the residual blocks.
+
+    Shapes: x (B, in_channels, H, W), embedding (B, E) -> (B, out_channels, H, W), any H and W (padded inside).
+
+    Raises:
+        UserError: the encoder cannot be used.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        embedding: int,
+        *,
+        encoder: str,
+        pretrained: bool,
+        img_size: int | None,
+        base: int,
+        blocks: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = TimmEncoder(encoder, in_channels, pretrained=pretrained, img_size=img_size)
+
+        def width(stride: int) -> int:
+            return base * min(stride, 8)
+
+        def residuals(inputs: int, outputs: int) -> Blocks:
+            row = [inputs] + [outputs] * (blocks - 1)
+            return Blocks(
+                ResidualBlock(channels, outputs, embedding, scale_shift=True, dropout=dropout) for channels in row
+            )
+
+        self.stem, self.stem_blocks = nn.ModuleList(), nn.ModuleList()
+        stride, channels = 1, in_channels
+        while stride < self.encoder.reductions[0]:
+            self.stem.append(nn.Conv2d(channels, width(stride), 3, stride=1 if stride == 1 else 2, padding=1))
+            self.stem_blocks.append(residuals(width(stride), width(stride)))
+            stride, channels = 2 * stride, width(stride)
+
+        widths = [width(reduction) for reduction in self.encoder.reductions]
+        self.laterals = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in zip(self.encoder.channels, widths, strict=True))
+        self.films = nn.ModuleList(FiLM(channels, embedding) for channels in widths)
+
+        skips = [conv.out_channels for conv in self.stem] + widths
+        channels = skips.pop()
+        self.middle = residuals(channels, channels)
+        self.decoder = nn.ModuleList()
+        for skip in reversed(skips):
+            self.decoder.append(residuals(channels + skip, skip))
+            channels = skip
+        self.out = nn.Sequential(
+            group_norm(channels), nn.SiLU(), zero_init(nn.Conv2d(channels, out_channels, 3, padding=1))
+        )
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """Return the raw output of the last convolution."""
+        height, width = x.shape[-2:]
+        x = pad_to_multiple(x, self.encoder.multiple)
+        *skips, hidden = self._levels(x, embedding)
+        hidden = self.middle(hidden, embedding)
+        for blocks in self.decoder:
+            skip = skips.pop()
+            hidden = F.interpolate(hidden, size=skip.shape[-2:], mode="nearest")
+            hidden = blocks(torch.cat([hidden, skip], dim=1), embedding)
+        return self.out(hidden)[..., :height, :width]
+
+    def _levels(self, x: torch.Tensor, embedding: torch.Tensor) -> list[torch.Tensor]:
+        """Return the features of stem and encoder, the finest first."""
+        levels, hidden = [], x
+        for conv, blocks in zip(self.stem, self.stem_blocks, strict=True):
+            hidden = blocks(conv(hidden), embedding)
+            levels.append(hidden)
+        for feature, lateral, film in zip(self.encoder(x), self.laterals, self.films, strict=True):
+            levels.append(film(lateral(feature), embedding))
+        return levels

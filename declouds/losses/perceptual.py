@@ -1,0 +1,120 @@
+"""Errors of what a network for recognising things sees: its weights from a file, a cache or a download."""
+
+import functools
+import os
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from declouds.download import cache_folder, download, offline
+from declouds.errors import UserError
+from declouds.registry import LOSSES
+
+FILE_NAME = "vgg16-397923af.pth"  # torchvision's name; the hexadecimal part begins the file's SHA-256
+URL = f"https://download.pytorch.org/models/{FILE_NAME}"
+LAYERS = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256)}
+POOLED = (5, 10)  # torchvision's numbers of the layers in front of which the size is halved
+COMPARED = (2, 7, 14)  # relu1_2, relu2_2, relu3_3
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+
+Layer = tuple[torch.Tensor, torch.Tensor]  # weight, bias
+
+
+@LOSSES.register_module()
+class Perceptual(nn.Module):
+    """Mean squared error of VGG16's features (Johnson et al. 2016, arXiv 1603.08155, equation 2).
+
+    Averaged over relu1_2, relu2_2 and relu3_3. Three bands are taken for red, green and blue; of any other number each
+    band is shown as a grey image, and the loss is their mean. VGG16's weights never change and are no part of a state
+    dict.
+
+    Args:
+        weights: a file with VGG16's layers under torchvision's names (``features.0.weight`` ...). If not given,
+            ``$DECLOUDS_VGG16_WEIGHTS``, else the file ``vgg16-397923af.pth`` in our cache (``$DECLOUDS_CACHE``) or in
+            torch hub's checkpoint folder, else a download of 528 MB.
+        normalise: give VGG16 the mean and deviation of ImageNet that it was trained with; False gives it images in
+            [0, 1] as they are, as some authors do.
+
+    Shapes: output, target (B, C, H, W), H and W at least 4 -> scalar.
+    Units: images in [-1, 1].
+
+    Raises:
+        UserError: there are no weights, or the file is not VGG16's.
+    """
+
+    def __init__(self, weights: str | os.PathLike[str] | None = None, normalise: bool = True) -> None:
+        super().__init__()
+        self.normalise = normalise
+        for index, (weight, bias) in _read(find_weights(weights)).items():
+            self.register_buffer(f"weight{index}", weight, persistent=False)
+            self.register_buffer(f"bias{index}", bias, persistent=False)
+
+    def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss."""
+        with torch.no_grad():
+            wanted = self._features(target)
+        errors = [F.mse_loss(ours, theirs) for ours, theirs in zip(self._features(output), wanted, strict=True)]
+        return torch.stack(errors).mean()
+
+    def _features(self, image: torch.Tensor) -> list[torch.Tensor]:
+        x = (image + 1) / 2
+        if x.shape[1] != 3:
+            x = x.flatten(0, 1)[:, None].expand(-1, 3, -1, -1)  # (B C, 3, H, W): every band is an image
+        if self.normalise:
+            x = (x - x.new_tensor(MEAN)[:, None, None]) / x.new_tensor(DEVIATION)[:, None, None]
+        features = []
+        for index in LAYERS:
+            x = F.max_pool2d(x, 2) if index in POOLED else x
+            x = F.relu(F.conv2d(x, self.get_buffer(f"weight{index}"), self.get_buffer(f"bias{index}"), padding=1))
+            if index in COMPARED:
+                features.append(x)
+        return features
+
+
+def find_weights(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the file of VGG16's weights, downloaded if need be.
+
+    Raises:
+        UserError: it is nowhere, and cannot be downloaded.
+    """
+    if file := given or os.environ.get("DECLOUDS_VGG16_WEIGHTS"):
+        return Path(file)
+    folders = [cache_folder(), Path(torch.hub.get_dir()) / "checkpoints"]
+    found = next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()), None)
+    if found:
+        return found
+    try:
+        if offline():
+            raise OSError("$DECLOUDS_OFFLINE forbids it")
+        download(URL, folders[0] / FILE_NAME, sha256=Path(FILE_NAME).stem.split("-")[-1])
+    except OSError as error:
+        raise UserError(
+            f"the loss Perceptual needs VGG16's weights, and they cannot be downloaded ({error}): get {URL} elsewhere, "
+            f"then put it into {folders[0]}, or name it by $DECLOUDS_VGG16_WEIGHTS or the loss's `weights`"
+        ) from error
+    return folders[0] / FILE_NAME
+
+
+@functools.cache
+def _read(file: Path) -> dict[int, Layer]:
+    """Read the layers that are compared; the same tensors serve every loss of a process."""
+    if not file.is_file():
+        raise UserError(f"{file}: there is no such file of VGG16's weights: check the path")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler stumbles over
+        raise UserError(
+            f"{file}: no file of weights, or damaged: give VGG16's, as torchvision publishes them ({URL})"
+        ) from error
+    layers = {}
+    for index, (out_channels, in_channels) in LAYERS.items():
+        names = (f"features.{index}.weight", f"features.{index}.bias")
+        sizes = [getattr(content.get(name), "shape", None) for name in names] if isinstance(content, dict) else []
+        if sizes != [(out_channels, in_channels, 3, 3), (out_channels,)]:
+            raise UserError(
+                f"{file}: not VGG16's weights: {names[0]} is not as in the file that torchvision publishes ({URL})"
+            )
+        layers[index] = (content[names[0]].float(), content[names[1]].float())
+    return layers

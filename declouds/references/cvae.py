@@ -1,0 +1,204 @@
+"""CVAE: thin cloud removal by a conditional variational autoencoder, the mean of several likely clear images."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from declouds.errors import UserError
+from declouds.layers.channel_attention import ChannelAttention
+from declouds.layers.padding import pad_to_multiple
+from declouds.registry import REFERENCES
+
+PATCH = 16  # the decoder doubles the grid of patches four times
+LEVELS = ((1, 2, 2), (8, 16), (8, 4), (2, 1), (4, 8))  # channels of the decoder from 1/16 to full size, in `features`
+SEED = 0  # of the draws that every prior is the mean of
+
+
+def fit(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Bring learned maps to the grid of the image at hand, bilinearly; on their own grid nothing changes.
+
+    Shapes: (B, C, grid, grid), size (h, w) -> (B, C, h, w).
+    """
+    return maps if maps.shape[-2:] == tuple(size) else F.interpolate(maps, tuple(size), mode="bilinear")
+
+
+class Encoder(nn.Module):
+    """Vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) with two class tokens: mean and log variance.
+
+    Args:
+        in_bands: bands of the image.
+        latent: length of the latent code.
+        grid: patches along each side of the images whose positions are learned.
+        width: channels of a token.
+        depth: transformer layers.
+        heads: attention heads.
+
+    Shapes: (B, in_bands, H, W), H and W multiples of 16 -> two of (B, latent).
+    """
+
+    def __init__(self, in_bands: int, latent: int, grid: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.patches = nn.Conv2d(in_bands, width, PATCH, stride=PATCH)
+        self.mean_token = nn.Parameter(torch.randn(1, 1, width))
+        self.log_variance_token = nn.Parameter(torch.randn(1, 1, width))
+        self.positions = nn.Parameter(torch.randn(1, 2 + grid * grid, width))  # the two tokens, then row by row
+        layers = [
+            nn.TransformerEncoderLayer(width, heads, 2 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+            for _ in range(depth)
+        ]
+        self.layers = nn.Sequential(*layers)
+        self.norm = nn.LayerNorm(width)
+        self.mean = nn.Linear(width, latent)
+        self.log_variance = nn.Linear(width, latent)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and log variance of the code."""
+        patches = self.patches(image)  # (B, width, h, w)
+        places = self.positions[:, 2:].mT.unflatten(2, (self.grid, self.grid))
+        patches = (patches + fit(places, patches.shape[-2:])).flatten(2).mT  # (B, h w, width)
+        tokens = torch.cat([self.mean_token, self.log_variance_token], 1) + self.positions[:, :2]
+        x = self.norm(self.layers(torch.cat([tokens.expand(len(image), -1, -1), patches], 1)))
+        return self.mean(x[:, 0]).float(), self.log_variance(x[:, 1]).float()
+
+
+def convolutions(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
+    """Return 3x3 convolutions to each of ``channels`` in turn, each with a PReLU."""
+    layers: list[nn.Module] = []
+    for width in channels:
+        layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.PReLU(width)]
+        in_channels = width
+    return nn.Sequential(*layers)
+
+
+class Decoder(nn.Module):
+    """Paint what a code adds to the cloudy image, which it sees at every size.
+
+    Args:
+        bands: bands of the prior.
+        in_bands: bands of the cloudy image.
+        latent: length of the latent code.
+        grid: height and width of the map that a code becomes.
+        width: hidden units between code and map.
+        features: channels of `LEVELS` as multiples of this.
+    """
+
+    def __init__(self, bands: int, in_bands: int, latent: int, grid: int, width: int, features: int) -> None:
+        super().__init__()
+        channels = [[features * multiple for multiple in level] for level in LEVELS]
+        self.map_shape = (bands, grid, grid)
+        self.to_map = nn.Sequential(nn.Linear(latent, width), nn.Linear(width, bands * grid * grid))  # no ReLU between
+        into = [bands, *(level[-1] for level in channels)]
+        self.levels = nn.ModuleList(
+            [convolutions(c + in_bands, level) for c, level in zip(into, channels, strict=False)]
+        )
+        self.attentions = nn.ModuleList([ChannelAttention(c, 4, bias=True) for c in into[1:-1]])
+        self.ups = nn.ModuleList(
+            [nn.ConvTranspose2d(c, c, 3, stride=2, padding=1, output_padding=1) for c in into[1:-1]]
+        )
+        self.tail = nn.Conv2d(into[-1], bands, 3, padding=1)
+
+    def forward(self, views: list[torch.Tensor], code: torch.Tensor) -> torch.Tensor:
+        """Return the change, in -1..1.
+
+        Shapes: views, the cloudy image at 1/16, 1/8, 1/4, 1/2 and full size, (B, in_bands, h, w); code (B, latent)
+        -> (B, bands, H, W).
+        """
+        x = fit(self.to_map(code).unflatten(1, self.map_shape), views[0].shape[-2:])
+        for level, attention, up, view in zip(self.levels, self.attentions, self.ups, views, strict=False):
+            x = up(attention(level(torch.cat([x, view], 1))))
+        return torch.tanh(self.tail(self.levels[-1](torch.cat([x, views[-1]], 1))))
+
+
+@REFERENCES.register_module()
+class CVAE(nn.Module):
+    """Conditional variational autoencoder for thin cloud removal (Ding et al., ACCV 2022).
+
+    A vision transformer reads from the cloudy image how likely each latent code is; a convolutional decoder paints a
+    clear image from a code and the cloudy image; the restoration is the mean over ``samples`` codes ``mean + exp(log
+    variance / 2) * draw`` (Kingma & Welling 2014, arXiv 1312.6114, equation 10). The draws of a prior are fixed, the
+    same numbers for every image, so a prior depends on its image alone; in training they are drawn anew.
+
+    The official network takes images of 256x256 alone. Here the learned positions of patches and the map that a code
+    becomes are interpolated to the grid of the image at hand; at ``size`` nothing is, and the output is the official
+    one. The defaults are the network of Diffusion Enhancement's authors: 15.42 M parameters for 3 bands.
+
+    Args:
+        bands: bands of the prior.
+        in_bands: bands of the cloudy image, the first ``bands`` of which are changed; ``bands`` if not given.
+        samples: codes that are averaged; 0 for the mean code alone, at the cost of one (training then draws one).
+        latent: length of the latent code.
+        size: height and width of the images whose positions are learned, a multiple of 16.
+        width: channels of the transformer.
+        depth: transformer layers.
+        heads: attention heads.
+        features: channels of the decoder's first convolution, of which the others have multiples.
+
+    Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W (padded to multiples of 16 inside).
+    Units: [-1, 1].
+
+    Raises:
+        UserError: ``samples`` is negative, ``size`` no multiple of 16, ``width`` none of ``heads``, or ``features``
+            less than 4.
+    """
+
+    draws: torch.Tensor
+
+    def __init__(
+        self,
+        bands: int = 3,
+        in_bands: int | None = None,
+        *,
+        samples: int = 10,
+        latent: int = 50,
+        size: int = 256,
+        width: int = 512,
+        depth: int = 4,
+        heads: int = 8,
+        features: int = 32,
+    ) -> None:
+        super().__init__()
+        if samples < 0:
+            raise UserError(f"CVAE averages samples = {samples} codes: give 1 or more, or 0 for the mean code alone")
+        if size < PATCH or size % PATCH:
+            raise UserError(f"CVAE learns images of size = {size}: give a multiple of {PATCH}")
+        if width % heads:
+            raise UserError(f"CVAE cannot share width = {width} among {heads} heads: give a multiple of it")
+        in_bands, grid = in_bands or bands, size // PATCH
+        self.bands = bands
+        self.encoder = Encoder(in_bands, latent, grid, width, depth, heads)
+        self.decoder = Decoder(bands, in_bands, latent, grid, width, features)
+        source = torch.Generator().manual_seed(SEED)
+        draws = (
+            torch.randn(samples, 1, latent, generator=source, device="cpu") if samples else torch.zeros(1, 1, latent)
+        )
+        self.register_buffer("draws", draws, persistent=False)  # made, not learned: no part of the weights
+
+    def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
+        """Return the prior, clamped to [-1, 1]."""
+        return self._restore(cloudy, self.draws)[0].clamp(-1, 1)
+
+    def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor] | tuple]:
+        """Return the mean over codes drawn anew, not clamped, and ``latent``: their mean and log variance, (B, latent).
+
+        The codes come from torch's global random state.
+        """
+        draws = torch.randn(len(self.draws), len(cloudy), self.draws.shape[-1], device=cloudy.device)
+        restored, latent = self._restore(cloudy, draws)
+        return dict(restorations=[restored], latent=latent)
+
+    def _restore(
+        self, cloudy: torch.Tensor, draws: torch.Tensor
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """Return restoration, mean and log variance. Shapes: draws (samples, B or 1, latent)."""
+        height, width = cloudy.shape[-2:]
+        image = pad_to_multiple((cloudy + 1) / 2, PATCH)
+        mean, log_variance = self.encoder(image)
+        sizes = [(image.shape[2] // step, image.shape[3] // step) for step in (16, 8, 4, 2)]
+        # Points of the image, with its corners on the corners, and no mean over what lies between: as published.
+        views = [F.interpolate(image, size, mode="bicubic", align_corners=True) for size in sizes] + [image]
+        changes = [self.decoder(views, mean + (log_variance / 2).exp() * draw) for draw in draws]
+        restored = image[:, : self.bands] + torch.stack(changes).mean(0)
+        return 2 * restored[..., :height, :width] - 1, (mean, log_variance)

@@ -1,0 +1,85 @@
+"""What a weights file holds, in words for people and as plain values for programs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from declouds.weights.export import parts_of
+from declouds.weights.file import WeightsFile
+
+
+def as_values(weights: WeightsFile) -> dict[str, Any]:
+    """Return everything but the weights, as JSON can hold it."""
+    return dict(
+        parameters=sum(value.numel() for value in weights.state_dict.values()),
+        tensors=len(weights.state_dict),
+        parts=parts_of(weights),
+        config=weights.config,
+        record=weights.record,
+    )
+
+
+def as_lines(weights: WeightsFile) -> Iterator[str]:
+    """Yield a title and a text for each thing worth knowing, aligned."""
+    for title, text in _facts(weights):
+        yield f"{title:<14} {text}"
+
+
+def _facts(weights: WeightsFile) -> Iterator[tuple[str, str]]:
+    config, record = weights.config, weights.record
+    yield "model", str(config.get("type"))
+    for part, parameters in parts_of(weights).items():
+        yield part, f"{_type_of(config.get(part))}, {_short(parameters)} parameters"
+    for part in ("noise_schedule", "sampler"):
+        if part in config:
+            yield part, _one_line(config[part])
+    names = config.get("band_names")
+    yield "bands", f"{config.get('bands')}" + (f" ({', '.join(map(str, names))})" if isinstance(names, list) and names else "")
+    if config.get("in_bands") not in (None, config.get("bands")):
+        yield "input bands", str(config["in_bands"])
+    if "value_range" in config:
+        yield "value range", _one_line(config["value_range"])
+    yield from _making(record)
+    if isinstance(inner := record.get("reference"), dict):
+        yield from ((f"reference: {title}", text) for title, text in _making(inner))
+
+
+def _making(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield how the weights came about, as far as the record tells."""
+    titles = ("zoo", "imported", "splits", "stages")
+    for key in (key for key in titles if key in record):
+        value = record[key]
+        if key == "stages" and isinstance(value, list):
+            for number, stage in enumerate(value):
+                yield f"stage {number}", _one_line(stage)
+        elif key == "splits" and isinstance(value, dict):
+            for part, split in value.items():
+                yield f"{part} images", _one_line(split)
+        else:
+            yield key, _one_line(value)
+    for key, value in record.items():
+        if key not in (*titles, "reference"):
+            yield key, _one_line(value)
+
+
+def _one_line(value: Any) -> str:
+    """Return nested values as text: ``type=DDIM, steps=10``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_inner(item)}" for key, item in value.items())
+    return _inner(value)
+
+
+def _inner(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({_one_line(value)})"
+    if isinstance(value, list):
+        return f"[{', '.join(_inner(item) for item in value)}]"
+    return " ".join(str(value).split())
+
+
+def _type_of(part: Any) -> str:
+    return str(part.get("type")) if isinstance(part, dict) else "?"
+
+
+def _short(count: int) -> str:
+    """Return 3637249 as ``3.637 M``."""
+    return f"{count / 1e6:.3f} M" if count >= 1e5 else f"{count}"
