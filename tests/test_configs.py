@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
@@ -10,11 +11,25 @@ import declouds.models  # noqa: F401 (registers the models)
 from declouds.engine.config import REQUIRED, load_config
 from declouds.engine.stage import read_stages
 from declouds.errors import UserError
-from declouds.registry import DATAMODULES, LOSSES
+from declouds.models import OnePass
+from declouds.models.one_pass import build_loss
+from declouds.registry import DATAMODULES, DISCRIMINATORS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.py"))
 COMPLETE = [path for path in FILES if "_base_" not in path.parts]
+RECIPES = sorted(path.stem for path in (CONFIGS / "_base_" / "references").glob("*.py"))
+PAIRS = dict(cuhkcr_thick=448, cuhkcr_thin=534, rice1=400, rice2=588)  # to train on
+OF_200_EPOCHS = {"amgan_cr", "cvae", "msda", "spa_gan"}
+
+
+@pytest.fixture(autouse=True)
+def perceptual_weights(vgg16_weights, monkeypatch):
+    monkeypatch.setenv("DECLOUDS_VGG16_WEIGHTS", str(vgg16_weights))
+
+
+def stages_of(config):
+    return read_stages([*config.get("reference_stages", []), *config.stages])
 
 
 def bases_of(path):
@@ -36,23 +51,67 @@ def test_every_base_is_part_of_a_complete_config():
 def test_a_config_is_read_and_built(path):
     config = load_config(path)
     assert set(REQUIRED) <= set(config)
-    stages = read_stages(config.stages)
+    stages = stages_of(config)
     data = DATAMODULES.build(config.datamodule)
     bands = len(data.band_names)
-    model = MODELS.build({"bands": bands, **config.model})
+    with torch.device("meta" if config.model.type == "OnePass" else "cpu"):  # without weights it takes no time
+        model = MODELS.build({"bands": bands, **config.model})
     assert model.bands == bands
     parts = {part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())}
     trained = {part for stage in stages for part in stage.train}
-    given = set() if config.get("reference_weights", "train") == "train" else {"reference"}
+    given = {part for part in ("reference", "denoiser") if config.get(f"{part}_weights", "train") != "train"}
+    if "_reference_budget" in config:
+        given.add("reference")  # tools/compare_references.py adds its stage
     assert parts - given <= trained, "a part that has weights is trained by no stage"
     for stage in stages:
         for loss in stage.losses:
-            LOSSES.build({key: value for key, value in loss.items() if key != "weight"})
+            assert getattr(build_loss(loss), "takes", "images") == (
+                "latent" if loss.get("of") == "latent" else "images"
+            )
+        if stage.discriminator is not None:
+            DISCRIMINATORS.build(stage.discriminator)
+            assert build_loss(stage.adversarial_loss).takes == "logits"
+        for scheduler in stage.param_scheduler:
+            if "T_max" in scheduler:
+                assert scheduler.get("begin", 0) + scheduler["T_max"] == stage.iterations
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_reference_has_a_config_for_every_data_set(recipe):
+    for data, pairs in PAIRS.items():
+        config = load_config(CONFIGS / "references" / f"{recipe}_{data}.py")
+        assert (config.model.type, config.stages) == ("OnePass", [])
+        (stage,) = config.reference_stages
+        assert recipe not in OF_200_EPOCHS or (stage.iterations, stage.batch_size) == (200 * pairs // 2, 2)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_losses_of_a_recipe_are_of_what_its_network_gives(recipe):
+    config = load_config(CONFIGS / "references" / f"{recipe}_rice1.py")
+    torch.manual_seed(0)
+    model = OnePass(reference=config.model.reference, losses=config.reference_stages[0].losses)
+    cloudy, clear = torch.rand(2, 1, 3, 32, 32) * 1.8 - 0.9
+    with torch.no_grad():
+        losses = model.losses(cloudy, clear, ["a"])
+    assert len(losses) == len(config.reference_stages[0].losses)
+    assert all(torch.isfinite(value) for value in losses.values())
+
+
+def test_a_recipe_of_the_authors_gives_their_loss_of_images_from_0_to_1():
+    """Worked out as their trainers do, for images in [0, 1] that are 0.1 apart: 100 L1, or 1.2 SmoothL1."""
+    clear = torch.linspace(-0.9, 0.5, 3 * 16 * 16).reshape(1, 3, 16, 16)
+    cloudy = clear + 2 * 0.1
+    expected = dict(spa_gan=100 * 0.1, amgan_cr=10 * 0.1, msda=1.2 * 0.1**2 / 2, cvae=0.1**2 / (2 * 0.5))
+    for recipe, value in expected.items():
+        (stage,) = load_config(CONFIGS / "references" / f"{recipe}_rice1.py").reference_stages
+        model = OnePass(reference=dict(type="Identity"), losses=stage.losses[:1])
+        (loss,) = model.losses(cloudy, clear, ["a"]).values()
+        assert loss.item() == pytest.approx(value, rel=1e-4), recipe
 
 
 def test_an_unknown_stage_key_is_an_error():
     config = load_config(COMPLETE[0])
-    config.stages[0]["learning_rate"] = 1
+    config.stages[-1]["learning_rate"] = 1
     with pytest.raises(UserError, match="unknown key 'learning_rate'"):
         read_stages(config.stages)
 

@@ -1,74 +1,146 @@
-"""`declouds weights`: files of weights in and looked into."""
+"""`declouds weights`: files of weights in, out, looked into, fetched and verified."""
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-HELP = "import official weights, or show what a weights file holds"
+HELP = "import, export and show weights; fetch and verify published ones"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `import` and `info`."""
+    """Add the actions."""
+    from declouds.weights.kinds import KINDS
+
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     bring = actions.add_parser("import", help="turn a state dict of the official code into a self-describing file")
     bring.add_argument("file", type=Path, help="the official .pth file")
-    bring.add_argument("--as", dest="kind", required=True, help="which network it is: de, mpr_net or msda")
+    bring.add_argument("--as", dest="kind", required=True, help=f"which network it is: {', '.join(KINDS)}")
     bring.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file to write")
+    bring.add_argument(
+        "--channel-order",
+        metavar="ORDER",
+        help="rgb (default) or bgr: the order of bands it was trained on; spa_gan has no default",
+    )
     bring.add_argument(
         "--reference", type=Path, help="for de: the imported weights of the reference it was trained with"
     )
     bring.add_argument("--value-range", nargs=2, type=float, default=(0.0, 255.0), metavar=("LOW", "HIGH"))
+    bring.add_argument("--band-names", nargs="+", metavar="NAME", help="of all bands (3 bands: red green blue)")
     bring.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    info = actions.add_parser("info", help="show config and record of a weights file")
-    info.add_argument("file", type=Path)
+
+    info = actions.add_parser("info", help="show what a weights file holds, and how it was made")
+    info.add_argument("file", help="a weights file, or a name of the zoo")
+    info.add_argument("--json", action="store_true", help="config and record in full, as JSON")
+
+    export = actions.add_parser("export", help="write one part of a model as a plain state dict")
+    export.add_argument("file", help="a weights file, or a name of the zoo")
+    export.add_argument("--part", required=True, help="reference, denoiser or fusion")
+    export.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors or .pth file to write")
+    export.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+
+    actions.add_parser("list", help="list the published weights that go by a name")
+
+    fetch = actions.add_parser("fetch", help="bring published weights into the cache")
+    fetch.add_argument("name", help="a name of the zoo (see `declouds weights list`)")
+    _add_origin(fetch)
+    fetch.add_argument("--overwrite", action="store_true", help="import it again, even if the cache has it")
+
+    verify = actions.add_parser("verify", help="measure published weights: do they score what they should?")
+    verify.add_argument("name", help="a name of the zoo (see `declouds weights list`)")
+    verify.add_argument("data", type=Path, metavar="DATA_DIR", help="folder with cloud/ and label/")
+    _add_origin(verify)
+    verify.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+
+
+def _add_origin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="origin", type=Path, metavar="FILE", help="the official file, if you have it")
+    parser.add_argument("--offline", action="store_true", help="download nothing (or set $DECLOUDS_OFFLINE=1)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Import a file, or show one."""
-    if args.action == "import":
-        _import(args)
-    else:
-        from declouds.weights.file import read_weights
-
-        config, state_dict, record = read_weights(args.file)
-        parameters = sum(value.numel() for value in state_dict.values())
-        print(json.dumps(dict(parameters=parameters, tensors=len(state_dict), config=config, record=record), indent=2))
+    """Do what the action says."""
+    actions = dict(import_=_import, info=_info, export=_export, list=_list, fetch=_fetch, verify=_verify)
+    actions["import_" if args.action == "import" else args.action](args)
 
 
 def _import(args: argparse.Namespace) -> None:
-    from declouds.errors import UserError
-    from declouds.value_range import ValueRange
-    from declouds.weights.file import check_output, read_weights, save_weights
-    from declouds.weights.official import import_official
+    from declouds.weights.import_file import import_file
+
+    weights = import_file(
+        args.file,
+        args.kind,
+        args.output,
+        channel_order=args.channel_order,
+        reference=args.reference,
+        value_range=tuple(args.value_range),
+        band_names=args.band_names,
+        overwrite=args.overwrite,
+    )
+    print(f"{args.output}: {len(weights.state_dict)} tensors, every key and shape accounted for")
+
+
+def _info(args: argparse.Namespace) -> None:
+    from declouds.weights.file import read_weights
+    from declouds.weights.summary import as_lines, as_values
+
+    weights = read_weights(args.file)
+    if args.json:
+        print(json.dumps(as_values(weights), indent=2))
+    else:
+        print("\n".join(as_lines(weights)))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from declouds.weights.export import export_part
+    from declouds.weights.file import check_output, read_weights
 
     check_output(args.output, args.overwrite)
-    ValueRange(*args.value_range)
-    if (args.kind == "de") != (args.reference is not None):
-        raise UserError(
-            "official DE weights hold no reference: import that first (--as mpr_net or msda), then --reference FILE"
-            if args.kind == "de"
-            else f"--reference goes with --as de, not with --as {args.kind}"
-        )
-    config, state_dict = import_official(args.file, args.kind)
-    record = dict(imported=dict(kind=args.kind, file=args.file.name))
-    units = dict(value_range=list(args.value_range))
-    if args.kind == "de":
-        reference_config, reference_state, reference_record = read_weights(args.reference)
-        if reference_config["type"] != "OnePass" or reference_config["bands"] != config["denoiser"]["bands"]:
-            raise UserError(
-                f"{args.reference} is no reference of {config['denoiser']['bands']} bands: import the right one"
-            )
-        record["reference"] = reference_record
-        state_dict |= {key: value for key, value in reference_state.items() if key.startswith("reference.")}
-        config |= dict(
-            reference=reference_config["reference"],
-            noise_schedule=dict(type="LinearSchedule"),
-            sampler=dict(type="DDIM", steps=10),
-            bands=config["denoiser"]["bands"],
-            **units,
-        )
-    else:
-        config = dict(type="OnePass", reference=config, bands=config["bands"], **units)
-        state_dict = {f"reference.{key}": value for key, value in state_dict.items()}
-    save_weights(args.output, config, state_dict, record, args.overwrite)
-    print(f"{args.output}: {len(state_dict)} tensors, every key and shape accounted for")
+    state_dict = export_part(read_weights(args.file), args.part, args.output, args.overwrite)
+    print(f"{args.output}: {len(state_dict)} tensors of the {args.part}")
+
+
+def _list(args: argparse.Namespace) -> None:
+    from declouds.weights.zoo import zoo
+
+    for entry in zoo().values():
+        expected = entry.expected
+        scores = ", ".join(f"{metric} {value:g}" for metric, value in expected.scores.items())
+        print(f"{entry.name} ({'in the cache' if entry.cached.is_file() else 'not fetched yet'})")
+        print(f"  {entry.about}")
+        print(f"  {entry.licence}, {entry.bytes / 1e6:.1f} MB, {entry.source}")
+        print(f"  {scores}: {expected.protocol} protocol, {len(expected.split)} images of {expected.data_set}")
+        print(f"  {expected.remark}")
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    from declouds.weights.zoo import fetch
+
+    print(fetch(args.name, args.origin, forbid_download=args.offline, again=args.overwrite))
+
+
+def _verify(args: argparse.Namespace) -> None:
+    """Print measured and expected scores; exit with 1 if they differ."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from declouds.inference.device import pick_device
+    from declouds.metrics.verify_weights import pairs_of_score, verify_weights
+    from declouds.weights.file import load_model
+    from declouds.weights.zoo import fetch, zoo_entry
+
+    expected = zoo_entry(args.name).expected
+    device = pick_device(args.device)
+    pairs = pairs_of_score(expected, args.data)
+    model = load_model(fetch(args.name, args.origin, forbid_download=args.offline), device)
+    outcome = verify_weights(model, expected, pairs)
+    table = Table("metric", "measured", "expected", "tolerance", "", title=f"{args.name}, {expected.protocol} protocol")
+    for score in outcome.scores:
+        figures = (f"{score.measured:.4f}", f"{score.expected:g}", f"{score.tolerance:g}")
+        table.add_row(score.metric, *figures, "pass" if score.passes else "FAIL")
+    Console().print(table)
+    images = f"{len(expected.split)} images of {expected.data_set}"
+    print(f"{images}{'' if outcome.same_pixels else ', but with other pixels than the expected score is of'}")
+    print("pass" if outcome.passes else "FAIL")
+    if not outcome.passes:
+        sys.exit(1)

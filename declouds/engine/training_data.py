@@ -20,7 +20,8 @@ def reduce_image(image: torch.Tensor, factor: int) -> torch.Tensor:
     """Reduce by antialiased bicubic interpolation. Shapes: (C, H, W) -> (C, H / factor, W / factor)."""
     if factor == 1:
         return image
-    size = reduced_size(*image.shape[-2:], factor)
+    height, width = image.shape[-2:]
+    size = reduced_size(height, width, factor)
     return F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
 
 

@@ -75,17 +75,20 @@ class EncoderUNet(nn.Module):
             )
 
         self.stem, self.stem_blocks = nn.ModuleList(), nn.ModuleList()
+        skips: list[int] = []  # channels of every level, the finest first
         stride, channels = 1, in_channels
         while stride < self.encoder.reductions[0]:
-            self.stem.append(nn.Conv2d(channels, width(stride), 3, stride=1 if stride == 1 else 2, padding=1))
-            self.stem_blocks.append(residuals(width(stride), width(stride)))
-            stride, channels = 2 * stride, width(stride)
+            self.stem.append(nn.Conv2d(channels, width(stride), 3, stride=min(stride, 2), padding=1))
+            channels = width(stride)
+            self.stem_blocks.append(residuals(channels, channels))
+            skips.append(channels)
+            stride *= 2
 
         widths = [width(reduction) for reduction in self.encoder.reductions]
         self.laterals = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in zip(self.encoder.channels, widths, strict=True))
         self.films = nn.ModuleList(FiLM(channels, embedding) for channels in widths)
+        skips += widths
 
-        skips = [conv.out_channels for conv in self.stem] + widths
         channels = skips.pop()
         self.middle = residuals(channels, channels)
         self.decoder = nn.ModuleList()

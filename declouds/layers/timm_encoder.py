@@ -144,14 +144,14 @@ def _create(name: str, in_channels: int, pretrained: bool, img_size: int | None)
     """
     import timm
 
-    size = {} if img_size is None else dict(img_size=img_size)
+    size: dict[str, Any] = {} if img_size is None else dict(img_size=img_size)
     # Transformers with a size of their own: some (Swin) let go of it by the first option, some (ViT) by the second.
-    options = [dict(strict_img_size=False), dict(dynamic_img_size=True), {}] if _has_own_size(name) else [{}]
+    ways: list[dict[str, Any]] = [dict(strict_img_size=False), dict(dynamic_img_size=True), {}]
     fault: Exception | None = None
-    for option in options:
+    for way in ways if _own_size(name) > 1 else [{}]:
         try:
             return timm.create_model(
-                name, features_only=True, in_chans=in_channels, pretrained=pretrained, **option, **size
+                name, features_only=True, in_chans=in_channels, pretrained=pretrained, **way, **size
             )
         except TypeError as error:  # it does not know the option
             fault = error
@@ -173,14 +173,8 @@ def _create(name: str, in_channels: int, pretrained: bool, img_size: int | None)
     )
 
 
-def _has_own_size(name: str) -> bool:
-    from timm.models import get_pretrained_cfg
-
-    config = get_pretrained_cfg(name)
-    return config is not None and config.fixed_input_size
-
-
 def _own_size(name: str) -> int:
+    """Return the size that an encoder is made for, or 1 if it is made for none."""
     from timm.models import get_pretrained_cfg
 
     config = get_pretrained_cfg(name)

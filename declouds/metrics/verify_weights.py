@@ -42,15 +42,13 @@ class Verification(NamedTuple):
         return all(score.passes for score in self.scores)
 
 
-def pairs_of_score(expected: Expected, root: Path, bands: int) -> list[Pair]:
+def pairs_of_score(expected: Expected, root: Path) -> list[Pair]:
     """Find the images of a published score in ``root/cloud`` and ``root/label``.
 
     Raises:
         UserError: a folder is missing, or one of the images.
     """
-    chosen = tuple(range(1, bands + 1))  # an opacity band in a converted copy is no fourth one
-    split = Split(expected.data_set, {"test": expected.split})
-    return choose(pairs_in(root, bands=chosen), split, "test")
+    return choose(pairs_in(root), Split(expected.data_set, {"test": tuple(expected.split)}), "test")
 
 
 def verify_weights(model: Any, expected: Expected, pairs: list[Pair]) -> Verification:
@@ -62,17 +60,17 @@ def verify_weights(model: Any, expected: Expected, pairs: list[Pair]) -> Verific
     pixels = hashlib.sha256()
     samples = []
     for pair in pairs:
-        cloudy, clear = read_bands(pair.cloudy), read_bands(pair.clear)
-        for image, file in ((cloudy, pair.cloudy[0].path), (clear, pair.clear[0].path)):
-            if image.shape[-2:] != (expected.size, expected.size):
+        sample: dict[str, Any] = dict(name=pair.name)
+        for key, (file,) in (("cloudy", pair.cloudy), ("clear", pair.clear)):
+            image = read_bands([file])[: model.bands]  # an opacity band in a converted copy is left out
+            if image.shape != (model.bands, expected.size, expected.size):
                 raise UserError(
-                    f"{file} is {image.shape[-2]}x{image.shape[-1]}, but the score is of {expected.size}x{expected.size} "
-                    f"images ({expected.data_set}): give images of that size"
+                    f"{file.path} is {' x '.join(map(str, image.shape))}, but the score is of {model.bands} x "
+                    f"{expected.size} x {expected.size} (bands, height, width; {expected.data_set}): give such images"
                 )
             pixels.update(np.ascontiguousarray(image))
-        units = model.value_range
-        images = dict(cloudy=torch.from_numpy(units.to_model(cloudy)), clear=torch.from_numpy(units.to_model(clear)))
-        samples.append(dict(images, name=pair.name))
+            sample[key] = torch.from_numpy(model.value_range.to_model(image))
+        samples.append(sample)
     (rows,) = evaluate_model(model, samples, protocols=(expected.protocol,)).values()
     means = summarise(rows, intervals=False)
     scores = [

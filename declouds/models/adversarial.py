@@ -57,16 +57,16 @@ class Adversarial(OnePass):
 
         with optim_wrapper["discriminator"].optim_context(self):
             terms = self._discriminator_losses(cloudy, clear, restored.detach())
-        _step(optim_wrapper["discriminator"], sum(terms.values()), self.discriminator)
+        _step(optim_wrapper["discriminator"], _total(terms), self.discriminator)
 
         self.discriminator.requires_grad_(False)
         with optim_wrapper["reference"].optim_context(self):
             own = self._losses_of(outputs, cloudy, clear)
             own["loss_adversarial"] = self.adversarial_weight * self._judge(cloudy, restored, real=True)
-        _step(optim_wrapper["reference"], sum(own.values()), self.reference)
+        _step(optim_wrapper["reference"], _total(own), self.reference)
         self.discriminator.requires_grad_(True)
-        losses = {**own, **terms}
-        return dict(loss=sum(own.values()).detach(), **{key: value.detach() for key, value in losses.items()})
+        losses = {"loss": _total(own), **own, **terms}
+        return {key: value.detach() for key, value in losses.items()}
 
     def _discriminator_losses(
         self, cloudy: torch.Tensor, clear: torch.Tensor, restored: torch.Tensor
@@ -91,6 +91,10 @@ class Adversarial(OnePass):
             logits = self.discriminator(cloudy, between)
             (gradient,) = torch.autograd.grad(logits.mean((1, 2, 3)).sum(), between, create_graph=True)
             return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def _total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(losses.values())).sum()
 
 
 def _step(optim_wrapper: OptimWrapper, loss: torch.Tensor, network: nn.Module) -> None:

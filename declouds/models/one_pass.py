@@ -29,7 +29,7 @@ class OnePass(CloudRemover):
         **record: ``bands``, ``in_bands``, ``value_range`` and ``band_names``, as ``CloudRemover``.
     """
 
-    parts = ("reference",)
+    parts: tuple[str, ...] = ("reference",)
 
     def __init__(self, reference: dict, losses: Sequence[dict] = (dict(type="L1"),), **record: Any) -> None:
         super().__init__(**record)

@@ -27,9 +27,7 @@ def export_part(weights: WeightsFile, part: str, output: Path, overwrite: bool =
         raise UserError(f"{output}: a state dict is written as .safetensors or .pth, not {output.suffix or 'without'}")
     check_output(output, overwrite)
     state_dict = {
-        key.removeprefix(f"{part}."): value
-        for key, value in weights.state_dict.items()
-        if key.startswith(f"{part}.")
+        key.removeprefix(f"{part}."): value for key, value in weights.state_dict.items() if key.startswith(f"{part}.")
     }
     if not state_dict:
         raise UserError(f"the model has no part {part!r} with weights: it has {', '.join(parts_of(weights))}")

@@ -32,12 +32,14 @@ def _facts(weights: WeightsFile) -> Iterator[tuple[str, str]]:
     for part in ("noise_schedule", "sampler"):
         if part in config:
             yield part, _one_line(config[part])
-    names = config.get("band_names")
-    yield "bands", f"{config.get('bands')}" + (f" ({', '.join(map(str, names))})" if isinstance(names, list) and names else "")
-    if config.get("in_bands") not in (None, config.get("bands")):
-        yield "input bands", str(config["in_bands"])
-    if "value_range" in config:
-        yield "value range", _one_line(config["value_range"])
+    for key, title in (
+        ("in_bands", "input bands"),
+        ("bands", "bands"),
+        ("band_names", "names"),
+        ("value_range", "values"),
+    ):
+        if config.get(key):
+            yield title, _one_line(config[key])
     yield from _making(record)
     if isinstance(inner := record.get("reference"), dict):
         yield from ((f"reference: {title}", text) for title, text in _making(inner))

@@ -143,7 +143,9 @@ def fetch(name: str, file: Path | None = None, *, forbid_download: bool = False,
         entry.cached.parent.mkdir(parents=True, exist_ok=True)
         work = TemporaryDirectory(dir=entry.cached.parent, prefix=".")
     except OSError as error:
-        raise UserError(f"{entry.cached.parent} cannot be written to ({error.strerror}): set $DECLOUDS_CACHE") from error
+        raise UserError(
+            f"{entry.cached.parent} cannot be written to ({error.strerror}): set $DECLOUDS_CACHE"
+        ) from error
     with work as folder:
         _import(entry, file or _download(entry, Path(folder) / entry.official.name))
     return entry.cached

@@ -62,20 +62,6 @@ def test_it_starts_as_the_identity_and_is_clamped_for_its_prior_alone():
     assert (network(cloudy) == 1).all()
 
 
-@pytest.mark.parametrize("encoder", ["test_convnext", "test_resnet"])  # first levels at a quarter, and at half the size
-def test_texture_of_single_pixels_reaches_the_output(encoder):
-    network, cloudy = build(encoder).eval(), images(1, 3, 64, 64)
-    changed = cloudy.clone()
-    changed[0, :, 40, 25] *= -1
-    with torch.no_grad():
-        effect = (network.unet(changed, torch.ones(1, 1)) - network.unet(cloudy, torch.ones(1, 1))).abs().sum((0, 1))
-    row, column = divmod(int(effect.argmax()), 64)
-    assert abs(row - 40) <= 2
-    assert abs(column - 25) <= 2
-    near = effect[36:45, 21:30].mean()
-    assert near > 10 * effect[:24].mean()
-
-
 def test_bfloat16_stays_near_float32():
     network, cloudy = build().eval(), images(1, 3, 32, 32)
     with torch.no_grad():
@@ -86,13 +72,14 @@ def test_bfloat16_stays_near_float32():
     assert (rough - exact).abs().max() < 0.1
 
 
-def test_it_learns():
-    network, clear = REFERENCES.build(dict(type="TimmUNet", **TINY)), images(2, 3, 32, 32)
-    cloudy = (0.5 * clear + 0.5).clamp(-1, 1)
+@pytest.mark.parametrize("encoder", ["test_convnext", "test_resnet"])  # begin at a quarter, and at half of the size
+def test_it_learns_what_single_pixels_say(encoder):
+    # Every pixel of noise says what is asked for: without the stem's skips the loss is still at 0.7 of its beginning.
+    network, noise = build(encoder), images(2, 3, 32, 32)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(25):
-        loss = (network.training_outputs(cloudy, clear)["restorations"][0] - clear).abs().mean()
+        loss = (network.training_outputs(noise, -noise)["restorations"][0] + noise).abs().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -113,7 +100,7 @@ def test_a_weights_file_gives_the_same_prior(tmp_path):
     ("arguments", "says"),
     [
         (dict(encoder="resnet_18"), "did you mean resnet18"),
-        (dict(in_bands=2), "first 3 bands of its input, which has 2"),
+        (dict(in_bands=2), "first 3 bands of its input, .* 2"),
     ],
 )
 def test_what_cannot_be_built_is_a_user_error(arguments, says):

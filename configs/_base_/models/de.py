@@ -1,8 +1,8 @@
 # The official network (arXiv 2401.15105): 32.14 M parameters in the denoiser, 4.66 M in the Weight Allocation network.
-model = dict(
+# A config puts it together with a reference of references/, which brings its recipe: model = _base_._de
+_de = dict(
     type="DiffusionEnhancement",
     denoiser=dict(type="ConditionalUNet"),
-    reference=dict(type="MPRNet"),
     fusion=dict(type="WeightAllocation"),
     noise_schedule=dict(type="LinearSchedule", num_steps=1000),
     sampler=dict(type="DDIM", steps=10),

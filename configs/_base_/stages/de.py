@@ -1,19 +1,6 @@
 # Coarse to fine. The method's authors publish neither iterations nor the batch at 256: those are ours.
 stages = [
     dict(
-        name="reference",
-        train=["reference"],
-        iterations=50_000,
-        batch_size=8,
-        lr=2e-4,
-        crop=256,
-        losses=[dict(type="Charbonnier"), dict(type="Edge", weight=0.05)],
-        augmentations=["RandomHorizontalFlip", "RandomVerticalFlip"],
-        optimizer=dict(type="Adam", betas=(0.9, 0.999)),
-        param_scheduler=[dict(type="CosineAnnealingLR", T_max=50_000, eta_min=1e-6, by_epoch=False)],
-        val_interval=5_000,
-    ),
-    dict(
         name="coarse",
         train=["denoiser"],
         iterations=200_000,

@@ -21,7 +21,7 @@ def _stage(name, train, iterations, **own):
     )
 
 
-# The fusion adds something only where the two it fuses are of like quality: the denoiser is trained as long as the reference.
+# A fusion adds something where the two it fuses are of like quality: the denoiser is trained as long as the reference.
 stages = [
     _stage("reference_coarse", ["reference"], 1000, batch_size=8, lr=1.5e-3, reduce=2),
     _stage("reference_fine", ["reference"], 500, batch_size=2, lr=4e-4),

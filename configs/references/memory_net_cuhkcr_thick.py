@@ -1,0 +1,4 @@
+_base_ = ["../_base_/runtime.py", "../_base_/datasets/cuhkcr.py", "../_base_/references/memory_net.py"]
+datamodule = dict(cloud="thick")
+model = dict(type="OnePass")
+stages = []

@@ -1,0 +1,4 @@
+_base_ = ["../_base_/runtime.py", "../_base_/datasets/rice.py", "../_base_/references/memory_net.py"]
+datamodule = dict(root="data/RICE2", version=2)
+model = dict(type="OnePass")
+stages = []

@@ -1,0 +1,4 @@
+_base_ = ["../_base_/runtime.py", "../_base_/datasets/rice.py", "../_base_/references/timm_unet.py"]
+datamodule = dict(root="data/RICE1", version=1)
+model = dict(type="OnePass")
+stages = []
