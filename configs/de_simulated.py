@@ -22,8 +22,9 @@ def _stage(name, train, iterations, **own):
 
 
 stages = [
-    _stage("reference", ["reference"], 450, batch_size=8, lr=2e-3, crop=64),
-    _stage("coarse", ["denoiser"], 400, batch_size=16, lr=2e-3, reduce=4, crop=32),
-    _stage("fusion", ["fusion"], 150, batch_size=16, lr=1e-3, reduce=4, crop=32),
-    _stage("fine", ["denoiser", "fusion"], 200, batch_size=8, lr=1e-3, crop=64),
+    _stage("reference", ["reference"], 350, batch_size=8, lr=2e-3, crop=64),
+    _stage("coarse", ["denoiser"], 300, batch_size=16, lr=2e-3, reduce=4, crop=32),
+    _stage("middle", ["denoiser"], 250, batch_size=8, lr=1.5e-3, crop=64),
+    _stage("fusion", ["fusion"], 100, batch_size=16, lr=1e-3, reduce=2, crop=32),
+    _stage("fine", ["denoiser", "fusion"], 100, batch_size=8, lr=7e-4, crop=64),
 ]

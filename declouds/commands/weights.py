@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _import(args: argparse.Namespace) -> None:
+    from declouds import __version__
     from declouds.weights.import_file import import_file
 
     weights = import_file(
@@ -75,6 +76,7 @@ def _import(args: argparse.Namespace) -> None:
         reference=args.reference,
         value_range=tuple(args.value_range),
         band_names=args.band_names,
+        about=dict(versions=dict(declouds=__version__)),
         overwrite=args.overwrite,
     )
     print(f"{args.output}: {len(weights.state_dict)} tensors, every key and shape accounted for")

@@ -59,8 +59,8 @@ class Lpips:
 def load_lpips(weights: str | os.PathLike[str] | None = None) -> Lpips | None:
     """Build LPIPS from ``weights``, else ``$DECLOUDS_LPIPS_WEIGHTS``, else a cached file, else a download.
 
-    The caches are our own (``$DECLOUDS_CACHE``) and torch hub's checkpoint folder. If neither has the file and it cannot
-    be downloaded, None is returned and a warning says, once, that there will be no LPIPS.
+    The caches are our own (``$DECLOUDS_CACHE``) and torch hub's checkpoint folder. If neither has the file and it
+    cannot be downloaded, None is returned and a warning says, once, that there will be no LPIPS.
 
     Raises:
         UserError: the file given, or the one in the cache, is missing, unreadable or not AlexNet's.

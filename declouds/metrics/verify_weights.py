@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from declouds.errors import UserError
@@ -68,7 +67,7 @@ def verify_weights(model: Any, expected: Expected, pairs: list[Pair]) -> Verific
                     f"{file.path} is {' x '.join(map(str, image.shape))}, but the score is of {model.bands} x "
                     f"{expected.size} x {expected.size} (bands, height, width; {expected.data_set}): give such images"
                 )
-            pixels.update(np.ascontiguousarray(image))
+            pixels.update(image.tobytes())
             sample[key] = torch.from_numpy(model.value_range.to_model(image))
         samples.append(sample)
     (rows,) = evaluate_model(model, samples, protocols=(expected.protocol,)).values()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
@@ -35,7 +35,8 @@ def export_part(weights: WeightsFile, part: str, output: Path, overwrite: bool =
         if output.suffix == ".pth":
             torch.save(state_dict, temporary)
         else:
-            save_file(state_dict, temporary, dict(format="pt", config=json.dumps(weights.config.get(part))))
+            about = dict(format="pt", config=json.dumps(weights.config.get(part)))
+            temporary.write_bytes(serialised(state_dict, about))
     return state_dict
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
@@ -54,7 +54,7 @@ def save_weights(
     metadata = dict(format=FORMAT, config=json.dumps(config), record=json.dumps(record))
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        temporary.write_bytes(serialised(tensors, metadata))  # safetensors' own writer hides it from other users
 
 
 def check_output(path: Path, overwrite: bool = False) -> None:

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import declouds
 from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.value_range import ValueRange
@@ -56,7 +53,6 @@ def import_file(
     network, state_dict = import_official(path, kind, order)
     record: dict[str, Any] = dict(
         imported=dict(kind=kind, file=path.name, sha256=file_digest(path), channel_order=order),
-        versions=dict(torch=torch.__version__, declouds=declouds.__version__),
         **(about or {}),
     )
     if reference is None:

@@ -32,50 +32,41 @@ def _facts(weights: WeightsFile) -> Iterator[tuple[str, str]]:
     for part in ("noise_schedule", "sampler"):
         if part in config:
             yield part, _one_line(config[part])
-    for key, title in (
-        ("in_bands", "input bands"),
-        ("bands", "bands"),
-        ("band_names", "names"),
-        ("value_range", "values"),
-    ):
-        if config.get(key):
-            yield title, _one_line(config[key])
+    for title in ("in_bands", "bands", "band_names", "value_range"):
+        if config.get(title):
+            yield title, _one_line(config[title])
     yield from _making(record)
     if isinstance(inner := record.get("reference"), dict):
-        yield from ((f"reference: {title}", text) for title, text in _making(inner))
+        yield "reference", "made as follows:"
+        yield from _making(inner)
 
 
 def _making(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield how the weights came about, as far as the record tells."""
-    titles = ("zoo", "imported", "splits", "stages")
-    for key in (key for key in titles if key in record):
-        value = record[key]
-        if key == "stages" and isinstance(value, list):
-            for number, stage in enumerate(value):
-                yield f"stage {number}", _one_line(stage)
-        elif key == "splits" and isinstance(value, dict):
-            for part, split in value.items():
-                yield f"{part} images", _one_line(split)
-        else:
-            yield key, _one_line(value)
-    for key, value in record.items():
-        if key not in (*titles, "reference"):
-            yield key, _one_line(value)
+    """Yield how the weights came about: an entry of the record a line, or a line for each thing in it."""
+    for title, value in record.items():
+        if title == "reference":
+            continue
+        if isinstance(value, list):
+            value = {str(number): item for number, item in enumerate(value)}
+        if not isinstance(value, dict):
+            yield title, _one_line(value)
+            continue
+        for key, item in value.items():
+            yield title, f"{key}: {_one_line(item)}"
+            title = ""
 
 
 def _one_line(value: Any) -> str:
     """Return nested values as text: ``type=DDIM, steps=10``."""
     if isinstance(value, dict):
         return ", ".join(f"{key}={_inner(item)}" for key, item in value.items())
-    return _inner(value)
+    if isinstance(value, list):
+        return ", ".join(_inner(item) for item in value)
+    return " ".join(str(value).split())
 
 
 def _inner(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"({_one_line(value)})"
-    if isinstance(value, list):
-        return f"[{', '.join(_inner(item) for item in value)}]"
-    return " ".join(str(value).split())
+    return f"({_one_line(value)})" if isinstance(value, dict | list) else _one_line(value)
 
 
 def _type_of(part: Any) -> str:

@@ -10,6 +10,7 @@ _SMALL_UNET = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=(2,), head
 
 # Arguments that make a part small or give it what it cannot do without; every other part is built from its defaults.
 ARGUMENTS = {
+    "PatchDiscriminator": dict(base=8, halvings=2),
     "ConditionalUNet": _SMALL_UNET,
     "WeightAllocation": _SMALL_UNET,
     "GainOffsetUNet": _SMALL_UNET,
@@ -57,6 +58,11 @@ def test_references(name, tmp_path):
 @every("fusion")
 def test_fusions(name):
     testing.check_fusion(config(name))
+
+
+@every("discriminator")
+def test_discriminators(name):
+    testing.check_discriminator(config(name))
 
 
 @every("noise_schedule")

@@ -33,7 +33,7 @@ EXPECTED = (
 
 @pytest.fixture(scope="module")
 def official(shared):
-    """The function that fills weights, and a whole official state dict, its memory far enough apart to leave items out."""
+    """What fills weights, and a whole official state dict, its memory far enough apart to leave items out."""
     spec = importlib.util.spec_from_file_location("golden_fill", shared / "goldens" / "fill.py")
     fill = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fill)

@@ -1,0 +1,37 @@
+"""The contracts of parts as checks, for the tests of this package and of every plugin.
+
+A part is checked by its config alone::
+
+    from declouds.testing import check_denoiser
+
+    def test_my_denoiser() -> None:
+        check_denoiser(dict(type="MyDenoiser", base=8))
+
+Give networks arguments that make them small: each is built and run a dozen times. Every check raises ``AssertionError``
+with a sentence that says what is wrong.
+"""
+
+from declouds.testing.data import check_datamodule
+from declouds.testing.diffusion import check_noise_schedule, check_sampler
+from declouds.testing.losses import check_loss
+from declouds.testing.networks import (
+    NAMES,
+    check_denoiser,
+    check_discriminator,
+    check_fusion,
+    check_reference,
+)
+from declouds.testing.parts import check_description
+
+__all__ = [
+    "NAMES",
+    "check_datamodule",
+    "check_denoiser",
+    "check_description",
+    "check_discriminator",
+    "check_fusion",
+    "check_loss",
+    "check_noise_schedule",
+    "check_reference",
+    "check_sampler",
+]
