@@ -19,6 +19,7 @@ from declouds.engine.environment import peak_memory
 from declouds.engine.stage import Stage, read_stages
 from declouds.engine.stage_run import Settings, StageRun, Weights, part_of
 from declouds.errors import UserError
+from declouds.layers.timm_encoder import without_pretrained
 from declouds.metrics.load_checked import differing_parts
 from declouds.models import build_model
 from declouds.registry import DATAMODULES
@@ -131,7 +132,9 @@ class CoarseToFine:
         if differing:
             raise UserError(f"{wanted} holds another {part} than the config's ({'; '.join(differing)})")
         state = {key: value for key, value in state.items() if key.startswith(f"{part}.")}
-        load_strictly(getattr(build_model(self.settings.model_config), part), part_of(state, part), str(wanted))
+        with without_pretrained():
+            own = getattr(build_model(self.settings.model_config), part)
+        load_strictly(own, part_of(state, part), str(wanted))
         return state
 
     def _given_state(self) -> Weights:
@@ -189,7 +192,8 @@ class CoarseToFine:
 
     def _final_state(self, state: Weights) -> Weights:
         """Return the state of the whole model."""
-        model = build_model(self.settings.model_config)
+        with without_pretrained():  # every weight is here: no download may fail at the end of a long run
+            model = build_model(self.settings.model_config)
         for part in sorted(self.settings.learned):
             load_strictly(getattr(model, part), part_of(state, part), "the trained weights")
         return model.state_dict()

@@ -124,11 +124,13 @@ def model_of(weights: WeightsFile, source: str, device: str | torch.device = "cp
     Raises:
         UserError: see `load_model`.
     """
+    from declouds.layers.timm_encoder import without_pretrained
     from declouds.models import build_model
 
     check_parts(weights.config, source)
     try:
-        model = build_model(weights.config)
+        with without_pretrained():  # the file holds every weight
+            model = build_model(weights.config)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     except Exception as error:  # whatever the constructor of a part makes of arguments that it was never meant for

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from declouds.errors import UserError
+from declouds.layers.timm_encoder import without_pretrained
 from declouds.models import build_model
 from declouds.registry import REFERENCES
 from declouds.weights.file import load_model, save_weights
@@ -93,6 +94,20 @@ def test_a_weights_file_gives_the_same_prior(tmp_path):
     torch.nn.init.normal_(model.reference.unet.out[-1].weight)
     save_weights(tmp_path / "model.safetensors", config, model.state_dict(), {})
     cloudy = images(1, 4, 19, 23)
+    assert torch.equal(load_model(tmp_path / "model.safetensors").predict(cloudy), model.predict(cloudy))
+
+
+def test_a_weights_file_of_a_pretrained_encoder_is_loaded_without_a_network(tmp_path, monkeypatch):
+    def fetch(*args, **kwargs):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fetch)
+    config = dict(type="OnePass", reference=dict(type="TimmUNet", encoder="test_resnet", base=8, pretrained=True))
+    with without_pretrained():
+        model = build_model(config).eval()
+    torch.nn.init.normal_(model.reference.unet.out[-1].weight)
+    save_weights(tmp_path / "model.safetensors", config, model.state_dict(), {})
+    cloudy = images(1, 3, 19, 23)
     assert torch.equal(load_model(tmp_path / "model.safetensors").predict(cloudy), model.predict(cloudy))
 
 

@@ -35,8 +35,8 @@ def official(spa_gan_official):
     return files
 
 
-def safetensors_file(config, state_dict, **header):
-    metadata = dict(format=FORMAT, config=json.dumps(config), record="{}") | header
+def safetensors_file(model_config, state_dict, **header):
+    metadata = dict(format=FORMAT, config=json.dumps(model_config), record="{}") | header
     return save(state_dict, metadata)
 
 
@@ -49,7 +49,7 @@ def ours():
 
 @pytest.fixture
 def attempt(tmp_path, monkeypatch):
-    """Functions that import or load bytes; they return None after an error of one line, and see that no file appears."""
+    """Functions that import or load bytes: None after an error of one line, and no file may have appeared."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DECLOUDS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "evil_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")

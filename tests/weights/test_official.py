@@ -251,3 +251,11 @@ def test_missing_file_and_unknown_kind(tmp_path):
     assert "no such file" in refusal(tmp_path, "msda")
     with pytest.raises(UserError, match=r"known: .*mpr_net, msda, de"):
         import_official(tmp_path / "nowhere.pth", "memorynet")
+
+
+def test_subnormal_weights_become_zero():
+    from declouds.weights.official import _to_float32
+
+    values = torch.tensor([1e-40, -1e-40, 1.2e-38, -2.0])
+    assert _to_float32(Path("file.pth"), "weight", values).tolist() == [0, 0, values[2].item(), -2]
+    assert values[0] != 0  # a copy
