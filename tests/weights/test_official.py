@@ -257,5 +257,5 @@ def test_subnormal_weights_become_zero():
     from declouds.weights.official import _to_float32
 
     values = torch.tensor([1e-40, -1e-40, 1.2e-38, -2.0])
-    assert _to_float32(Path("file.pth"), "weight", values).tolist() == [0, 0, values[2].item(), -2]
+    assert _to_float32("file.pth", "weight", values).tolist() == [0, 0, values[2].item(), -2]
     assert values[0] != 0  # a copy
