@@ -4,7 +4,7 @@ datamodule = dict(type="RICE", root="data/rice1", version=1, val=None)
 amp = True
 checkpoint_interval = 100
 ema = dict(decay=0.99)
-denoiser_weights = "work_dirs/de_rice1/model.safetensors"  # one denoiser for all: that of small/de_rice1.py
+denoiser_weights = "work_dirs/small_rice1/model.safetensors"  # one denoiser for all: that of small/de_rice1.py
 
 
 def _stage(name, iterations, lr):
