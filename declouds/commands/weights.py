@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors or .pth file to write")
     export.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
-    actions.add_parser("list", help="list the published weights that go by a name")
+    actions.add_parser(
+        "list",
+        help="list the published weights that go by a name",
+        description="List the published weights whose names stand wherever a weights file can be given.",
+    )
 
     fetch = actions.add_parser("fetch", help="bring published weights into the cache")
     fetch.add_argument("name", help="a name of the zoo (see `declouds weights list`)")
