@@ -1,10 +1,13 @@
 """Files from the network: kept only whole and with the right digest, and never fetched where that is forbidden."""
 
+import fcntl
 import hashlib
 import http.client
 import logging
 import os
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from declouds.atomic_file import replacing
@@ -60,6 +63,73 @@ def download(url: str, path: Path, sha256: str) -> None:
                 raise OSError(f"what arrived is another file: its SHA-256 digest is {digest.hexdigest()}, not {sha256}")
     except http.client.HTTPException as error:
         raise OSError(f"the download broke off ({error!r})") from error
+
+
+def published_weights(file_name: str, url: str, variable: str, given: str | os.PathLike[str] | None = None) -> Path:
+    """Return a file of weights that torchvision publishes, from the first place that has it.
+
+    The places are ``given``, the environment variable, our cache, torch hub's checkpoint folder, and ``url``. Of
+    several processes that need it, one downloads it into our cache and the others wait.
+
+    Args:
+        file_name: torchvision's name; the hexadecimal part at its end begins the file's SHA-256.
+        url: where it is published.
+        variable: environment variable that names a file.
+        given: a file; whether it exists is left to who reads it.
+
+    Raises:
+        OSError: it would have to be downloaded, and cannot be, or that is forbidden.
+    """
+    if own := given or os.environ.get(variable):
+        return Path(own)
+    if found := _cached(file_name):
+        return found
+    if offline():
+        raise OSError("$DECLOUDS_OFFLINE forbids it")
+    path = cache_folder() / file_name
+    with _one_at_a_time(path):
+        if found := _cached(file_name):  # another process has brought it meanwhile
+            return found
+        download(url, path, sha256=path.stem.rsplit("-", 1)[-1])
+    return path
+
+
+def _cached(file_name: str) -> Path | None:
+    """Return the file in our cache, or else in torch hub's."""
+    import torch  # seconds to import
+
+    folders = (cache_folder(), Path(torch.hub.get_dir()) / "checkpoints")
+    return next((folder / file_name for folder in folders if (folder / file_name).is_file()), None)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Let processes that mean to write ``path`` in one after the other, by the lock of a file beside it.
+
+    The lock of a killed process is free. Where the file system has no locks, all are let in.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file = lock.open("w")
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _is_at(lock, file.fileno()):  # who had the lock before has removed its file
+            file.close()
+            file = lock.open("w")
+            fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether the open file is still the one at ``path``."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def file_digest(path: Path) -> str:

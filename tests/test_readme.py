@@ -86,6 +86,9 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
         tool = next((Path(word).stem for word in words if re.fullmatch(r"tools/\w+\.py", word)), None)
         if tool == "benchmark":
             importlib.import_module("benchmark").parse(words[words.index("tools/benchmark.py") + 1 :])
+        elif tool == "compare_references":
+            parser = importlib.import_module("compare_references").build_parser()
+            parser.parse_args(words[words.index("tools/compare_references.py") + 1 :])
         elif tool is not None:
             build_parser().parse_args(PREFIX_OF_TOOL[tool] + words[words.index(f"tools/{tool}.py") + 1 :])
         elif words[0] == "declouds" and words[1:] == ["--help"]:

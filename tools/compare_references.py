@@ -1,15 +1,23 @@
 """Train every reference on one small budget, put DE on top, and write one table: `python tools/compare_references.py`.
 
 Each reference keeps the network and the losses of its recipe in `configs/_base_/references`; images, iterations and
-optimiser are those of the config's own reference stage. What is finished is kept, so an interrupted comparison goes on.
+optimiser are those of the config's own reference stage. What is finished is kept, so an interrupted comparison goes on
+when the same command is given again.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from declouds.atomic_file import replacing
+from declouds.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "configs" / "_base_" / "references"
@@ -20,40 +28,66 @@ def compare(args: argparse.Namespace) -> None:
     """Train, measure and tabulate every reference."""
     from declouds.cli import main as declouds
 
+    write_configs(args)
     rows = []
-    for name in args.references or sorted(path.stem for path in RECIPES.glob("*.py")):
+    for name in args.references:
         folder = args.out / name
-        folder.mkdir(parents=True, exist_ok=True)
-        config, run, scores = folder / "config.py", folder / "run", folder / "scores"
-        if not config.exists():
-            write_config(args, name, config)
+        config, run, scores, costs = (folder / part for part in ("config.py", "run", "scores", "cost.json"))
         weights = run / "model.safetensors"
         print(f"\n=== {name}", flush=True)
         if not weights.exists():
             resume = ["--resume"] if (run / "config.py").exists() else []
             declouds(["train", str(config), "--work-dir", str(run), *resume])
         if not (scores / "results.json").exists():
-            declouds(["test", str(config), str(weights), "--variants", "--protocol", "both", "--out", str(scores)])
-        if not (folder / "cost.json").exists():
-            (folder / "cost.json").write_text(json.dumps(cost(weights)))
-        rows.append(row(name, scores, json.loads((folder / "cost.json").read_text())))
-    (args.out / "table.md").write_text("\n".join([*HEAD, *rows]) + "\n")
-    print((args.out / "table.md").read_text())
+            options = ["--variants", "--protocol", "both", "--overwrite"]  # what is there is half-written
+            declouds(["test", str(config), str(weights), "--out", str(scores), *options])
+        if not costs.exists():
+            with replacing(costs) as temporary:
+                temporary.write_text(json.dumps(cost(weights)))
+        rows.append(row(name, scores, json.loads(costs.read_text())))
+    table = "\n".join([*HEAD, *rows]) + "\n"
+    with replacing(args.out / "table.md") as temporary:
+        temporary.write_text(table)
+    print(table)
 
 
-def write_config(args: argparse.Namespace, name: str, target: Path) -> None:
-    """Write the config of one reference: its network and losses, the budget of all."""
-    from mmengine.config import Config
+def write_configs(args: argparse.Namespace) -> None:
+    """Write the config of every reference; one that is there from before has to say the same.
 
-    config = Config.fromfile(args.config, lazy_import=False)
-    recipe = Config.fromfile(RECIPES / f"{name}.py", lazy_import=False)
+    Raises:
+        UserError: the config cannot be used, or a folder holds the results of another one.
+    """
+    from declouds.engine.config import read_config
+
+    configs = {args.out / name / "config.py": config_of(args, name) for name in args.references}
+    for path, config in configs.items():
+        if path.exists() and read_config(path).to_dict() != config.to_dict():
+            raise UserError(
+                f"{path} is not what --config, --root, --denoiser-weights and the recipe say now: give another --out, "
+                f"or remove {path.parent}"
+            )
+    for path, config in configs.items():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                config.dump(temporary)
+
+
+def config_of(args: argparse.Namespace, name: str) -> "Config":
+    """Return the config of one reference: its network and losses, the budget of all."""
+    from declouds.engine.config import load_config, read_config
+
+    config, recipe = load_config(args.config), read_config(RECIPES / f"{name}.py")
+    if len(config.get("reference_stages", [])) != 1:
+        raise UserError(f"{args.config}: give a config with one entry in reference_stages: it is the budget of all")
     kept = ("losses", "discriminator", "adversarial_loss", "gradient_penalty")
     (budget,), (stage,) = config.reference_stages, recipe.reference_stages
     config.model.reference = recipe.model.reference
     config.reference_stages = [{**budget, **{key: stage[key] for key in kept if key in stage}}]
-    config.datamodule.root = str(args.root)
+    if args.root is not None:
+        config.datamodule.root = str(args.root)
     config.denoiser_weights = str(args.denoiser_weights)
-    config.dump(target)
+    return config
 
 
 def cost(weights: Path) -> dict[str, Any]:
@@ -112,11 +146,41 @@ def row(name: str, scores: Path, figures: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-if __name__ == "__main__":
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    recipes = sorted(path.stem for path in RECIPES.glob("*.py"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "small" / "references_rice1.py")
-    parser.add_argument("--root", type=Path, default=Path("data/rice1"), help="folder of the data")
+    parser.add_argument("--root", type=Path, help="folder of the data (the one that the config says)")
     parser.add_argument("--denoiser-weights", type=Path, required=True, help="weights of configs/small/de_rice1.py")
-    parser.add_argument("--references", nargs="+", metavar="NAME", help="recipes to compare (all)")
+    parser.add_argument(
+        "--references", nargs="+", choices=recipes, default=recipes, metavar="NAME", help="recipes to compare (all)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of runs, scores and table")
-    compare(parser.parse_args())
+    return parser
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the arguments, and check what can be checked before any work."""
+    args = build_parser().parse_args(arguments)
+    if not args.denoiser_weights.is_file():
+        raise UserError(
+            f"--denoiser-weights {args.denoiser_weights} does not exist: declouds train configs/small/de_rice1.py "
+            "makes it"
+        )
+    if args.root is not None and not args.root.is_dir():
+        raise UserError(f"--root {args.root} does not exist: give the folder of the data")
+    return args
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the tool; what the user can mend ends in one line and exit code 2."""
+    try:
+        compare(parse(arguments))
+    except UserError as error:
+        print(f"compare_references: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

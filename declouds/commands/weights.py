@@ -25,8 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bring.add_argument(
         "--reference", type=Path, help="for de: the imported weights of the reference it was trained with"
     )
-    bring.add_argument("--value-range", nargs=2, type=float, default=(0.0, 255.0), metavar=("LOW", "HIGH"))
-    bring.add_argument("--band-names", nargs="+", metavar="NAME", help="of all bands (3 bands: red green blue)")
+    bring.add_argument(
+        "--value-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="values that stand for the darkest and the brightest (default: the reference's, else 0 255)",
+    )
+    bring.add_argument(
+        "--band-names",
+        nargs="+",
+        metavar="NAME",
+        help="of all bands (default: the reference's; 3 bands: red green blue)",
+    )
     bring.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
     info = actions.add_parser("info", help="show what a weights file holds, and how it was made")
@@ -78,7 +89,7 @@ def _import(args: argparse.Namespace) -> None:
         args.output,
         channel_order=args.channel_order,
         reference=args.reference,
-        value_range=tuple(args.value_range),
+        value_range=args.value_range and tuple(args.value_range),
         band_names=args.band_names,
         about=dict(versions=dict(declouds=__version__)),
         overwrite=args.overwrite,
@@ -98,10 +109,10 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from declouds.weights.export import export_part
+    from declouds.weights.export import SUFFIXES, export_part
     from declouds.weights.file import check_output, read_weights
 
-    check_output(args.output, args.overwrite)
+    check_output(args.output, args.overwrite, SUFFIXES)  # before a name of the zoo is fetched
     state_dict = export_part(read_weights(args.file), args.part, args.output, args.overwrite)
     print(f"{args.output}: {len(state_dict)} tensors of the {args.part}")
 

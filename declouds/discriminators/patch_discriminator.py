@@ -11,8 +11,9 @@ from declouds.registry import DISCRIMINATORS
 class PatchDiscriminator(nn.Module):
     """Judges every patch of an image, given the cloudy one (PatchGAN, Isola et al. 2017, arXiv 1611.07004).
 
-    With three halvings a patch is 70 pixels wide. Group instead of batch normalisation: the gradient penalty is taken
-    image by image, and statistics of a batch would drift apart between processes.
+    With three halvings a patch is 54 pixels wide: the last two convolutions are of 3x3, those of the paper's patches of
+    70 of 4x4. Group instead of batch normalisation: the gradient penalty is taken image by image, and statistics of a
+    batch would drift apart between processes.
 
     Args:
         bands: bands of the image.

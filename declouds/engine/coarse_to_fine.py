@@ -1,6 +1,6 @@
 """The run: every stage in turn, resumable anywhere, ending in one weights file."""
 
-import json
+import itertools
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +16,16 @@ from declouds.atomic_file import replacing
 from declouds.engine import checkpoint
 from declouds.engine.config import read_config
 from declouds.engine.environment import peak_memory
+from declouds.engine.given_weights import PARTS, given_parts
+from declouds.engine.settings import plain, settings_of
 from declouds.engine.stage import Stage, read_stages
-from declouds.engine.stage_run import Settings, StageRun, Weights, part_of
+from declouds.engine.stage_check import check_stage
+from declouds.engine.stage_model import Weights, part_of, start_of_stage
+from declouds.engine.stage_run import StageRun
 from declouds.errors import UserError
 from declouds.layers.timm_encoder import without_pretrained
-from declouds.metrics.load_checked import differing_parts
 from declouds.models import build_model
-from declouds.registry import DATAMODULES
-from declouds.weights.file import load_strictly, read_weights, save_weights
-
-GIVEN = ("reference", "denoiser")  # parts that `reference_weights` and `denoiser_weights` may bring from a file
+from declouds.weights.file import load_strictly, save_weights
 
 
 class StageCost(NamedTuple):
@@ -54,15 +54,12 @@ class CoarseToFine:
 
     def __init__(self, config: Config, work_dir: Path, *, launcher: str = "none") -> None:
         self.config, self.work_dir = config, work_dir
-        datamodule = DATAMODULES.build(config.datamodule)
-        datamodule.setup("fit")
-        model_config = _with_bands_and_units(_plain(config.model), datamodule)
-        self.settings = Settings(config, datamodule, model_config, _learned_parts(model_config), launcher)
-        self.given = {part: state for part in GIVEN if (state := self._weights_from_file(part))}
-        self.runs = list(self._stages_to_train(read_stages([*config.get("reference_stages", []), *config.stages])))
+        self.settings = settings_of(config, launcher)
+        self.given = given_parts(self.settings)
+        self.runs = list(self._stages_to_train(read_stages(_stage_configs(config))))
         self._check_order()
         for run in self.runs:
-            run.check()
+            check_stage(run)
 
     def run(self, resume: bool = False) -> Path:
         """Train what is not trained yet and return the weights file.
@@ -71,7 +68,7 @@ class CoarseToFine:
             UserError: the folder holds a run already and ``resume`` is not set, or holds one of another config.
         """
         self._claim_work_dir(resume)
-        given = self._given_state()
+        given = self._given_state
         state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
         for run in self.runs:
             folder = self.work_dir / f"{run.number}_{run.stage.name}"
@@ -80,7 +77,7 @@ class CoarseToFine:
                 outcome = checkpoint.load(finished)
             else:
                 folder.mkdir(parents=True, exist_ok=True)
-                outcome = run.train(run.start(state), folder, resume)
+                outcome = run.train(start_of_stage(run.stage, state), folder, resume)
                 if is_main_process():
                     checkpoint.atomic_save(outcome, finished)
                 barrier()
@@ -95,7 +92,7 @@ class CoarseToFine:
     def dry_run(self) -> list[StageCost]:
         """Run two iterations of every stage in a folder that is deleted again, and return what the full run costs."""
         costs = []
-        state = self._given_state()
+        state = self._given_state
         for run in self.runs:
             with TemporaryDirectory() as folder:
                 seconds, outcome = run.try_out(state, Path(folder))
@@ -107,38 +104,21 @@ class CoarseToFine:
 
     def record(self) -> dict[str, Any]:
         """Return what a weights file says about its making."""
+        trained = {run.stage.name for run in self.runs}
         return dict(
             splits=self.settings.datamodule.split_record(),
-            datamodule=_plain(self.config.datamodule),
-            stages=[*_plain(self.config.get("reference_stages", [])), *_plain(self.config.stages)],
+            datamodule=plain(self.config.datamodule),
+            stages=[plain(stage) for stage in _stage_configs(self.config) if stage["name"] in trained],
+            given={part: given.origin for part, given in self.given.items()},
             seed=self.settings.seed,
             amp=self.config.get("amp", False),
             processes=get_world_size(),
             versions=dict(python=platform.python_version(), torch=torch.__version__, declouds=declouds.__version__),
         )
 
-    def _weights_from_file(self, part: str) -> Weights:
-        """Return the weights of a part, if they come from a file.
-
-        Raises:
-            UserError: the file holds none of this part, or of another network than the config's.
-        """
-        wanted = self.config.get(f"{part}_weights", "train")
-        if part not in self.settings.learned or wanted == "train":
-            return {}
-        config, state, _ = read_weights(wanted)
-        ours = self.settings.model_config[part]
-        differing = differing_parts({part: config.get(part)}, {part: ours})
-        if differing:
-            raise UserError(f"{wanted} holds another {part} than the config's ({'; '.join(differing)})")
-        state = {key: value for key, value in state.items() if key.startswith(f"{part}.")}
-        with without_pretrained():
-            own = getattr(build_model(self.settings.model_config), part)
-        load_strictly(own, part_of(state, part), str(wanted))
-        return state
-
+    @property
     def _given_state(self) -> Weights:
-        return {key: value for state in self.given.values() for key, value in state.items()}
+        return {key: value for given in self.given.values() for key, value in given.state.items()}
 
     def _stages_to_train(self, stages: list[Stage]) -> Iterator[StageRun]:
         """Yield the stages that have something to train."""
@@ -165,6 +145,13 @@ class CoarseToFine:
             have |= set(run.stage.train)
         for part in sorted(self.settings.learned - have):
             raise UserError(_remedy(part))
+        judged = [run.stage for run in self.runs if run.stage.discriminator is not None]
+        for first, second in itertools.pairwise(judged):
+            if first.discriminator != second.discriminator:
+                raise UserError(
+                    f"stage {second.name} goes on with the discriminator of stage {first.name}, but its config is "
+                    "another: make them alike"
+                )
 
     def _claim_work_dir(self, resume: bool) -> None:
         """Record the config in the run's folder, or check that the run there is this one."""
@@ -199,32 +186,21 @@ class CoarseToFine:
         return model.state_dict()
 
 
-def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
-    """Return the model's config with bands and units filled in from the data.
+def _stage_configs(config: Config) -> list[dict[str, Any]]:
+    """Return the stages of a config, the reference's recipe first.
 
     Raises:
-        UserError: the config says other bands than the data have.
+        UserError: they are no lists.
     """
-    if config.get("bands", data.bands) != data.bands:
-        raise UserError(f"the model has bands={config['bands']} but the data have {data.bands}: make them agree")
-    units = (data.value_range.low, data.value_range.high)
-    return {"bands": data.bands, "value_range": units, "band_names": list(data.band_names), **config}
-
-
-def _learned_parts(model_config: dict[str, Any]) -> frozenset[str]:
-    """Build the whole model once: it checks the config, and tells which parts have weights at all."""
-    model = build_model(model_config)
-    return frozenset(part for part in model.existing_parts() if list(getattr(model, part).parameters()))
+    for key in ("reference_stages", "stages"):
+        if not isinstance(config.get(key, []), list | tuple):
+            raise UserError(f"{key} is a list of stages, [dict(name=..., train=[...], ...)], not {config[key]!r}")
+    return [*config.get("reference_stages", []), *config.stages]
 
 
 def _remedy(part: str) -> str:
-    file = f"set {part}_weights to a weights file, or " if part in GIVEN else ""
+    file = f"set {part}_weights to a weights file, or " if part in PARTS else ""
     return f"the {part} has no weights: {file}add a stage before it with train=['{part}']"
-
-
-def _plain(config: Any) -> Any:
-    """Turn MMEngine's ConfigDict into plain dicts and lists."""
-    return json.loads(json.dumps(config))
 
 
 def _differing_keys(one: Config, other: Config) -> list[str]:

@@ -14,7 +14,7 @@ class Stage:
 
     Args:
         name: name of the stage and of its folder.
-        train: the parts that change: ``['reference']`` alone (a ``OnePass`` of its own), or any of ``denoiser`` and
+        train: the parts that change: ``['reference']`` alone (a model of its own), or any of ``denoiser`` and
             ``fusion``. Everything else stays bit-identical.
         iterations: optimisation steps.
         batch_size: images of a step over all processes.
@@ -76,8 +76,10 @@ class Stage:
         for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
             if not isinstance(config.get(key), int | None):
                 raise UserError(f"stage {name}: {key} is a whole number, not {config[key]!r}")
-        if not isinstance(config["lr"], int | float):
-            raise UserError(f"stage {name}: lr is a number, not {config['lr']!r}")
+        for key in ("lr", "clip_grad", "gradient_penalty", "discriminator_lr"):
+            if not isinstance(config.get(key), int | float | None):
+                raise UserError(f"stage {name}: {key} is a number, not {config[key]!r}")
+        _check_losses(name, config)
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
         }
@@ -93,6 +95,13 @@ class Stage:
         for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise UserError(f"stage {self.name}: {key} is at least 1, not {getattr(self, key)}")
+        for key in ("lr", "clip_grad", "discriminator_lr"):
+            if getattr(self, key) is not None and not getattr(self, key) > 0:
+                raise UserError(f"stage {self.name}: {key} is above 0, not {getattr(self, key)}")
+        if not self.gradient_penalty >= 0:
+            raise UserError(f"stage {self.name}: gradient_penalty is 0 or more, not {self.gradient_penalty}")
+        if not self.losses:
+            raise UserError(f"stage {self.name}: losses is a list of at least one loss, [dict(type='L1')]")
         if (self.discriminator is None) != (self.adversarial_loss is None):
             raise UserError(f"stage {self.name}: discriminator and adversarial_loss go together: give both or neither")
         if self.discriminator is not None and train != {"reference"}:
@@ -116,13 +125,24 @@ class Stage:
         own = self._optim_wrapper(amp, self.lr)
         if self.discriminator is None:
             return own
-        opposing = self._optim_wrapper(amp, self.discriminator_lr or self.lr)
+        opposing = self._optim_wrapper(amp, self.lr if self.discriminator_lr is None else self.discriminator_lr)
         return dict(constructor="PartOptimizers", reference=own, discriminator=opposing)
 
     def _optim_wrapper(self, amp: bool, lr: float) -> dict[str, Any]:
         optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=lr)
         clip = None if self.clip_grad is None else dict(max_norm=self.clip_grad)
         return dict(type="AutocastOptimWrapper" if amp else "OptimWrapper", optimizer=optimizer, clip_grad=clip)
+
+
+def _check_losses(name: str, config: dict[str, Any]) -> None:
+    """Check that every loss of a stage's config is a dict whose weight, if any, is a number."""
+    losses = config.get("losses", ())
+    entries = [*losses] if isinstance(losses, list | tuple) else [losses]
+    if config.get("adversarial_loss") is not None:
+        entries.append(config["adversarial_loss"])
+    for loss in entries:
+        if not isinstance(loss, dict) or not isinstance(loss.get("weight", 1), int | float):
+            raise UserError(f"stage {name}: a loss is dict(type=..., weight=NUMBER, ...), not {loss!r}")
 
 
 def read_stages(configs: Sequence[dict[str, Any]]) -> list[Stage]:

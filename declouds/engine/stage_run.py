@@ -1,14 +1,10 @@
 """One stage of a run: its model, its Runner, and what it leaves."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
-from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_main_process
-from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
 
 from declouds.engine import autocast, checkpoint, loop, part_optimizers  # noqa: F401 (some register themselves)
 from declouds.engine.hooks.average_weights import AverageWeights
@@ -18,7 +14,9 @@ from declouds.engine.hooks.seed_iterations import SeedIterations
 from declouds.engine.hooks.show_progress import ShowProgress
 from declouds.engine.hooks.tiled_evaluation import TiledEvaluation
 from declouds.engine.runner import StageRunner
+from declouds.engine.settings import Settings
 from declouds.engine.stage import Stage
+from declouds.engine.stage_model import Weights, model_of_stage
 from declouds.engine.training_data import (
     EvaluationImages,
     StageBatches,
@@ -29,39 +27,9 @@ from declouds.engine.training_data import (
 from declouds.errors import UserError
 from declouds.metrics.image_quality import ImageQuality
 from declouds.metrics.protocols import PROTOCOLS
-from declouds.models import build_model
-from declouds.models.one_pass import build_loss
-from declouds.registry import DISCRIMINATORS, REFERENCES
 from declouds.report.tables import Evaluation, write_evaluation
-from declouds.weights.file import load_strictly
 
-Weights = dict[str, torch.Tensor]
-RECORD = ("bands", "in_bands", "value_range", "band_names")  # what every model is told of the data
 TRIAL_ITERATIONS = 2
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the stages of a run share.
-
-    Args:
-        config: the resolved config.
-        datamodule: the data, set up for training.
-        model_config: the model's config, bands and units filled in.
-        learned: the parts of the model that have weights.
-        launcher: ``none``, ``pytorch`` or ``slurm``.
-    """
-
-    config: Config
-    datamodule: Any
-    model_config: dict[str, Any]
-    learned: frozenset[str]
-    launcher: str
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run."""
-        return self.config.get("seed", 0)
 
 
 class StageRun:
@@ -88,54 +56,6 @@ class StageRun:
             self._write_evaluation(runner.val_evaluator.metrics[0], folder)
         return self._outcome(runner)
 
-    def start(self, state: dict[str, Weights]) -> Weights:
-        """Choose where the stage starts: frozen parts from their averages, trained ones as ``start_from`` says."""
-        chosen, average = state[self.stage.start_from], state["average"]
-        return {key: (chosen if key.split(".")[0] in self.stage.changes else average)[key] for key in chosen}
-
-    def check(self) -> None:
-        """Build everything that the stage is made of, so that a mistake shows before the first stage has run.
-
-        Raises:
-            UserError: names the stage and what is wrong.
-        """
-        stage = self.stage
-        self.patches()[0]
-        share = StageBatches(stage.batch_size, 1, get_rank(), get_world_size()).share
-        sizes = sorted(set(getattr(self.settings.datamodule.train_dataset, "sizes", ())))
-        if stage.crop is None and share > 1 and len(sizes) > 1:
-            raise UserError(
-                f"stage {stage.name}: images of several sizes ({sizes[0]}, {sizes[1]}, ...) make no batch of whole "
-                "images: set crop, or batch_size=1"
-            )
-        try:
-            weight = torch.nn.Parameter(torch.zeros(1))
-            config = stage.optim_wrapper(False)
-            config = config.get("reference", config)  # that of a discriminator differs in its learning rate alone
-            optimizer = OPTIMIZERS.build({**config["optimizer"], "params": [weight]})
-            wrapper = OPTIM_WRAPPERS.build({**config, "optimizer": optimizer})
-            for item in stage.schedulers():
-                PARAM_SCHEDULERS.build({**item, "optimizer": wrapper})
-            self._hooks({})
-            for loss in [*stage.losses, *filter(None, [stage.adversarial_loss])]:
-                build_loss(loss)
-            if stage.discriminator is not None:
-                DISCRIMINATORS.build(stage.discriminator)
-        except UserError as error:
-            raise UserError(f"stage {stage.name}: {error}") from error
-        except Exception as error:
-            raise UserError(f"stage {stage.name}: {type(error).__name__}: {error}") from error
-        changed = stage.augmentations or stage.crop or stage.reduce > 1
-        if "fusion" in stage.train and changed and self._looks_up_priors():
-            raise UserError(
-                f"stage {stage.name}: priors are looked up for whole images as they are: set augmentations=[], "
-                "crop=None and reduce=1"
-            )
-
-    def _looks_up_priors(self) -> bool:
-        reference = self.settings.model_config.get("reference") or {}
-        return bool(reference) and getattr(REFERENCES.find(reference["type"]), "needs_names", False)
-
     def try_out(self, state: Weights, folder: Path) -> tuple[float, dict[str, Weights]]:
         """Train a few iterations, leave nothing, and return the seconds of one and the weights."""
         runner = self._runner(state, folder, TRIAL_ITERATIONS, [], {}, resume=False)
@@ -155,37 +75,6 @@ class StageRun:
         stage, train = self.stage, self.settings.datamodule.train_dataset
         return TrainingPatches(train, stage.reduce, stage.crop, stage.augmentations, self.settings.seed)
 
-    def _model(self, state: Weights) -> Any:
-        """Build the parts that the stage trains, and those that have weights by now or need none."""
-        config, learned = self.settings.model_config, self.settings.learned
-        torch.manual_seed(self.settings.seed)
-        if self.stage.train == ("reference",):
-            record: dict[str, Any] = {key: config[key] for key in RECORD if key in config}
-            model = build_model({**self._training_of_reference(), "reference": config["reference"], **record})
-        else:
-            ready = {key.split(".")[0] for key in state} | set(self.stage.train)
-            if not learned & {"reference", "fusion"} <= ready:
-                config = {**config, "fusion": None, "reference": None}
-            model = build_model(config)
-        for part in model.existing_parts():
-            if weights := part_of(state, part):
-                load_strictly(getattr(model, part), weights, f"the weights of the stages before {self.stage.name}")
-        model.train_only((learned | {"discriminator"}) & self.stage.changes)
-        return model
-
-    def _training_of_reference(self) -> dict[str, Any]:
-        """Return the model that trains a reference alone, and its losses."""
-        stage = self.stage
-        if stage.discriminator is None:
-            return dict(type="OnePass", losses=stage.losses)
-        return dict(
-            type="Adversarial",
-            losses=stage.losses,
-            discriminator=stage.discriminator,
-            adversarial_loss=stage.adversarial_loss,
-            gradient_penalty=stage.gradient_penalty,
-        )
-
     def _checkpoints(self) -> SaveCheckpoints:
         return SaveCheckpoints(self.settings.config.get("checkpoint_interval", 1000))
 
@@ -201,7 +90,8 @@ class StageRun:
             val_evaluator=[ImageQuality(["official"], lpips=False, collect_dir=str(folder / "collected"))],
         )
 
-    def _hooks(self, evaluation: dict[str, Any]) -> list[Any]:
+    def hooks(self, evaluation: dict[str, Any]) -> list[Any]:
+        """Return the hooks of the stage; ``evaluation`` is empty without validation images."""
         config, stage = self.settings.config, self.stage
         hooks: list[Any] = [SeedIterations(self.settings.seed, self.number), ShowProgress(self.title, stage.batch_size)]
         if config.get("ema") is not None:
@@ -229,7 +119,7 @@ class StageRun:
             find_unused_parameters=stage.train == ("reference",),  # official references hold unused layers
         )
         return StageRunner(
-            model=self._model(state),
+            model=model_of_stage(stage, settings, state),
             work_dir=str(folder),
             train_dataloader=train_loader(self.patches(), batches, config.get("num_workers", 0)),
             train_cfg=dict(type="StageLoop", max_iters=iterations, val_interval=stage.val_interval or iterations),
@@ -240,7 +130,7 @@ class StageRun:
                 sampler_seed=None,  # our samplers have no epochs to seed
                 logger=dict(type="LoggerHook", interval=interval),
             ),
-            custom_hooks=self._hooks(evaluation) + hooks,
+            custom_hooks=self.hooks(evaluation) + hooks,
             launcher=settings.launcher,
             cfg=dict(model_wrapper_cfg=wrapper),
             log_processor=dict(by_epoch=False, window_size=interval),
@@ -276,8 +166,3 @@ class StageRun:
         average = checkpoint.average_of(runner)
         averaged = {} if average is None else {key: value.cpu() for key, value in average.part_state_dict().items()}
         return dict(raw=raw, average={**raw, **averaged})
-
-
-def part_of(state: Weights, part: str) -> Weights:
-    """Return the weights of one part of a model, without the part's name."""
-    return {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from declouds.download import cache_folder, download, offline
+from declouds.download import cache_folder, published_weights
 from declouds.errors import UserError
 from declouds.registry import LOSSES
 
@@ -79,22 +79,13 @@ def find_weights(given: str | os.PathLike[str] | None = None) -> Path:
     Raises:
         UserError: it is nowhere, and cannot be downloaded.
     """
-    if file := given or os.environ.get("DECLOUDS_VGG16_WEIGHTS"):
-        return Path(file)
-    folders = [cache_folder(), Path(torch.hub.get_dir()) / "checkpoints"]
-    found = next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()), None)
-    if found:
-        return found
     try:
-        if offline():
-            raise OSError("$DECLOUDS_OFFLINE forbids it")
-        download(URL, folders[0] / FILE_NAME, sha256=Path(FILE_NAME).stem.split("-")[-1])
+        return published_weights(FILE_NAME, URL, "DECLOUDS_VGG16_WEIGHTS", given)
     except OSError as error:
         raise UserError(
             f"the loss Perceptual needs VGG16's weights, and they cannot be downloaded ({error}): get {URL} elsewhere, "
-            f"then put it into {folders[0]}, or name it by $DECLOUDS_VGG16_WEIGHTS or the loss's `weights`"
+            f"then put it into {cache_folder()}, or name it by $DECLOUDS_VGG16_WEIGHTS or the loss's `weights`"
         ) from error
-    return folders[0] / FILE_NAME
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +59,23 @@ def load_checked(
     return model
 
 
-def differing_parts(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Say which parts of two model configs differ.
+def differing_parts(stored: dict[str, Any], wanted: dict[str, Any], parts: Collection[str] | None = None) -> list[str]:
+    """Say which parts of two model configs differ; with ``parts``, these alone are compared.
 
-    An argument left out counts as its default; a default of None stands for "as the others say" and agrees with any.
+    An argument left out counts as its default, and bands as those of the model; a default of None stands for "as the
+    others say" and agrees with any.
 
     Raises:
         UserError: a part of either is not registered.
     """
     check_parts(stored, "the weights file")
     faults = []
-    if stored.get("type") != wanted.get("type"):
+    if parts is None and stored.get("type") != wanted.get("type"):
         faults.append(f"model: {stored.get('type')}, not {wanted.get('type')}")
     for registry in PART_REGISTRIES:
-        if registry.name in NOT_LEARNED:
+        if registry.name in NOT_LEARNED or (parts is not None and registry.name not in parts):
             continue
-        mine, theirs = (_complete(config.get(registry.name), registry) for config in (stored, wanted))
+        mine, theirs = (_complete(config, registry) for config in (stored, wanted))
         if mine["type"] != theirs["type"]:
             faults.append(f"{registry.name}: {mine['type']}, not {theirs['type']}")
             continue
@@ -82,13 +84,15 @@ def differing_parts(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]
     return faults
 
 
-def _complete(config: dict[str, Any] | None, registry: Any) -> dict[str, Any]:
-    """Return a part's config with the defaults of its class filled in and without None, in JSON's types."""
+def _complete(model: dict[str, Any], registry: Any) -> dict[str, Any]:
+    """Return a part's config with what its model and its class fill in, and without None, in JSON's types."""
+    config = model.get(registry.name)
     if not isinstance(config, dict) or "type" not in config:
         return {"type": None}
     parameters = inspect.signature(registry.find(config["type"])).parameters.values()
     defaults = {
         parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
     }
-    complete = {key: value for key, value in {**defaults, **config}.items() if value is not None}
+    told = {key: model.get(key) for key in ("bands", "in_bands") if key in defaults}
+    complete = {key: value for key, value in {**defaults, **told, **config}.items() if value is not None}
     return json.loads(json.dumps(complete, default=str))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from declouds.download import cache_folder, download, offline
+from declouds.download import cache_folder, published_weights
 from declouds.errors import UserError
 
 FILE_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's name; the hexadecimal part begins the file's SHA-256
@@ -65,37 +65,17 @@ def load_lpips(weights: str | os.PathLike[str] | None = None) -> Lpips | None:
     Raises:
         UserError: the file given, or the one in the cache, is missing, unreadable or not AlexNet's.
     """
-    given = weights or os.environ.get("DECLOUDS_LPIPS_WEIGHTS")
-    if given:
-        return _load(Path(given))
-    folders = [cache_folder(), Path(torch.hub.get_dir()) / "checkpoints"]
-    found = next((folder / FILE_NAME for folder in folders if (folder / FILE_NAME).is_file()), None)
-    found = found or _download(URL, folders[0] / FILE_NAME)
-    return _load(found) if found else None
+    try:
+        file = published_weights(FILE_NAME, URL, "DECLOUDS_LPIPS_WEIGHTS", weights)
+    except OSError as error:
+        _say_missing(str(error), cache_folder())
+        return None
+    return _load(file)
 
 
 @functools.cache
 def _load(weights: Path) -> Lpips:
     return Lpips(weights)
-
-
-@functools.cache
-def _download(url: str, path: Path) -> Path | None:
-    """Fetch AlexNet's weights; on any failure warn and return None, which is remembered for this process."""
-    try:
-        if offline():
-            raise OSError("$DECLOUDS_OFFLINE forbids it")
-        download(url, path, sha256=path.stem.split("-")[-1])
-        return path
-    except OSError as error:
-        logger.warning(
-            "no LPIPS: its weights cannot be downloaded (%s). Give a file with AlexNet's layers by --lpips-weights or "
-            "$DECLOUDS_LPIPS_WEIGHTS, or put %s into %s",
-            error,
-            path.name,
-            path.parent,
-        )
-        return None
 
 
 def _read(weights: Path) -> dict[str, torch.Tensor]:
@@ -119,6 +99,17 @@ def _untrained_net() -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lpips calls torchvision by an old name of an argument
         return lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+
+
+@functools.cache
+def _say_missing(reason: str, folder: Path) -> None:
+    logger.warning(
+        "no LPIPS: its weights cannot be downloaded (%s). Give a file with AlexNet's layers by --lpips-weights or "
+        "$DECLOUDS_LPIPS_WEIGHTS, or put %s into %s",
+        reason,
+        FILE_NAME,
+        folder,
+    )
 
 
 @functools.cache

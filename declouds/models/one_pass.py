@@ -18,9 +18,8 @@ class OnePass(CloudRemover):
 
     A reference may offer ``training_outputs(cloudy, clear)``: a dict of what its losses are taken of. ``restorations``
     is a list of estimates of the clear image, each of which is supervised, as MPRNet's are (Zamir et al. 2021, arXiv
-    2102.02808, equation 3); ``attention`` is compared with how much cloud there is (`cloudiness`); anything else (the
-    latent code of an autoencoder) is handed to its loss without a target. A reference without it has one restoration:
-    its prior.
+    2102.02808, equation 3); ``attention`` is compared with `attention_target`; anything else (the latent code of an
+    autoencoder) is handed to its loss without a target. A reference without it has one restoration: its prior.
 
     Args:
         reference: config of the network.
@@ -65,7 +64,7 @@ class OnePass(CloudRemover):
             if of == "restorations":
                 value = sum(term(output.float(), clear) for output in outputs[of])
             else:
-                value = term(outputs[of], cloudiness(cloudy, clear) if of == "attention" else None)
+                value = term(outputs[of], attention_target(cloudy, clear) if of == "attention" else None)
             losses[f"loss_{index}_{type(term).__name__.lower()}"] = weight * value
         return losses
 
@@ -75,11 +74,12 @@ def build_loss(config: dict[str, Any]) -> nn.Module:
     return LOSSES.build({key: value for key, value in config.items() if key not in ("weight", "of")})
 
 
-def cloudiness(cloudy: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
-    """Return how much of a pixel is cloud: the difference in units of 8 bits, summed over bands, at most 1.
+def attention_target(cloudy: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
+    """Return clear minus cloudy in units of 8 bits, summed over bands, from 0 to 1.
 
-    This is the attention target of SpA-GAN (Pan 2020, arXiv 2009.13015) and AMGAN-CR. The sum is signed (clear minus
-    cloudy), as in the authors' code, so where a cloud brightens alone it is 0, and 1 where a shadow darkens.
+    This is the attention target of SpA-GAN (Pan 2020, arXiv 2009.13015) and AMGAN-CR. As in the authors' code the
+    difference is signed, so the target is no map of cloud: it is 0 where a cloud brightens, and 1 where its shadow
+    darkens.
 
     Shapes: (B, in_bands, H, W), (B, bands, H, W) -> (B, 1, H, W).
     """

@@ -1,9 +1,10 @@
-"""AMGAN-CR: a recurrent network looks for the cloud, and a second one removes what the first has found."""
+"""AMGAN-CR: a recurrent network draws an attention map, and a second one restores, guided by it."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from declouds.layers.dilated_bottleneck import dilated_bottleneck
 from declouds.registry import REFERENCES
 
 
@@ -26,7 +27,7 @@ class Residual(nn.Module):
 
 
 class AttentiveRecurrent(nn.Module):
-    """Find the cloud in several looks, each at the image and the last look's map (Qian et al. 2018, arXiv 1711.10098).
+    """Draw a map in several looks, each at the image and the last look's map (Qian et al. 2018, arXiv 1711.10098).
 
     A convolutional LSTM (Shi et al. 2015, arXiv 1506.04214, without its peepholes) carries over what was seen.
 
@@ -49,7 +50,7 @@ class AttentiveRecurrent(nn.Module):
         self.to_attention = conv(channels, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the last map, 1 for cloud and 0 for none, not clamped. Shapes: (B, in_bands, H, W) -> (B, 1, H, W)."""
+        """Return the last map, not clamped. Shapes: (B, in_bands, H, W) -> (B, 1, H, W)."""
         attention = torch.full_like(image[:, :1], 0.5)
         shown = cell = torch.zeros_like(image[:, :1]).repeat(1, self.entry.out_channels, 1, 1)
         for _ in range(self.iterations):
@@ -62,30 +63,20 @@ class AttentiveRecurrent(nn.Module):
         return attention
 
 
-def bottleneck(channels: int) -> nn.Sequential:
-    """Return the branch of a residual block: a dilated convolution between two of one pixel."""
-    return nn.Sequential(
-        nn.Conv2d(channels, channels, 1, bias=False),
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, 3, padding=2, dilation=2, bias=False),
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, 1, bias=False),
-    )
-
-
 @REFERENCES.register_module()
 class AMGANCR(nn.Module):
     """Generator of the attention mechanism-based GAN for cloud removal, AMGAN-CR (Xu et al., RSE 271, 2022).
 
-    The attention map of an attentive recurrent network multiplies the branches of three residual blocks, so that they
-    work where the cloud is; two more blocks and a convolution give the clear image. The defaults are the network of
-    Diffusion Enhancement's authors, less a block of 11,264 parameters that their output does not depend on.
+    The attention map of an attentive recurrent network multiplies the branches of three residual blocks; two more
+    blocks and a convolution give the clear image. What the map is compared with in training is no map of cloud, but
+    where the clear image is the brighter one (`declouds.models.one_pass.attention_target`). The defaults are the
+    network of Diffusion Enhancement's authors, less a block of 11,264 parameters that their output does not depend on.
 
     Args:
         bands: bands of the prior.
         in_bands: bands of the cloudy image; ``bands`` if not given.
         features: channels throughout.
-        recurrent_blocks: residual blocks of each look at the cloud.
+        recurrent_blocks: residual blocks of each look.
         iterations: how many looks.
 
     Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W: there is nothing to pad.
@@ -106,8 +97,8 @@ class AMGANCR(nn.Module):
         self.attention = AttentiveRecurrent(in_bands, features, recurrent_blocks, iterations)
         self.entry = conv(in_bands, features, bias=False)
         self.guided_entry = conv(in_bands + 1, features, bias=False)
-        self.guided = nn.ModuleList([bottleneck(features) for _ in range(3)])
-        self.plain = nn.ModuleList([bottleneck(features) for _ in range(2)])
+        self.guided = nn.ModuleList([dilated_bottleneck(features) for _ in range(3)])
+        self.plain = nn.ModuleList([dilated_bottleneck(features) for _ in range(2)])
         self.tail = conv(features, bands, bias=False)
 
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
@@ -133,4 +124,4 @@ class AMGANCR(nn.Module):
             x = F.relu(block(x) * attention + guide)
         for block in self.plain:
             x = F.relu(block(x) + x)
-        return 2 * self.tail(x) - 1, attention
+        return 2 * self.tail(x).float() - 1, attention.float()

@@ -8,6 +8,7 @@ from torch import nn
 
 from declouds.errors import UserError
 from declouds.layers.channel_attention import ChannelAttention
+from declouds.layers.input_bands import input_bands
 from declouds.layers.padding import pad_to_multiple
 from declouds.registry import REFERENCES
 
@@ -140,8 +141,8 @@ class CVAE(nn.Module):
     Units: [-1, 1].
 
     Raises:
-        UserError: ``samples`` is negative, ``size`` no multiple of 16, ``width`` none of ``heads``, or ``features``
-            less than 4.
+        UserError: ``samples`` is negative, ``size`` no multiple of 16, ``width`` none of ``heads``, ``features`` less
+            than 4, or fewer bands go in than out.
     """
 
     draws: torch.Tensor
@@ -166,7 +167,7 @@ class CVAE(nn.Module):
             raise UserError(f"CVAE learns images of size = {size}: give a multiple of {PATCH}")
         if width % heads:
             raise UserError(f"CVAE cannot share width = {width} among {heads} heads: give a multiple of it")
-        in_bands, grid = in_bands or bands, size // PATCH
+        in_bands, grid = input_bands("CVAE", bands, in_bands), size // PATCH
         self.bands = bands
         self.encoder = Encoder(in_bands, latent, grid, width, depth, heads)
         self.decoder = Decoder(bands, in_bands, latent, grid, width, features)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from declouds.layers.input_bands import input_bands
 from declouds.layers.unet import UNet
 from declouds.registry import REFERENCES
 
@@ -28,6 +29,9 @@ class GainOffsetUNet(nn.Module):
 
     Shapes: cloudy (B, in_bands, H, W) -> (B, bands, H, W), any H and W.
     Units: [-1, 1].
+
+    Raises:
+        UserError: fewer bands in than out.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class GainOffsetUNet(nn.Module):
         super().__init__()
         self.bands = bands
         self.unet = UNet(
-            in_bands or bands,
+            input_bands("GainOffsetUNet", bands, in_bands),
             2 * bands,
             base=base,
             multipliers=multipliers,

@@ -79,8 +79,8 @@ class MemoryNet(ProgressiveRestoration):
     Stage 1 restores from the memory's parts, stage 2 from its prototypes, stage 3 from its classes; no stage sees the
     image itself. This is the network of the authors' public code (the one that is released with Diffusion Enhancement
     under this name is `MPRNet`), with their defaults: 3.64 M parameters for 3 bands, of which the memory has 336. The
-    paper's contrastive loss is no part of the network. Memory and stages were compared with the authors' code for one
-    set of weights and one image: they agree to the rounding of float32. No trained weights were at hand.
+    paper's contrastive loss is no part of the network. For one set of made-up weights, memory and stages repeat outputs
+    recorded from the authors' code to the rounding of float32.
 
     Args:
         bands: bands of the image.

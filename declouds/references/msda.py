@@ -118,7 +118,7 @@ class MSDA(nn.Module):
             # These weights lie one after the other in the first of the two places.
             weights = self.mixing[row, 0, 0, : 2 * features.shape[1]].unflatten(0, (2, -1))
             context = self.context_blocks[str(row)](mix(weights, features, context))
-        restored = torch.sigmoid(self.conv_out(context))
+        restored = torch.sigmoid(self.conv_out(context).float())
         return 2 * restored[..., :height, :width] - 1
 
     def _grid(self, features: torch.Tensor) -> list[torch.Tensor]:

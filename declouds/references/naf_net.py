@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from declouds.errors import UserError
+from declouds.layers.input_bands import input_bands
 from declouds.layers.padding import pad_to_multiple
 from declouds.registry import REFERENCES
 
@@ -100,12 +101,10 @@ class NAFNet(nn.Module):
                 f"NAFNet has as many levels down as up, not {len(encoder_blocks)} and {len(decoder_blocks)}: give "
                 "encoder_blocks and decoder_blocks of one length"
             )
-        if in_bands is not None and in_bands < bands:
-            raise UserError(f"NAFNet corrects the first {bands} bands of its input, which has {in_bands}: give more")
         self.bands = bands
         self.multiple = 2 ** len(encoder_blocks)
         channels = [width * 2**level for level in range(len(encoder_blocks))]
-        self.first = nn.Conv2d(in_bands or bands, width, 3, padding=1)
+        self.first = nn.Conv2d(input_bands("NAFNet", bands, in_bands), width, 3, padding=1)
         self.encoder = nn.ModuleList(map(naf_blocks, channels, encoder_blocks))
         self.downs = nn.ModuleList(nn.Conv2d(count, 2 * count, 2, stride=2) for count in channels)
         self.middle = naf_blocks(width * self.multiple, middle_blocks)

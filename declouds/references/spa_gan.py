@@ -1,12 +1,14 @@
-"""SpA-GAN, whose attention says where the cloud is."""
+"""SpA-GAN, whose residual blocks are weighed by a spatial attention map."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from declouds.layers.dilated_bottleneck import dilated_bottleneck
 from declouds.registry import REFERENCES
 
 PLAIN_BEFORE, ATTENTIONS, ATTENDED, PLAIN_AFTER = 3, 4, 3, 2  # residual blocks: 3 plain, 4 times 3 attended, 2 plain
+LAYERS = ("conv1", "relu1", "conv2", "relu2", "conv3")  # of a residual block, as weights files name them
 
 
 class Step(nn.Module):
@@ -76,28 +78,15 @@ class SpatialAttention(nn.Module):
         return torch.sigmoid(self.exit(F.relu(x)))
 
 
-class Bottleneck(nn.Module):
-    """The branch of a residual block, whose middle convolution is dilated. Shapes: (B, C, H, W) -> the same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=2, dilation=2, bias=False)
-        self.conv3 = nn.Conv2d(channels, channels, 1, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the block adds to ``x``."""
-        return self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
-
-
 @REFERENCES.register_module()
 class SpAGAN(nn.Module):
     """Generator of the spatial attention GAN, SpA-GAN (Pan 2020, arXiv 2009.13015).
 
     Residual blocks at full size, most of them weighed by the one spatial attention module, which looks four times. Its
-    last map is supervised: ``attention`` in `training_outputs`. The defaults are the author's network, without the
-    16,228 of its 219,300 parameters that its output does not depend on: the author's module also computes a weight for
-    each direction, but drops the products.
+    last map is supervised: ``attention`` in `training_outputs`. What it is compared with is no map of cloud, but where
+    the clear image is the brighter one (`declouds.models.one_pass.attention_target`). The defaults are the author's
+    network, without the 16,228 of its 219,300 parameters that its output does not depend on: the author's module also
+    computes a weight for each direction, but drops the products.
 
     Args:
         bands: bands of the image.
@@ -111,7 +100,7 @@ class SpAGAN(nn.Module):
         super().__init__()
         count = PLAIN_BEFORE + ATTENTIONS * ATTENDED + PLAIN_AFTER
         self.conv_in = nn.Conv2d(bands, features, 3, padding=1, bias=False)
-        self.blocks = nn.ModuleList([Bottleneck(features) for _ in range(count)])
+        self.blocks = nn.ModuleList([dilated_bottleneck(features, LAYERS) for _ in range(count)])
         self.attention = SpatialAttention(features)
         self.conv_out = nn.Conv2d(features, bands, 3, padding=1, bias=False)
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from declouds.errors import UserError
 from declouds.layers.encoder_unet import EncoderUNet
+from declouds.layers.input_bands import input_bands
 from declouds.registry import REFERENCES
 
 
@@ -44,11 +44,9 @@ class TimmUNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if in_bands is not None and in_bands < bands:
-            raise UserError(f"TimmUNet corrects the first {bands} bands of its input, which has {in_bands}: give more")
         self.bands = bands
         self.unet = EncoderUNet(
-            in_bands or bands,
+            input_bands("TimmUNet", bands, in_bands),
             bands,
             1,
             encoder=encoder,

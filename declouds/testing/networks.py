@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,13 +25,19 @@ def check_denoiser(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[t
 
 
 def check_reference(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
-    """Check ``cloudy -> prior`` in [-1, 1], and ``training_outputs(cloudy, clear)`` if the reference has that."""
+    """Check ``cloudy -> prior`` in [-1, 1], and ``training_outputs(cloudy, clear)`` if the reference has that.
+
+    All of it is float32 in mixed precision too: losses of rounded images and maps would learn the rounding.
+    """
 
     def call(net: nn.Module, image: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> list[torch.Tensor]:
         prior = net(cloudy, NAMES[: len(cloudy)]) if getattr(net, "needs_names", False) else net(cloudy)
         require(bool((prior.abs() <= 1).all()), "the prior leaves [-1, 1]")
-        outputs: Callable | None = getattr(net, "training_outputs", None)
-        return [prior] if outputs is None else [prior, *outputs(cloudy, prior.detach())["restorations"]]
+        own: Callable | None = getattr(net, "training_outputs", None)
+        found = [prior] if own is None else [prior, *_training_images(own(cloudy, prior.detach()), image)]
+        for output in found:
+            require(output.dtype == torch.float32, f"a reference gives float32, not {output.dtype}: add .float()")
+        return found
 
     _check_network(REFERENCES, config, bands, sizes, call)
 
@@ -54,6 +61,22 @@ def check_discriminator(config: dict, bands: Sequence[int] = BANDS, sizes: Seque
         return [nn.functional.interpolate(logits, size=image.shape[-2:]).expand_as(image)]
 
     _check_network(DISCRIMINATORS, config, bands, sizes, call)
+
+
+def _training_images(outputs: dict[str, Any], image: torch.Tensor) -> list[torch.Tensor]:
+    """Return what losses are taken of in the shape of an image, so that it is checked as one."""
+    images = list(outputs["restorations"])
+    if "attention" in outputs:
+        attention, expected = outputs["attention"], (len(image), 1, *image.shape[2:])
+        require(attention.shape == expected, f"attention is of shape {expected}, not {tuple(attention.shape)}")
+        images.append(attention.expand_as(image))
+    for code in outputs.get("latent", ()):
+        require(
+            code.ndim == 2 and len(code) == len(image),
+            f"latent holds mean and log variance, (B, length) each, not {tuple(code.shape)}",
+        )
+        images.append(code.mean().expand_as(image))  # finite if all of it is
+    return images
 
 
 def _check_network(

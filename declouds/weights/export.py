@@ -10,6 +10,8 @@ from declouds.atomic_file import replacing
 from declouds.errors import UserError
 from declouds.weights.file import WeightsFile, check_output
 
+SUFFIXES = (".safetensors", ".pth")
+
 
 def export_part(weights: WeightsFile, part: str, output: Path, overwrite: bool = False) -> dict[str, torch.Tensor]:
     """Write one part's state dict, under its own keys, and return it.
@@ -23,9 +25,7 @@ def export_part(weights: WeightsFile, part: str, output: Path, overwrite: bool =
     Raises:
         UserError: the model has no such part, or the output cannot be written.
     """
-    if output.suffix not in (".safetensors", ".pth"):
-        raise UserError(f"{output}: a state dict is written as .safetensors or .pth, not {output.suffix or 'without'}")
-    check_output(output, overwrite)
+    check_output(output, overwrite, SUFFIXES)
     state_dict = {
         key.removeprefix(f"{part}."): value for key, value in weights.state_dict.items() if key.startswith(f"{part}.")
     }

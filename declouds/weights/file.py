@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,14 +57,16 @@ def save_weights(
         temporary.write_bytes(serialised(tensors, metadata))  # safetensors' own writer hides it from other users
 
 
-def check_output(path: Path, overwrite: bool = False) -> None:
-    """Refuse an output that exists or cannot be written.
+def check_output(path: Path, overwrite: bool = False, suffixes: Sequence[str] = ()) -> None:
+    """Refuse an output that exists, cannot be written, or has none of the ``suffixes`` if some are given.
 
     Raises:
         UserError: with what to do instead.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the name of a file")
+    if suffixes and path.suffix not in suffixes:
+        raise UserError(f"{path}: give a name that ends in {' or '.join(suffixes)}")
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists: choose another name, or give --overwrite to replace it")
     if not path.parent.is_dir():
@@ -121,6 +123,8 @@ def load_model(source: str | Path, device: str | torch.device = "cpu") -> Any:
 def model_of(weights: WeightsFile, source: str, device: str | torch.device = "cpu") -> Any:
     """Build the model of a weights file that is read already; ``source`` names the file in errors.
 
+    Losses are left out: the model only predicts, and a loss may need weights of its own.
+
     Raises:
         UserError: see `load_model`.
     """
@@ -128,15 +132,20 @@ def model_of(weights: WeightsFile, source: str, device: str | torch.device = "cp
     from declouds.models import build_model
 
     check_parts(weights.config, source)
+    _check_bands(weights.config, source)
+    config, state_dict = weights.config, weights.state_dict
+    if "losses" in config:
+        config = config | dict(losses=[])
+        state_dict = {key: value for key, value in state_dict.items() if not key.startswith("loss_terms.")}
     try:
         with without_pretrained():  # the file holds every weight
-            model = build_model(weights.config)
+            model = build_model(config)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     except Exception as error:  # whatever the constructor of a part makes of arguments that it was never meant for
         reason = " ".join(str(error).split())
         raise UserError(f"{source} has a config that builds no model ({reason}): get the file again") from error
-    load_strictly(model, weights.state_dict, source)
+    load_strictly(model, state_dict, source)
     model.record = weights.record
     return model.to(device).eval()
 
@@ -162,6 +171,16 @@ def check_parts(config: dict[str, Any], source: str) -> None:
         )
         if not known:
             raise UserError(f"{source} asks for {name!r}, which is no registered part: is a plugin missing?")
+
+
+def _check_bands(config: dict[str, Any], source: str) -> None:
+    """Check the numbers of bands, which a part that has its own would not notice."""
+    numbers = {key: config[key] for key in ("bands", "in_bands") if key in config}
+    if numbers.get("in_bands", 0) is None:  # as many as ``bands``
+        del numbers["in_bands"]
+    for key, value in numbers.items():
+        if type(value) is not int or value < 1:
+            raise UserError(f"{source} has a config with {key}={value!r}, not a number of bands: get the file again")
 
 
 def _types_in(value: Any) -> Iterator[Any]:

@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.value_range import ValueRange
-from declouds.weights.file import WeightsFile, check_output, read_weights, save_weights
+from declouds.weights.file import WeightsFile, check_output, model_of, read_weights, save_weights
 from declouds.weights.official import checked_order, import_official
 
+BYTES = (0.0, 255.0)
 RGB = ("red", "green", "blue")
+
+
+class Units(NamedTuple):
+    """What the numbers in an image stand for: the darkest and the brightest value, and the names of the bands."""
+
+    value_range: tuple[float, float]
+    band_names: tuple[str, ...]
 
 
 def import_file(
@@ -20,7 +28,7 @@ def import_file(
     *,
     channel_order: str | None = None,
     reference: Path | None = None,
-    value_range: tuple[float, float] = (0.0, 255.0),
+    value_range: tuple[float, float] | None = None,
     band_names: Sequence[str] | None = None,
     about: dict[str, Any] | None = None,
     overwrite: bool = False,
@@ -33,16 +41,18 @@ def import_file(
         output: the ``.safetensors`` file to write.
         channel_order: see `import_official`; our network takes and gives RGB, whatever it was.
         reference: for ``de``, whose files hold no reference: the imported weights of the one it was trained with.
-        value_range: sensor values that stand for the darkest and the brightest the network knows.
-        band_names: names of the bands in our order; red, green, blue if there are three.
+        value_range: sensor values that stand for the darkest and the brightest the network knows; if left out, those
+            of ``reference``, else 0 and 255.
+        band_names: names of the bands in our order; if left out, those of ``reference``, else red, green, blue if there
+            are three.
         about: more for the record.
         overwrite: replace ``output`` if it exists.
 
     Raises:
         UserError: before anything is written: the output is taken, or an argument or a file is not what it must be.
     """
-    check_output(output, overwrite)
-    ValueRange(*value_range)
+    check_output(output, overwrite, (".safetensors",))
+    ValueRange(*(value_range or BYTES))
     order = checked_order(kind, channel_order)
     if (kind == "de") != (reference is not None):
         raise UserError(
@@ -56,35 +66,55 @@ def import_file(
         **(about or {}),
     )
     if reference is None:
-        config = dict(type="OnePass", reference=network, bands=network["bands"])
+        bands = network["bands"]
+        config = dict(type="OnePass", reference=network, bands=bands)
+        units = Units(BYTES, RGB if bands == len(RGB) else ())
         state_dict = {f"reference.{key}": value for key, value in state_dict.items()}
     else:
-        config, prior = _with_reference(network, reference)
+        config, prior, units = _with_reference(network, reference)
+        _check_units(value_range, band_names, units, reference)
         record["reference"] = prior.record
         state_dict |= {key: value for key, value in prior.state_dict.items() if key.startswith("reference.")}
-    config |= dict(value_range=list(value_range), band_names=_names(band_names, config["bands"]))
+    config |= dict(
+        value_range=list(value_range or units.value_range),
+        band_names=list(units.band_names) if band_names is None else _checked_names(band_names, config["bands"]),
+    )
     save_weights(output, config, state_dict, record, overwrite)
     return WeightsFile(config, state_dict, record)
 
 
-def _with_reference(network: dict[str, Any], reference: Path) -> tuple[dict[str, Any], WeightsFile]:
-    """Return the config of the whole Diffusion Enhancement, and what the reference's file holds."""
+def _with_reference(network: dict[str, Any], reference: Path) -> tuple[dict[str, Any], WeightsFile, Units]:
+    """Return the config of the whole Diffusion Enhancement, what the reference's file holds, and its units."""
     prior = read_weights(reference)
-    bands = network["denoiser"]["bands"]
-    if "reference" not in prior.config or prior.config.get("bands") != bands:
-        raise UserError(f"{reference} is no reference of {bands} bands: import the right one")
+    model = model_of(prior, str(reference))
+    bands, in_bands = (network["denoiser"][key] for key in ("bands", "in_bands"))
+    if not prior.config.get("reference") or (model.bands, model.in_bands) != (bands, in_bands):
+        raise UserError(
+            f"{reference} holds no reference that makes {bands} bands from {in_bands}: import the right one"
+        )
     config = network | dict(
         reference=prior.config["reference"],
         noise_schedule=dict(type="LinearSchedule"),
         sampler=dict(type="DDIM", steps=10),
         bands=bands,
+        in_bands=in_bands,
     )
-    return config, prior
+    return config, prior, Units((model.value_range.low, model.value_range.high), model.band_names)
 
 
-def _names(given: Sequence[str] | None, bands: int) -> list[str]:
-    if given is None:
-        return list(RGB) if bands == len(RGB) else []
+def _check_units(
+    value_range: tuple[float, float] | None, band_names: Sequence[str] | None, units: Units, reference: Path
+) -> None:
+    """Refuse other units than the reference's: both networks see the same image."""
+    low, high = units.value_range
+    if value_range is not None and tuple(value_range) != (low, high):
+        raise UserError(f"{reference} takes values from {low:g} to {high:g}: leave --value-range out, or give the same")
+    if band_names is not None and units.band_names and tuple(band_names) != units.band_names:
+        names = " ".join(units.band_names)
+        raise UserError(f"{reference} takes the bands {names}: leave --band-names out, or give the same")
+
+
+def _checked_names(given: Sequence[str], bands: int) -> list[str]:
     if len(given) != bands:
         raise UserError(f"--band-names names {len(given)} bands, but the network has {bands}: name each, in order")
     return list(given)

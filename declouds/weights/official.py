@@ -133,8 +133,10 @@ def _some(fault: str, items: list[str], shown: int = 3) -> str:
 
 
 def _other_kind(keys: Iterable[str], kind: str) -> str:
-    """Return a hint at the kinds whose signature is among ``keys``."""
-    like = " or ".join(other for other in KINDS if other != kind and KINDS[other].signature in keys)
+    """Return a hint at the kinds whose signature is among ``keys``, without those that another of them extends."""
+    matching = {name: found for name, found in KINDS.items() if found.signature in keys}
+    extended = [found.extends for found in matching.values()]
+    like = " or ".join(name for name, found in matching.items() if name != kind and found not in extended)
     return f"; it looks like {like} weights: import it as {like}" if like else ": give the complete official file"
 
 

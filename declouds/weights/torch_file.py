@@ -24,6 +24,8 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 def _load(path: Path) -> Any:
     """Unpickle tensors and plain containers only."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the official file in it")
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
@@ -54,7 +56,11 @@ def _state_dict_in(content: Any, path: Path) -> dict[str, torch.Tensor]:
             f"{path}: not a state dict but a {type(content).__name__}: torch.save(network.state_dict(), file)"
         )
     for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+        if not isinstance(key, str):
+            raise UserError(
+                f"{path}: not a state dict: a key is of type {type(key).__name__}, not the name of a weight"
+            )
+        if not isinstance(value, torch.Tensor):
             raise UserError(f"{path}: not a state dict: {key!r} holds a {type(value).__name__}, not a tensor")
         if not value.numel():
             raise UserError(f"{path}: {key!r} is an empty tensor, so this is no trained network: give an official file")

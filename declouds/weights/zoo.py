@@ -188,7 +188,10 @@ def _import(entry: ZooEntry, file: Path) -> None:
 
 def _by_hand(entry: ZooEntry) -> str:
     """Say how to bring the official file."""
-    return f"get {entry.urls[0]} (SHA-256 {entry.sha256}) and put it at {entry.official}, or give it by --from FILE"
+    return (
+        f"get {entry.urls[0]} (SHA-256 {entry.sha256}) and put it at {entry.official}, or run "
+        f"`declouds weights fetch {entry.name} --from FILE`"
+    )
 
 
 def _known(path: Path) -> str:

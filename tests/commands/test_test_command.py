@@ -177,6 +177,9 @@ def test_an_argument_left_out_counts_as_its_default():
     spelled = MODEL | {"denoiser": MODEL["denoiser"] | {"in_bands": 3, "dropout": 0.0, "multipliers": [1, 1]}}
     assert differing_parts(spelled, MODEL) == []
     assert differing_parts(MODEL | {"sampler": dict(type="DDPM")}, MODEL) == []
+    four = dict(MODEL, bands=4, denoiser=dict(MODEL["denoiser"], bands=4, in_bands=4))  # as an imported file says it
+    assert differing_parts(four, dict(MODEL, bands=4)) == []
+    assert differing_parts(four, dict(MODEL, bands=3)) == ["denoiser: bands=4, not 3"]
     assert differing_parts(MODEL | {"type": "OnePass"}, MODEL) == ["model: OnePass, not DiffusionEnhancement"]
     other = MODEL | {"noise_schedule": dict(type="CosineSchedule")}
     assert differing_parts(other, MODEL) == ["noise_schedule: CosineSchedule, not LinearSchedule"]

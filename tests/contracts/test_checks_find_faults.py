@@ -172,6 +172,59 @@ def test_a_prior_outside_its_range_is_named():
         testing.check_reference(dict(type=Bright))
 
 
+class Outputs(Reference):
+    """A reference without a fault that offers everything to its losses."""
+
+    def maps(self, cloudy):
+        restored = self.conv(cloudy).float()
+        return dict(restorations=[restored], attention=restored[:, :1], latent=(restored.mean((2, 3)),) * 2)
+
+    def training_outputs(self, cloudy, clear):
+        return self.maps(cloudy)
+
+
+class RoundedPrior(Reference):
+    """Gives bfloat16 in mixed precision."""
+
+    def forward(self, cloudy):
+        return self.conv(cloudy).tanh()
+
+
+class Changed(Outputs):
+    """Offers what a change makes of it."""
+
+    def __init__(self, change, bands=3):
+        super().__init__(bands)
+        self.change = change
+
+    def training_outputs(self, cloudy, clear):
+        return self.change(self.maps(cloudy))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda maps: dict(maps, attention=maps["attention"][..., 1:]), r"attention .*, not \(2, 1, 16, 15\)"),
+        (lambda maps: dict(maps, attention=maps["attention"] / 0), "finite"),
+        (lambda maps: dict(maps, attention=maps["attention"].bfloat16()), r"float32, not torch.bfloat16: add"),
+        (lambda maps: dict(maps, latent=(maps["attention"],)), r"mean and log variance, \(B, length\) each"),
+        (lambda maps: dict(maps, latent=(maps["latent"][0][:1],)), r"mean and log variance, \(B, length\) each"),
+        (lambda maps: dict(maps, latent=(maps["latent"][0], maps["latent"][1].exp() / 0)), "finite"),
+        (lambda maps: dict(maps, restorations=[maps["restorations"][0][:, :, 1:]]), "of shape"),
+    ],
+    ids=["map size", "map infinite", "map rounded", "code of maps", "code of one", "code infinite", "image size"],
+)
+def test_faults_of_what_losses_are_taken_of_are_named(change, fault):
+    testing.check_reference(dict(type=Outputs))
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_reference(dict(type=Changed, change=change))
+
+
+def test_a_prior_that_is_rounded_in_mixed_precision_is_named():
+    with pytest.raises(AssertionError, match=r"float32, not torch.bfloat16: add \.float\(\)"):
+        testing.check_reference(dict(type=RoundedPrior))
+
+
 class SwappedSchedule(LinearSchedule):
     """Runs backwards."""
 

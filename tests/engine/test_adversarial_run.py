@@ -40,8 +40,8 @@ class StopAt(Hook):
 def train(path, work_dir, resume=False, stop=False):
     run = CoarseToFine(Config.fromfile(path), work_dir)
     if stop:
-        own = run.runs[0]._hooks
-        run.runs[0]._hooks = lambda evaluation: [*own(evaluation), StopAt()]
+        own = run.runs[0].hooks
+        run.runs[0].hooks = lambda evaluation: [*own(evaluation), StopAt()]
     return run.run(resume)
 
 
@@ -89,12 +89,35 @@ def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_pat
     ("change", "message"),
     [
         ("del reference_stages[0]['adversarial_loss']\n", "discriminator and adversarial_loss go together"),
-        ("stages[0] = dict(stages[0], discriminator=1, adversarial_loss=1)\n", "a discriminator trains a reference"),
+        (
+            "stages[0] = dict(stages[0], discriminator=1, adversarial_loss=dict(type='SoftplusGAN'))\n",
+            "a discriminator trains a reference",
+        ),
         ("stages[0] = dict(stages[0], gradient_penalty=1.0)\n", "need a discriminator"),
-        ("reference_stages[0]['discriminator']['type'] = 'PatchDiscriminatr'\n", "did you mean 'PatchDiscriminator'"),
+        (
+            "for _stage in reference_stages:\n    _stage['discriminator']['type'] = 'PatchDiscriminatr'\n",
+            "did you mean 'PatchDiscriminator'",
+        ),
         ("reference_stages[0]['adversarial_loss']['type'] = 'WasersteinGAN'\n", "did you mean 'WassersteinGAN'"),
+        ("reference_stages[0]['adversarial_loss']['type'] = 'L1'\n", "adversarial_loss L1 is no loss of logits"),
+        ("reference_stages[0]['adversarial_loss']['weight'] = 'big'\n", "a loss is dict.type=..., weight=NUMBER"),
+        ("reference_stages[0]['losses'] = [dict(type='L1', of='attention')]\n", "has no output 'attention' .* L1"),
+        (
+            "reference_stages[0]['losses'] = [dict(type='KL')]\n",
+            "KL is a loss of latent, it cannot be taken",
+        ),
+        ("reference_stages[0]['losses'] = [dict(type='L1', of='latent')]\n", "L1 is a loss of images, it cannot"),
+        ("reference_stages[0]['losses'] = []\n", "losses is a list of at least one loss"),
+        ("reference_stages[0]['losses'] = 'L1'\n", "a loss is dict"),
+        ("reference_stages[0]['gradient_penalty'] = -1.0\n", "gradient_penalty is 0 or more"),
+        ("reference_stages[0]['discriminator_lr'] = 0\n", "discriminator_lr is above 0"),
+        ("reference_stages[0]['clip_grad'] = 'x'\n", "clip_grad is a number"),
+        ("reference_stages[1]['discriminator'] = dict(type='PatchDiscriminator', base=16)\n", "make them alike"),
+        ("reference_stages = 5\n", "reference_stages is a list of stages"),
+        ("model['losses'] = [dict(type='L1')]\n", "losses belongs to the stage that trains the reference"),
     ],
 )
 def test_bad_recipes_are_named_before_training(tiny_config, tmp_path, change, message):
     with pytest.raises(UserError, match=message):
         train(tiny_config(extra=AGAINST + change), tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()

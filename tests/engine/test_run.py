@@ -163,6 +163,20 @@ def test_a_run_killed_before_its_last_evaluation_makes_it_up(unbroken, tiny_conf
     assert read_results(results) == before
 
 
+def test_given_weights_are_recorded_and_must_be_of_like_data_and_diffusion(unbroken, tiny_config, tmp_path):
+    extra = f'denoiser_weights = "{unbroken}"\nstages = [stages[0], stages[2]]\n'
+    record = declouds.load_model(train(tiny_config(extra=extra), tmp_path / "given")).record
+    assert [stage["name"] for stage in record["stages"]] == ["reference", "fusion"]
+    assert record["given"]["denoiser"]["file"] == str(unbroken)
+    assert len(record["given"]["denoiser"]["sha256"]) == 64
+    for change, message in (
+        ('model["noise_schedule"] = dict(type="CosineSchedule")\n', "noise_schedule: LinearSchedule, not CosineSch"),
+        ('model["value_range"] = (0, 10000)\n', r"value_range=\[0.0, 255.0\], not"),
+    ):
+        with pytest.raises(UserError, match=f"holds another denoiser than the config's .*{message}"):
+            train(tiny_config(extra=extra + change), tmp_path / "other")
+
+
 @pytest.mark.parametrize(("name", "stage"), [("reference", "0_reference"), ("denoiser", "1_coarse")])
 def test_weights_from_a_file_skip_the_stages_of_that_part_alone(unbroken, tiny_config, tmp_path, name, stage):
     config = tiny_config(extra=f'{name}_weights = "{unbroken}"\nstages = stages[:3]\n')
@@ -196,6 +210,12 @@ def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
         ('model["fusion"]["type"] = "WeightAlocation"\n', "did you mean 'WeightAllocation'"),
         ('model["denoiser"]["bass"] = 3\n', "denoiser ConditionalUNet cannot be built.*bass"),
         ('model["bands"] = 4\n', "the model has bands=4 but the data have 3"),
+        ('model["in_bands"] = 5\n', "the model has in_bands=5 but the data have 3"),
+        ("reference_weights = 5\n", "reference_weights=5: give 'train', a weights file"),
+        (
+            'model["reference"] = dict(type="Identity")\nreference_weights = "x"\n',
+            "the model has no reference with weights",
+        ),
         ('stages[3]["optimizer"] = dict(type="Adamm")\n', "stage fine: .*Adamm"),
         ('stages[3]["param_scheduler"] = [dict(type="CosineLR")]\n', "stage fine: .*CosineLR"),
         ('stages[2]["lr"] = "fast"\n', "stage fusion: lr is a number"),

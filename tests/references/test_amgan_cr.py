@@ -68,7 +68,7 @@ def test_each_look_sees_further():
         network = small(iterations=iterations).double()
         for parameter in network.parameters():  # positive and small: no ReLU closes, no sigmoid saturates
             parameter.abs_().mul_(0.5)
-        maps = [network.training_outputs(image, image)["attention"] for image in (cloudy, changed)]
+        maps = [network.attention((image + 1) / 2) for image in (cloudy, changed)]
         reach.append(int((maps[0] - maps[1])[0, 0, 0].nonzero().max()))
     assert reach[0] == 13 < reach[1] <= 26
 
@@ -77,3 +77,19 @@ def test_the_official_number_of_parameters_less_the_block_that_is_never_used():
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in AMGANCR().parameters())
     assert count == 238_273 - 11_264
+
+
+def test_bfloat16_stays_near_float32_and_gives_float32():
+    network, cloudy = small(), images(1, 3, 32, 32)
+    with torch.no_grad():
+        exact = network.training_outputs(cloudy, cloudy)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rough = network.training_outputs(cloudy, cloudy)
+    for now, then in ((rough["restorations"][0], exact["restorations"][0]), (rough["attention"], exact["attention"])):
+        assert now.dtype == torch.float32
+        assert (now - then).abs().max() < 0.05
+
+
+def test_weights_files_name_the_layers_of_a_block_by_their_places():
+    keys = [key for key in small().state_dict() if key.startswith(("guided.2.", "plain.1."))]
+    assert keys == [f"{block}.{layer}.weight" for block in ("guided.2", "plain.1") for layer in (0, 2, 4)]

@@ -72,7 +72,8 @@ def test_bfloat16_stays_near_float32(name):
         exact = network(cloudy)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rough = network(cloudy)
-    assert (rough.float() - exact).abs().max() < 0.1
+    assert rough.dtype == torch.float32
+    assert (rough - exact).abs().max() < 0.1
 
 
 def test_restorations_are_those_of_stages_3_2_1_and_not_clamped():
@@ -122,6 +123,13 @@ def test_full_size_networks_have_the_known_number_of_parameters():
 def test_impossible_sizes_are_user_errors(config, says):
     with pytest.raises(UserError, match=says):
         REFERENCES.build(config)
+
+
+@pytest.mark.parametrize("name", ["CVAE", "GainOffsetUNet", "NAFNet", "TimmUNet"])
+@pytest.mark.parametrize("in_bands", [0, 1, 2])
+def test_fewer_bands_in_than_out_are_a_user_error(name, in_bands):
+    with pytest.raises(UserError, match=f"^{name} corrects the first 3 bands of its input, which has {in_bands}: give"):
+        REFERENCES.build(dict(type=name, bands=3, in_bands=in_bands))
 
 
 def test_identity_gives_the_cloudy_image():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from declouds.models import OnePass
+from declouds.models.one_pass import attention_target
 from declouds.references import SpAGAN
 from declouds.references.spa_gan import FourDirections, SpatialAttention, Step
 
@@ -137,3 +138,15 @@ def test_its_attention_can_be_supervised():
     torch.testing.assert_close(losses["loss_1_mse"], expected)
     sum(losses.values()).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.reference.parameters())
+
+
+def test_its_attention_target_is_signed():
+    clear = torch.zeros(1, 3, 1, 4)
+    cloudy = clear + torch.tensor([0.5, 0.0, -0.001, -0.5])  # cloud, nothing, a little shadow, shadow
+    torch.testing.assert_close(attention_target(cloudy, clear).flatten(), torch.tensor([0.0, 0.0, 0.3825, 1.0]))
+
+
+def test_weights_files_name_the_convolutions_of_a_block():
+    keys = [key for key in small().state_dict() if key.startswith("blocks.16.")]
+    assert keys == ["blocks.16.conv1.weight", "blocks.16.conv2.weight", "blocks.16.conv3.weight"]
+    assert not any("relu" in key for key in small().state_dict())

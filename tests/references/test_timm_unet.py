@@ -111,13 +111,6 @@ def test_a_weights_file_of_a_pretrained_encoder_is_loaded_without_a_network(tmp_
     assert torch.equal(load_model(tmp_path / "model.safetensors").predict(cloudy), model.predict(cloudy))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (dict(encoder="resnet_18"), "did you mean resnet18"),
-        (dict(in_bands=2), "first 3 bands of its input, .* 2"),
-    ],
-)
-def test_what_cannot_be_built_is_a_user_error(arguments, says):
-    with pytest.raises(UserError, match=says):
-        REFERENCES.build(dict(type="TimmUNet", **{**TINY, **arguments}))
+def test_an_encoder_that_does_not_exist_is_a_user_error():
+    with pytest.raises(UserError, match="did you mean resnet18"):
+        REFERENCES.build(dict(type="TimmUNet", **{**TINY, "encoder": "resnet_18"}))

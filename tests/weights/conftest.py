@@ -1,9 +1,31 @@
-"""Official files of SpA-GAN, made small and with random weights, so that no real data is needed."""
+"""What fills official files for golden outputs; and files of SpA-GAN, small and random, that need no real data."""
+
+import importlib.util
 
 import pytest
 import torch
 
 from declouds.weights import zoo as zoo_module
+
+
+@pytest.fixture(scope="session")
+def fill(shared):
+    """The module that made the weights and images of the golden outputs."""
+    spec = importlib.util.spec_from_file_location("golden_fill", shared / "goldens" / "fill.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def relative_error():
+    """A function that gives the greatest error of a tensor, in units of the greatest number of the golden array."""
+
+    def error(ours, golden):
+        golden = torch.from_numpy(golden)
+        return float((ours - golden).abs().max() / golden.abs().max())
+
+    return error
 
 
 def shapes(bands, features):

@@ -237,6 +237,7 @@ def test_a_config_runs_nothing(attempt, tmp_path, ours, name, place):
 @example({"type": "OnePass", "reference": {"type": "SpAGAN", "features": 0}})
 @example({"type": "OnePass", "reference": {"type": "SpAGAN", "features": "a\nb"}})
 @example({"type": "OnePass", "reference": {"type": "SpAGAN"}, "value_range": [3, 1]})
+@example({"type": "OnePass", "reference": {"type": "SpAGAN", "bands": 3, "features": 2}, "bands": "x"})
 def test_configs_that_make_no_sense(attempt, ours, config):
     assert attempt["load"](safetensors_file(config, ours[1])) is None
 

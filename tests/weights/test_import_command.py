@@ -165,9 +165,20 @@ def test_what_cannot_be_exported(imported, tmp_path, fails):
     path = imported()
     export = ("weights", "export", path, "--part")
     assert "no part 'fusion' with weights: it has reference" in fails(*export, "fusion", "-o", tmp_path / "f.pth")
-    assert ".safetensors or .pth, not .onnx" in fails(*export, "reference", "-o", tmp_path / "f.onnx")
+    assert "f.onnx: give a name that ends in .safetensors or .pth" in fails(
+        *export, "reference", "-o", tmp_path / "f.onnx"
+    )
     (tmp_path / "f.pth").write_text("mine")
     assert "give --overwrite" in fails(*export, "reference", "-o", tmp_path / "f.pth")
+
+
+def test_a_wrong_name_of_the_output_is_told_before_anything_is_read_or_fetched(one_entry, tmp_path, fails):
+    one_entry(urls=((tmp_path / "web" / "absent.pth").as_uri(),))
+    message = fails("weights", "export", "tiny", "--part", "reference", "-o", tmp_path / "f.onnx")
+    assert "give a name that ends in .safetensors or .pth" in message
+    for name in ("f.pth", "f"):
+        message = fails("weights", "import", tmp_path / "absent.pth", "--as", "msda", "-o", tmp_path / name)
+        assert f"{name}: give a name that ends in .safetensors" in message
 
 
 def test_files_can_be_read_by_others(imported, tmp_path):

@@ -1,6 +1,5 @@
 """The imported official networks give the official outputs."""
 
-import importlib.util
 import json
 
 import numpy as np
@@ -11,14 +10,6 @@ import declouds
 from declouds.cli import main
 
 
-@pytest.fixture(scope="module")
-def fill(shared):
-    spec = importlib.util.spec_from_file_location("golden_fill", shared / "goldens" / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def golden(shared, name):
     folder = shared / "goldens"
     return json.loads((folder / f"{name}.json").read_text()), dict(np.load(folder / f"{name}.npz"))
@@ -27,11 +18,6 @@ def golden(shared, name):
 def write_official(fill, keys, path):
     torch.save({key: torch.from_numpy(fill.fill(key, tuple(shape))) for key, shape in keys}, path)
     return str(path)
-
-
-def error(ours, theirs):
-    theirs = torch.from_numpy(theirs)
-    return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +39,7 @@ def imported(shared, fill, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("bands", "size"), [(3, "64x64"), (3, "96x64"), (4, "64x64"), (4, "96x64")])
-def test_networks_equal_the_official_ones(shared, fill, imported, bands, size):
+def test_networks_equal_the_official_ones(shared, fill, imported, relative_error, bands, size):
     description, expected = golden(shared, f"de_network_{bands}bands_{size}")
     model = imported(description)
     shape = expected["noise_hat"].shape
@@ -61,8 +47,8 @@ def test_networks_equal_the_official_ones(shared, fill, imported, bands, size):
     cloudy, prior = (2 * torch.from_numpy(fill.image(name, shape)) - 1 for name in ("cloudy", "prior"))
     t = torch.tensor(description["t"])
     with torch.no_grad():
-        assert error(model.denoiser(x_t, t, cloudy), expected["noise_hat"]) < 1e-5
-        assert error(model.fusion(x_t, prior, x_t, t, cloudy), expected["weight"]) < 1e-5
+        assert relative_error(model.denoiser(x_t, t, cloudy), expected["noise_hat"]) < 1e-5
+        assert relative_error(model.fusion(x_t, prior, x_t, t, cloudy), expected["weight"]) < 1e-5
 
 
 def norm_error(ours, theirs):
@@ -70,7 +56,7 @@ def norm_error(ours, theirs):
     return float((ours - theirs).norm() / theirs.norm())
 
 
-def test_ten_ddim_steps_equal_the_official_sample(shared, fill, imported):
+def test_ten_ddim_steps_equal_the_official_sample(shared, fill, imported, relative_error):
     description, expected = golden(shared, "de_ddim10_3bands_64x64")
     model = imported(description)
     cloudy = 2 * torch.from_numpy(fill.image("cloudy", expected["prior"].shape)) - 1
@@ -85,11 +71,11 @@ def test_ten_ddim_steps_equal_the_official_sample(shared, fill, imported):
     result = model.predict(cloudy, noise, record=steps.append)
     assert [int(step["t"]) for step in steps] == description["timesteps"][::-1]
     for step, fused in zip(steps, expected["fused"], strict=True):
-        assert error(step["fused"], fused) < 1e-4
-    assert error(result, expected["samples"][-1]) < 1e-4
+        assert relative_error(step["fused"], fused) < 1e-4
+    assert relative_error(result, expected["samples"][-1]) < 1e-4
 
 
-def test_loss_terms_equal_the_official_ones(shared, fill, imported):
+def test_loss_terms_equal_the_official_ones(shared, fill, imported, relative_error):
     description, expected = golden(shared, "de_loss_3bands_64x64")
     networks, _ = golden(shared, "de_network_3bands_64x64")
     model = imported(networks)
@@ -98,6 +84,6 @@ def test_loss_terms_equal_the_official_ones(shared, fill, imported):
     noise = torch.from_numpy(fill.noise("noise", shape))
     with torch.no_grad():
         terms = model.losses_per_image(clear, cloudy, noise, torch.tensor(description["t"]))
-    assert error(terms["denoise"], expected["mse"]) < 1e-4
-    assert error(terms["fuse"], expected["l1"]) < 1e-4
-    assert error(terms["denoise"] + terms["fuse"], expected["loss"]) < 1e-4
+    assert relative_error(terms["denoise"], expected["mse"]) < 1e-4
+    assert relative_error(terms["fuse"], expected["l1"]) < 1e-4
+    assert relative_error(terms["denoise"] + terms["fuse"], expected["loss"]) < 1e-4

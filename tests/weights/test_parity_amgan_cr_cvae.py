@@ -1,6 +1,5 @@
 """The imported AMGAN-CR and CVAE give the official outputs."""
 
-import importlib.util
 import json
 
 import numpy as np
@@ -10,14 +9,6 @@ import torch
 from declouds.errors import UserError
 from declouds.registry import REFERENCES
 from declouds.weights.official import import_official
-
-
-@pytest.fixture(scope="module")
-def fill(shared):
-    spec = importlib.util.spec_from_file_location("golden_fill", shared / "goldens" / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -37,41 +28,36 @@ def imported(shared, fill, tmp_path):
     return bring
 
 
-def error(ours, theirs):
-    theirs = torch.from_numpy(theirs)
-    return float((ours - theirs).abs().max() / theirs.abs().max())
-
-
 def cloudy(fill, shape):
     return 2 * torch.from_numpy(fill.image("cloudy", shape)) - 1
 
 
 @pytest.mark.parametrize("bands", [3, 4])
-def test_amgan_cr_equals_the_official_network(fill, imported, bands):
+def test_amgan_cr_equals_the_official_network(fill, imported, relative_error, bands):
     network, config, expected = imported("amgan_cr", f"amgan_cr_{bands}bands_64x96")
     assert config == dict(type="AMGANCR", bands=bands, features=32, recurrent_blocks=5)
     image = cloudy(fill, (1, bands, 64, 96))
     with torch.no_grad():
         outputs = network.training_outputs(image, image)
         prior = network(image)
-    assert error(outputs["attention"], expected["attention"]) < 1e-5
-    assert error((outputs["restorations"][0] + 1) / 2, expected["output"]) < 1e-5
-    assert error((prior + 1) / 2, expected["output"].clip(0, 1)) < 1e-5
+    assert relative_error(outputs["attention"], expected["attention"]) < 1e-5
+    assert relative_error((outputs["restorations"][0] + 1) / 2, expected["output"]) < 1e-5
+    assert relative_error((prior + 1) / 2, expected["output"].clip(0, 1)) < 1e-5
 
 
-def test_cvae_equals_the_official_network(fill, imported):
+def test_cvae_equals_the_official_network(fill, imported, relative_error):
     network, config, expected = imported("cvae", "cvae_3bands_256x256")
     assert config == dict(type="CVAE", bands=3, latent=50, size=256, width=512, depth=4, features=32)
     image = cloudy(fill, (1, 3, 256, 256))
     with torch.no_grad():
         mean, log_variance = network.encoder((image + 1) / 2)
-        assert error(mean, expected["mean"]) < 1e-5
-        assert error(log_variance, expected["log_var"]) < 1e-5
+        assert relative_error(mean, expected["mean"]) < 1e-5
+        assert relative_error(log_variance, expected["log_var"]) < 1e-5
         network.encoder.log_variance.weight.zero_()  # the golden output is that of the mean code: a variance of 0
         network.encoder.log_variance.bias.fill_(-1000)
         network.draws = network.draws[:1]  # all samples are the same, so one will do
         (restored,) = network.training_outputs(image, image)["restorations"]
-    assert error((restored + 1) / 2, expected["output"]) < 1e-5
+    assert relative_error((restored + 1) / 2, expected["output"]) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The imported MemoryNet gives the outputs of the authors' code."""
 
-import importlib.util
 import json
 
 import pytest
@@ -32,22 +31,18 @@ EXPECTED = (
 
 
 @pytest.fixture(scope="module")
-def official(shared):
-    """What fills weights, and a whole official state dict, its memory far enough apart to leave items out."""
-    spec = importlib.util.spec_from_file_location("golden_fill", shared / "goldens" / "fill.py")
-    fill = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fill)
+def official(shared, fill):
+    """A whole official state dict, its memory far enough apart to leave items out."""
     mpr_net = json.loads((shared / "goldens" / "mpr_net_3bands_64x96.json").read_text())["state_dict"]
     keys = dict(mpr_net) | MEMORY
     state_dict = {key: torch.from_numpy(fill.fill(key, tuple(shape))) for key, shape in keys.items()}
     state_dict["memory.memory.weight"] *= 4
-    return fill, state_dict
+    return state_dict
 
 
-def test_imported_network_equals_the_authors(official, tmp_path):
-    fill, state_dict = official
+def test_imported_network_equals_the_authors(official, fill, tmp_path):
     path = tmp_path / "official.pth"
-    torch.save(dict(state_dict={f"module.{key}": value for key, value in state_dict.items()}), path)
+    torch.save(dict(state_dict={f"module.{key}": value for key, value in official.items()}), path)
     config, ours = import_official(path, "memory_net")
     assert (config["classes"], config["prototypes"], config["parts"]) == (10, 2, 5)
     network = REFERENCES.build(config).eval()
@@ -66,9 +61,16 @@ def test_imported_network_equals_the_authors(official, tmp_path):
 @pytest.mark.parametrize("kind", ["mpr_net", "msda"])
 def test_its_files_are_told_from_mpr_nets(official, tmp_path, kind):
     path = tmp_path / "official.pth"
-    torch.save(official[1], path)
-    with pytest.raises(UserError, match="memory_net"):
+    torch.save(official, path)
+    with pytest.raises(UserError, match="looks like memory_net weights: import it as memory_net"):
         import_official(path, kind)
-    torch.save({key: value for key, value in official[1].items() if key not in MEMORY}, path)
+    torch.save({key: value for key, value in official.items() if key not in MEMORY}, path)
     with pytest.raises(UserError, match="looks like mpr_net weights"):
+        import_official(path, "memory_net")
+
+
+def test_an_incomplete_file_is_not_taken_for_mpr_nets(official, tmp_path):
+    path = tmp_path / "official.pth"
+    torch.save({key: value for key, value in official.items() if key != "concat23.weight"}, path)
+    with pytest.raises(UserError, match=r"1 missing .*: give the complete official file"):
         import_official(path, "memory_net")

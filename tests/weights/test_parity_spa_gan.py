@@ -1,6 +1,5 @@
 """The imported SpA-GAN gives the official outputs, and the author's weights clear a real image."""
 
-import importlib.util
 import json
 
 import numpy as np
@@ -11,14 +10,6 @@ from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.registry import REFERENCES
 from declouds.weights.official import import_official
-
-
-@pytest.fixture(scope="module")
-def fill(shared):
-    spec = importlib.util.spec_from_file_location("golden_fill", shared / "goldens" / "fill.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def official_keys(shared, bands):
@@ -32,13 +23,8 @@ def imported(path, order):
     return network, config
 
 
-def error(ours, theirs):
-    theirs = torch.from_numpy(theirs)
-    return float((ours - theirs).abs().max() / theirs.abs().max())
-
-
 @pytest.mark.parametrize("bands", [3, 4])
-def test_imported_network_equals_the_golden_outputs(shared, fill, tmp_path, bands):
+def test_imported_network_equals_the_golden_outputs(shared, fill, relative_error, tmp_path, bands):
     path = tmp_path / "official.pth"
     keys = official_keys(shared, bands)
     torch.save({key: torch.from_numpy(fill.fill(key, tuple(shape))) for key, shape in keys}, path)
@@ -49,9 +35,9 @@ def test_imported_network_equals_the_golden_outputs(shared, fill, tmp_path, band
     golden = np.load(shared / "goldens" / f"spa_gan_{bands}bands_64x96.npz")
     with torch.inference_mode():
         outputs, prior = network.training_outputs(cloudy, cloudy), network(cloudy)
-    assert error(outputs["attention"], golden["attention"]) < 1e-5
-    assert error((outputs["restorations"][0] + 1) / 2, golden["output"]) < 1e-5
-    assert error((prior + 1) / 2, golden["output"].clip(0, 1)) < 1e-5
+    assert relative_error(outputs["attention"], golden["attention"]) < 1e-5
+    assert relative_error((outputs["restorations"][0] + 1) / 2, golden["output"]) < 1e-5
+    assert relative_error((prior + 1) / 2, golden["output"].clip(0, 1)) < 1e-5
     assert (golden["output"] < 0).any() and (golden["output"] > 1).any()  # so the clamp is seen
 
 

@@ -80,6 +80,7 @@ def fails(one_entry, capsys, tmp_path, *words):
     message = capsys.readouterr().err.strip().splitlines()[-1]
     entry = zoo_module.zoo()["tiny"]
     assert entry.urls[0] in message and entry.sha256 in message and str(entry.official) in message
+    assert "or run `declouds weights fetch tiny --from FILE`" in message
     return message
 
 

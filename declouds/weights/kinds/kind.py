@@ -17,12 +17,13 @@ class Kind:
     """One kind of official weight file.
 
     Attributes:
-        signature: a key that files of this kind have, and of the other kinds have not.
+        signature: a key that files of this kind have, and of the other kinds only those that extend it.
         rules: (pattern, replacement) from official to our keys.
         unused: pattern of the official keys that the official output does not depend on, and ours have no place for.
         config_of: the arguments that build our network, from the official shapes.
         input_key: our key of the weight whose second axis is the bands of the cloudy image; None if several are.
         output_key: our key of the weight whose first axis is the bands of the prior; None if several are.
+        extends: the kind whose keys are all in files of this kind too, if there is one.
     """
 
     signature: str
@@ -31,6 +32,7 @@ class Kind:
     config_of: Callable[[Shapes], dict[str, Any]]
     input_key: str | None = None
     output_key: str | None = None
+    extends: "Kind | None" = None
 
     def rename(self, key: str) -> str:
         """Return our name for an official key."""

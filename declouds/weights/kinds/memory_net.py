@@ -18,6 +18,7 @@ MEMORY_NET = Kind(
     signature="memory.memory.weight",
     config_of=_memory_net_config,
     unused=None,
+    extends=MPR_NET,
     rules=(
         (r"^memory\.memory\.weight$", "memory.items"),
         (r"^memory\.memory\.reweight_layer_part\.", "memory.part_gate."),
