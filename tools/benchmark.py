@@ -20,6 +20,7 @@ from typing import Any
 from benchmark_jobs import OVERLAP, TILE, Job, serve
 
 from declouds.atomic_file import replacing
+from declouds.cli import limit_spinning
 from declouds.errors import UserError
 
 KINDS = ("train", "sample", "scene")
@@ -218,7 +219,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the tool; what the user can mend ends in one line and exit code 2."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # one waits while the other is timed, and must not spin
+    limit_spinning()  # one process waits while the other is timed
     try:
         sys.exit(run(parse(arguments)))
     except UserError as error:
