@@ -170,7 +170,7 @@ def test_declouds_models_lists_every_part_with_its_description(shown):
 
 def test_declouds_models_lists_whole_models_too(shown):
     lines = [line.split() for line in shown("model")]
-    assert [line[0] for line in lines[1:] if line] == ["DiffusionEnhancement", "OnePass"]
+    assert [line[0] for line in lines[1:] if line] == ["Adversarial", "DiffusionEnhancement", "OnePass"]
 
 
 def test_declouds_models_shows_one_kind_and_the_parts_of_plugins(shown, install):
