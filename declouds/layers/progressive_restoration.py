@@ -81,7 +81,14 @@ class ProgressiveRestoration(nn.Module):
     """
 
     def __init__(
-        self, bands: int, features: int, *, level_step: int, full_step: int, full_blocks: int, reduction: int
+        self,
+        bands: int = 3,
+        features: int = 40,
+        *,
+        level_step: int = 20,
+        full_step: int = 16,
+        full_blocks: int = 8,
+        reduction: int = 4,
     ) -> None:
         super().__init__()
         channels = [features + level * level_step for level in range(3)]
