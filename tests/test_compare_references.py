@@ -169,6 +169,20 @@ def test_what_is_finished_is_kept_and_what_is_half_done_goes_on(tool, arguments,
     assert "--resume" in train and "--overwrite" in test
 
 
+def test_a_loss_is_left_out_and_the_table_says_so(tool, arguments, commands, tmp_path, monkeypatch):
+    from declouds.engine.config import load_config
+
+    (tmp_path / "recipes" / "spa.py").write_text(
+        RECIPES["spa"].replace('dict(type="MSE"),', 'dict(type="Perceptual"),')
+    )
+    monkeypatch.setattr(tool, "cost", lambda weights: COST)
+    tool.main([*arguments, "--without", "Perceptual"])
+    rows = (tmp_path / "out" / "table.md").read_text().splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["haze", "spa, without Perceptual"]
+    (stage,) = load_config(tmp_path / "out" / "spa" / "config.py").reference_stages
+    assert [loss.to_dict() for loss in stage.losses] == [dict(type="MSE", of="attention")]
+
+
 @pytest.mark.parametrize("changed", ["--denoiser-weights", "--config", "--root"])
 def test_a_folder_of_other_arguments_is_refused(changed, tool, arguments, commands, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tool, "cost", lambda weights: COST)
@@ -189,6 +203,7 @@ def test_a_folder_of_other_arguments_is_refused(changed, tool, arguments, comman
     ("more", "message"),
     [
         (["--denoiser-weights", "absent"], "--denoiser-weights absent does not exist: declouds train"),
+        (["--without", "perceptual"], "no loss is called 'perceptual': did you mean 'Perceptual'?"),
         (["--root", "absent"], "--root absent does not exist: give the folder"),
         (["--config", "absent.py"], "absent.py does not exist: give the path of a config"),
         (["--config", str(ROOT / "configs" / "de_simulated.py")], "one entry in reference_stages"),

@@ -44,7 +44,7 @@ def compare(args: argparse.Namespace) -> None:
         if not costs.exists():
             with replacing(costs) as temporary:
                 temporary.write_text(json.dumps(cost(weights)))
-        rows.append(row(name, scores, json.loads(costs.read_text())))
+        rows.append(row(label(name, args.without), scores, json.loads(costs.read_text())))
     table = "\n".join([*HEAD, *rows]) + "\n"
     with replacing(args.out / "table.md") as temporary:
         temporary.write_text(table)
@@ -63,8 +63,8 @@ def write_configs(args: argparse.Namespace) -> None:
     for path, config in configs.items():
         if path.exists() and read_config(path).to_dict() != config.to_dict():
             raise UserError(
-                f"{path} is not what --config, --root, --denoiser-weights and the recipe say now: give another --out, "
-                f"or remove {path.parent}"
+                f"{path} is not what --config, --root, --denoiser-weights, --without and the recipe say now: give "
+                f"another --out, or remove {path.parent}"
             )
     for path, config in configs.items():
         if not path.exists():
@@ -82,12 +82,24 @@ def config_of(args: argparse.Namespace, name: str) -> "Config":
         raise UserError(f"{args.config}: give a config with one entry in reference_stages: it is the budget of all")
     kept = ("losses", "discriminator", "adversarial_loss", "gradient_penalty")
     (budget,), (stage,) = config.reference_stages, recipe.reference_stages
+    own = {key: stage[key] for key in kept if key in stage}
+    if "losses" in own:
+        own["losses"] = [loss for loss in own["losses"] if loss["type"] not in args.without]
     config.model.reference = recipe.model.reference
-    config.reference_stages = [{**budget, **{key: stage[key] for key in kept if key in stage}}]
+    config.reference_stages = [{**budget, **own}]
     if args.root is not None:
         config.datamodule.root = str(args.root)
     config.denoiser_weights = str(args.denoiser_weights)
     return config
+
+
+def label(name: str, without: list[str]) -> str:
+    """Return what the table calls a reference: its name, and the losses of its recipe that it was trained without."""
+    from declouds.engine.config import read_config
+
+    (stage,) = read_config(RECIPES / f"{name}.py").reference_stages
+    left_out = [loss["type"] for loss in stage.get("losses", []) if loss["type"] in without]
+    return f"{name}, without {' and '.join(left_out)}" if left_out else name
 
 
 def cost(weights: Path) -> dict[str, Any]:
@@ -156,13 +168,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--references", nargs="+", choices=recipes, default=recipes, metavar="NAME", help="recipes to compare (all)"
     )
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="LOSS",
+        help="losses to leave out of all recipes (Perceptual, if there are no weights of VGG16)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of runs, scores and table")
     return parser
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the arguments, and check what can be checked before any work."""
+    from declouds.registry import LOSSES
+
     args = build_parser().parse_args(arguments)
+    for name in args.without:
+        LOSSES.find(name)
     if not args.denoiser_weights.is_file():
         raise UserError(
             f"--denoiser-weights {args.denoiser_weights} does not exist: declouds train configs/small/de_rice1.py "
