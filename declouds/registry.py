@@ -76,8 +76,19 @@ SAMPLERS = PartRegistry("sampler", "samplers")
 LOSSES = PartRegistry("loss", "losses")
 DISCRIMINATORS = PartRegistry("discriminator", "discriminators")
 DATAMODULES = PartRegistry("datamodule", "datamodules")
+CLOUD_DETECTORS = PartRegistry("cloud_detector", "cloud_detectors")
 
-PART_REGISTRIES = (DENOISERS, REFERENCES, FUSIONS, NOISE_SCHEDULES, SAMPLERS, LOSSES, DISCRIMINATORS, DATAMODULES)
+PART_REGISTRIES = (
+    DENOISERS,
+    REFERENCES,
+    FUSIONS,
+    NOISE_SCHEDULES,
+    SAMPLERS,
+    LOSSES,
+    DISCRIMINATORS,
+    DATAMODULES,
+    CLOUD_DETECTORS,
+)
 
 
 def describe(part: Any) -> str:

@@ -42,9 +42,14 @@ class ValueRange:
 
     def from_model(self, values: np.ndarray, dtype: np.dtype | str) -> np.ndarray:
         """Map [-1, 1] to sensor values of ``dtype``: rounded for integers, clipped to the type, never wrapped."""
-        dtype = np.dtype(dtype)
         sensor = (np.clip(values.astype(np.float64), -1.0, 1.0) + 1.0) * ((self.high - self.low) / 2.0) + self.low
-        if np.issubdtype(dtype, np.integer):
-            limits = np.iinfo(dtype)
-            sensor = np.clip(np.rint(sensor), limits.min, limits.max)
-        return sensor.astype(dtype)
+        return as_type(sensor, dtype)
+
+
+def as_type(sensor: np.ndarray, dtype: np.dtype | str) -> np.ndarray:
+    """Return sensor values in the type of a file: rounded for integers, clipped to the type, never wrapped."""
+    dtype = np.dtype(dtype)
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        sensor = np.clip(np.rint(sensor), limits.min, limits.max)
+    return sensor.astype(dtype)

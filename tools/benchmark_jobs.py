@@ -127,24 +127,26 @@ def scene(job: Job, model: Any, device: Any) -> Callable[[], object]:
     """Return the clearing of a GeoTIFF; the first call, for warming up, predicts one window alone."""
     import torch
 
-    from declouds.inference.remove_clouds import prediction, what_it_takes
+    from declouds.inference.options import SceneOptions
+    from declouds.inference.remove_clouds import remover_of
     from declouds.inference.scene import clear_scene
 
     source, cleared = job.folder / "scene.tif", job.folder / "cleared.tif"
     write_scene(source, model.in_bands, job.size, model.value_range)
-    windows = dict(tile=TILE, overlap=OVERLAP)
+    options = SceneOptions(tile=TILE, overlap=OVERLAP, overwrite=True)
     is_warm = False
 
     def work() -> None:
         nonlocal is_warm
-        with prediction(model) as predict:
-            if is_warm:
-                clear_scene(predict, source, cleared, **what_it_takes(model), **windows, overwrite=True)
-            else:
-                side = min(TILE, job.size)
-                with torch.inference_mode():
-                    predict(torch.zeros(1, model.in_bands, side, side), torch.randn(1, model.bands, side, side))
-                is_warm = True
+        if is_warm:
+            with remover_of(model, options) as remover:
+                clear_scene(remover, source, cleared, options)
+        else:
+            side = min(TILE, job.size)
+            images = (torch.zeros(1, bands, side, side, device=device) for bands in (model.in_bands, model.bands))
+            with torch.inference_mode():
+                model.predict(*images)
+            is_warm = True
 
     return work
 

@@ -1,69 +1,180 @@
-"""`declouds predict`: a scene in, the scene without clouds out."""
+"""`declouds predict`: scenes in, the scenes without clouds out."""
 
 import argparse
+import logging
+import re
 from pathlib import Path
+from typing import Any
 
-HELP = "remove the clouds of a GeoTIFF of any size"
+HELP = "remove the clouds of scenes of any size: GeoTIFFs, other rasters, .SAFE folders, STAC items"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("scene", type=Path, metavar="IN.tif", help="the cloudy scene")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.tif", help="the GeoTIFF to write")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="the model's weights")
-    parser.add_argument("--tile", type=int, default=256, metavar="N", help="side of a window (default: 256)")
-    parser.add_argument("--overlap", type=int, default=64, metavar="N", help="pixels that windows share (default: 64)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the start noise (default: 0)")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="windows at a time (default: 1)")
+    parser.add_argument("scenes", nargs="+", metavar="IN", help="scenes, folders or patterns")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="a .tif, or a folder for several"
+    )
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="the model's weights, or a name of the zoo")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
-    parser.add_argument("--nodata", type=float, metavar="V", help="the value that means no data, not the file's own")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT.tif if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    parser.add_argument("--restart", action="store_true", help="drop the unfinished work of an earlier command")
+    _add_input(parser.add_argument_group("what goes in"))
+    _add_mask(parser.add_argument_group("what is cleared"))
+    _add_output(parser.add_argument_group("what comes out"))
+    _add_windows(parser.add_argument_group("how"))
+
+
+def _add_input(group: Any) -> None:
+    group.add_argument("--bands", metavar="B,B,...", help="numbers or names of the bands, in the model's order")
+    group.add_argument("--scale", type=float, metavar="S", help="model value = stored value * S + O (the file's own)")
+    group.add_argument("--offset", type=float, metavar="O", help="see --scale")
+    group.add_argument("--nodata", type=float, metavar="V", help="the value that means no data, not the file's own")
+
+
+def _add_mask(group: Any) -> None:
+    group.add_argument("--mask", metavar="FILE", help="a raster of what is cloud, or auto; without it all is cleared")
+    group.add_argument(
+        "--mask-values", type=_numbers, metavar="N,N,...", help="values that mean cloud, if there are several"
+    )
+    group.add_argument("--detector", default="BrightWhite", metavar="NAME", help="what finds clouds for --mask auto")
+    group.add_argument("--dilate", type=int, default=0, metavar="N", help="pixels by which clouds are grown (0)")
+    group.add_argument("--feather", type=int, default=0, metavar="N", help="pixels inside over which they fade in (0)")
+
+
+def _add_output(group: Any) -> None:
+    group.add_argument("--cog", action="store_true", help="write a Cloud Optimised GeoTIFF")
+    group.add_argument("--preview", action="store_true", help="write a picture and a page with a slider beside it")
+    group.add_argument("--quality", action="store_true", help="write weight, deviation and changed pixels beside it")
+    group.add_argument("--samples", type=int, default=1, metavar="N", help="runs with other noise, for --quality (1)")
+
+
+def _add_windows(group: Any) -> None:
+    group.add_argument("--tile", type=int, default=256, metavar="N", help="side of a window (256)")
+    group.add_argument("--overlap", type=int, default=64, metavar="N", help="pixels that windows share (64)")
+    group.add_argument("--blend", default="joint", help="joint: at every step (default); final: once at the end")
+    group.add_argument("--taper", default="cosine", help="how windows fade at their edges: cosine (default) or linear")
+    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="windows at a time (1)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (0)")
+    group.add_argument("--memory", type=_bytes, metavar="SIZE", help="most memory to take, such as 4G")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the files, load the model, clear the scene, and tell what was done."""
+    """Check the files, load the model, clear the scenes, and tell what was done."""
+    from declouds.engine.environment import keep_freed_memory, pick_launcher, start_processes, stop_processes
+    from declouds.errors import UserError
     from declouds.inference.checks import check_files
-    from declouds.inference.noise import check_seed
-    from declouds.inference.tiles import check_tiling
+    from declouds.inference.inputs import find_scenes
+    from declouds.inference.products import Products
+    from declouds.inference.ranks import Ranks
+    from declouds.inference.remove_clouds import remover_of
 
-    check_tiling(args.tile, args.overlap, args.batch_size)
-    check_seed(args.seed)
-    check_files(args.scene, args.output, overwrite=args.overwrite, nodata=args.nodata)
+    options = _options(args)
+    options.check()
+    scenes = find_scenes(args.scenes, args.output)
+    if scenes[0][1] != args.output:
+        _make_folder(args.output)
+    for source, destination in scenes if len(scenes) == 1 else ():
+        check_files(source, destination, **options.for_files())
+        Products(destination, options).check()
+    keep_freed_memory()
+    start_processes(pick_launcher("auto"), "-m declouds predict ...", only_meet=True)
+    try:
+        ranks = Ranks.here()
+        failed = []
+        with remover_of(args.checkpoint, options, _device(args.device, ranks)) as remover:
+            # As many scenes as processes or more: each takes its own. Fewer: all share each.
+            apart = len(scenes) >= ranks.world > 1
+            for source, destination in scenes[ranks.rank :: ranks.world] if apart else scenes:
+                try:
+                    _clear(remover, source, destination, options, Ranks() if apart else ranks)
+                except UserError as error:
+                    if len(scenes) == 1:
+                        raise
+                    logging.getLogger("declouds").error("%s", error)
+                    failed.append(source)
+        if failed:
+            raise UserError(f"{len(failed)} of {len(scenes)} scenes were not cleared: {', '.join(map(str, failed))}")
+    finally:
+        stop_processes()
 
+
+def _make_folder(path: Path) -> None:
+    """Make the folder for several results."""
+    from declouds.errors import UserError
+
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made a folder ({error.strerror}): give another one") from error
+
+
+def _options(args: argparse.Namespace) -> Any:
+    """Return the choices of the command line."""
+    from dataclasses import fields
+
+    from declouds.inference.options import SceneOptions
+
+    chosen = {field.name: getattr(args, field.name) for field in fields(SceneOptions)}
+    return SceneOptions(**chosen | dict(bands=args.bands.split(",") if args.bands else None))
+
+
+def _device(name: str, ranks: Any) -> str:
+    """Return the device of this process: on a machine with several GPUs, each process takes one."""
+    import os
+
+    import torch
+
+    if name == "auto" and ranks.world > 1 and torch.cuda.is_available():
+        return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+    return name
+
+
+def _clear(remover: Any, source: Path, destination: Path, options: Any, ranks: Any) -> None:
+    """Clear one scene, with progress on a terminal."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from declouds.engine.environment import keep_freed_memory
-    from declouds.inference.device import pick_device
-    from declouds.inference.remove_clouds import prediction, what_it_takes
     from declouds.inference.scene import clear_scene
-    from declouds.weights.file import load_model
 
-    keep_freed_memory()
-    device = pick_device(args.device)
-    model = load_model(args.checkpoint, device)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with (
-        prediction(model) as predict,
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task("windows", total=None)
-        report = clear_scene(
-            predict,
-            args.scene,
-            args.output,
-            **what_it_takes(model),
-            **dict(tile=args.tile, overlap=args.overlap, seed=args.seed, batch_size=args.batch_size),
-            **dict(nodata=args.nodata, overwrite=args.overwrite),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    quiet = not console.is_terminal or not ranks.leads
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+        task = bar.add_task(source.name, total=None)
+
+        def progress(title: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{source.name} {title}", completed=done, total=total)
+
+        report = clear_scene(remover, source, destination, options, ranks, progress)
+    if ranks.leads:
+        _tell(report, remover)
+
+
+def _tell(report: Any, remover: Any) -> None:
+    """Print what was done."""
     tally = report.tally
     print(
         f"{report.path}: {report.width} x {report.height} pixels in {report.seconds:.1f} s ({report.speed:.3g} Mpx/s), "
-        f"{tally.windows} windows, {tally.skipped} of them skipped (no data)"
+        f"{tally.windows} windows, {tally.skipped} of them skipped (nothing to clear)"
     )
-    if tally.clipped:
-        low, high = model.value_range.low, model.value_range.high
-        share = 100 * tally.clipped / tally.values
+    if tally.clipped_values:
+        low, high = remover.value_range.low, remover.value_range.high
+        share = 100 * tally.clipped_values / tally.values
         print(f"{share:.2g} % of the values were outside the model's range {low:g} to {high:g} and were clipped to it")
+
+
+def _numbers(text: str) -> list[int]:
+    """Return whole numbers out of a list with commas."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers such as 8,9,10") from None
+
+
+def _bytes(text: str) -> int:
+    """Return a number of bytes, given as such or with K, M, G or T."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory: give one such as 800M or 4G")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import resource
+from datetime import timedelta
 
 import torch
 
@@ -36,8 +37,13 @@ def pick_launcher(name: str) -> str:
     return name
 
 
-def start_processes(launcher: str) -> None:
+def start_processes(launcher: str, command: str = "tools/train.py CONFIG", only_meet: bool = False) -> None:
     """Join the process group of ``torchrun`` (gloo on CPU, nccl on GPUs) before MMEngine, which only knows GPUs.
+
+    Args:
+        launcher: what started the processes.
+        command: what to start them with, for messages.
+        only_meet: the processes exchange no tensors, they wait for each other, days if it must be.
 
     Raises:
         UserError: the launcher did not set the variables of a process group.
@@ -51,11 +57,14 @@ def start_processes(launcher: str) -> None:
     if missing:
         raise UserError(
             f"--launcher {launcher} needs {', '.join(missing)} in the environment: start with "
-            "`torchrun --nproc-per-node N tools/train.py CONFIG`"
+            f"`torchrun --nproc-per-node N {command}`"
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if only_meet:
+        torch.distributed.init_process_group("gloo", timeout=timedelta(days=7))
+    else:
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
 def stop_processes() -> None:

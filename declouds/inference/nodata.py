@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from declouds.value_range import ValueRange
+from declouds.value_range import ValueRange, as_type
 
 
 def as_stored(nodata: float | None, dtype: np.dtype) -> Any:
@@ -57,16 +57,19 @@ def fill_nodata(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def merge(
-    original: np.ndarray, clear: np.ndarray, valid: np.ndarray, value_range: ValueRange, nodata: float | None
+    original: np.ndarray, clear: np.ndarray, alpha: np.ndarray, value_range: ValueRange, nodata: float | None
 ) -> np.ndarray:
-    """Return ``clear`` in the type and units of ``original``, and ``original`` itself where there are no data.
+    """Return ``original`` where ``alpha`` is 0, ``clear`` in its type and units where it is 1, and between a mixture.
 
     A result that happens to equal the nodata value is moved to the next value of that type, towards the middle of the
     value range: with nodata 0, a valid pixel is at least 1.
 
-    Shapes: original and clear (C, H, W), valid (H, W) -> (C, H, W).
+    Shapes: original and clear (C, H, W), alpha (H, W) in [0, 1], 0 where there are no data -> (C, H, W).
     """
-    sensor = value_range.from_model(clear, original.dtype)
+    mixture = value_range.from_model(clear, "float64")
+    partly = (alpha > 0) & (alpha < 1)
+    mixture[:, partly] += (1 - alpha[partly].astype(np.float64)) * (original[:, partly] - mixture[:, partly])
+    sensor = as_type(mixture, original.dtype)
     stored = as_stored(nodata, original.dtype)
     if stored is not None:
         middle = (value_range.low + value_range.high) / 2
@@ -75,4 +78,4 @@ def merge(
         else:
             beside = np.nextafter(stored, original.dtype.type(middle))
         sensor[sensor == stored] = beside
-    return np.where(valid, sensor, original)
+    return np.where(alpha > 0, sensor, original)

@@ -21,12 +21,22 @@ def check_seed(seed: int) -> None:
         raise UserError(f"seed = {seed}: a seed is an integer from 0 to 2**64 - 1")
 
 
-def noise_field(seed: int, bands: int, row: int, col: int, height: int, width: int) -> np.ndarray:
+def noise_field(seed: int, bands: int, row: int, col: int, height: int, width: int, stream: int = 0) -> np.ndarray:
     """Return standard normal noise for a rectangle of an endless image.
 
-    The value at a pixel depends on ``seed``, band and absolute position alone, so overlapping windows agree, whatever
-    their size or order; fewer bands are the first of more. The field is cut into blocks of 64 x 64, and each block is
-    the beginning of its own Philox stream (Salmon et al. 2011): key = seed, counter = position of the block.
+    The value at a pixel depends on ``seed``, ``stream``, band and absolute position alone, so overlapping windows
+    agree, whatever their size or order; fewer bands are the first of more. The field is cut into blocks of 64 x 64, and
+    each block is the beginning of its own Philox stream (Salmon et al. 2011): key = seed and ``stream``, counter =
+    position of the block.
+
+    Args:
+        seed: chosen by the user.
+        bands: bands of the image.
+        row: of the upper left corner.
+        col: of the upper left corner.
+        height: of the rectangle.
+        width: of the rectangle.
+        stream: number of the field, from 0 to 2**64 - 1: other steps and other samples have fields of their own.
 
     Shapes: (bands, height, width) float32.
 
@@ -39,10 +49,10 @@ def noise_field(seed: int, bands: int, row: int, col: int, height: int, width: i
     blocks = np.empty((bands, (bottom - top) * BLOCK, (right - left) * BLOCK), np.float32)
     for i in range(top, bottom):
         for j in range(left, right):
-            # The two low words of the counter stay free: the stream counts in them.
-            stream = Generator(Philox(key=seed, counter=[0, 0, i, j]))
+            # The two low words of the counter stay free: the draws are counted in them.
+            draws = Generator(Philox(key=seed + (stream << 64), counter=[0, 0, i, j]))
             y, x = (i - top) * BLOCK, (j - left) * BLOCK
-            blocks[:, y : y + BLOCK, x : x + BLOCK] = stream.standard_normal((bands, BLOCK, BLOCK), dtype=np.float32)
+            blocks[:, y : y + BLOCK, x : x + BLOCK] = draws.standard_normal((bands, BLOCK, BLOCK), dtype=np.float32)
     y, x = row - top * BLOCK, col - left * BLOCK
     return np.ascontiguousarray(blocks[:, y : y + height, x : x + width])
 

@@ -1,4 +1,4 @@
-"""The rows of a scene that windows still add to; the rest of the scene is not in memory."""
+"""The rows of an area that windows still add to; what is finished leaves, the rest has not come yet."""
 
 import numpy as np
 
@@ -6,31 +6,43 @@ from declouds.inference.tiles import Window
 
 
 class RowBuffer:
-    """A band of rows that moves down the scene.
+    """A band of rows that moves down an area, and sums the windows that fall into it.
 
     Args:
-        bands: bands of the image.
+        channels: bands of the windows.
         rows: how many rows are held at most.
-        width: columns of the scene.
+        area: the rectangle of the image that is summed; parts of windows beyond it are left out.
+        first: the first row of the area that is wanted.
 
-    Shapes: ``values`` (bands, rows, width) float32, whatever the height of the scene.
+    Shapes: ``sums`` (channels + 1, rows, area.width) float32, whatever the height of the image; the last is the sum of
+    the weights.
     """
 
-    def __init__(self, bands: int, rows: int, width: int) -> None:
-        self.values = np.zeros((bands, rows, width), np.float32)
-        self.first = 0  # the row of the scene that `values[:, 0]` holds
+    def __init__(self, channels: int, rows: int, area: Window, first: int) -> None:
+        self.sums = np.zeros((channels + 1, rows, area.width), np.float32)
+        self.area = area
+        self.first = first  # the row of the image that `sums[:, 0]` holds
 
-    def add(self, window: Window, values: np.ndarray) -> None:
-        """Add ``values`` at the window's place. Shapes: (bands, window.height, window.width)."""
-        rows, cols = window.slices
-        self.values[:, rows.start - self.first : rows.stop - self.first, cols] += values
+    def add(self, window: Window, values: np.ndarray, weights: np.ndarray) -> None:
+        """Add ``values`` by ``weights`` at the window's place. Shapes: (channels, h, w), (h, w)."""
+        top, left = max(window.row, self.first), max(window.col, self.area.col)
+        bottom = min(window.row + window.height, self.area.row + self.area.height)
+        right = min(window.col + window.width, self.area.col + self.area.width)
+        inside = (slice(top - window.row, bottom - window.row), slice(left - window.col, right - window.col))
+        place = (slice(top - self.first, bottom - self.first), slice(left - self.area.col, right - self.area.col))
+        self.sums[:-1, *place] += values[:, *inside] * weights[inside]
+        self.sums[-1, *place] += weights[inside]
 
     def take(self, until: int) -> np.ndarray:
-        """Remove the rows above ``until`` and return them. Shapes: (bands, until - first, width)."""
+        """Remove the rows above ``until``, and return their means; 0 where no window was added.
+
+        Shapes: (channels, until - first, area.width).
+        """
         count = until - self.first
-        taken = self.values[:, :count].copy()
-        kept = self.values.shape[1] - count
-        self.values[:, :kept] = self.values[:, count:]
-        self.values[:, kept:] = 0
+        total = self.sums[-1, :count]
+        taken = np.divide(self.sums[:-1, :count], total, out=np.zeros_like(self.sums[:-1, :count]), where=total > 0)
+        kept = self.sums.shape[1] - count
+        self.sums[:, :kept] = self.sums[:, count:]
+        self.sums[:, kept:] = 0
         self.first = until
         return taken

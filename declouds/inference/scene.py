@@ -1,29 +1,67 @@
-"""GeoTIFF in, GeoTIFF out, of any size: read by windows, written by blocks, memory bounded by the width alone."""
+"""A raster in, its cleared twin out: read by windows, computed in passes, written by blocks, published at the end."""
 
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
 
-from declouds.inference.checks import check_bands, check_files, check_value_range, check_values
-from declouds.inference.cleared_blocks import ClearedBlocks, Progress, Tally
-from declouds.inference.geotiff import open_scene, read_window
+from declouds import __version__
+from declouds.inference.bands import choose_bands
+from declouds.inference.checks import check_files
+from declouds.inference.cleared_image import BUFFER, Tally, cleared_blocks, run_passes
+from declouds.inference.cloud_mask import CloudMask, detect_clouds
+from declouds.inference.geotiff import open_scene, read_window, source_files
+from declouds.inference.image import Image, Read
+from declouds.inference.job import FileJob
+from declouds.inference.mask_file import open_mask
+from declouds.inference.memory import buffer_within
 from declouds.inference.nodata import valid_pixels
-from declouds.inference.noise import check_seed
-from declouds.inference.scene_writer import SceneWriter
-from declouds.inference.tiled import Predict
-from declouds.inference.tiles import Window, check_tiling
+from declouds.inference.options import SceneOptions
+from declouds.inference.pass_loop import Progress
+from declouds.inference.passes import Pass
+from declouds.inference.products import Products
+from declouds.inference.ranks import Ranks
+from declouds.inference.summary import summary
+from declouds.inference.tiles import Window
+from declouds.inference.units import stored_range
 from declouds.value_range import ValueRange
 
 
 @dataclass(frozen=True)
+class Remover:
+    """What a scene needs of a model.
+
+    Args:
+        passes: what is done with a scene.
+        bands: bands that the model makes: the first of those that it takes.
+        in_bands: bands that it takes.
+        value_range: model values that stand for -1 and 1.
+        band_names: names of the bands that it takes.
+        digest: SHA-256 of its weights, if they are in a file.
+        device: what it runs on.
+        detector: finds the clouds when the mask is ``auto``.
+    """
+
+    passes: Sequence[Pass]
+    bands: int
+    in_bands: int
+    value_range: ValueRange
+    band_names: Sequence[str] = ()
+    digest: str | None = None
+    device: str = "cpu"
+    detector: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
 class SceneReport:
-    """What was done: the output, its size, the time, and the `Tally` of the loop."""
+    """What was done: the output, its size, the time, and the `Tally`."""
 
     path: Path
     height: int
@@ -38,73 +76,151 @@ class SceneReport:
 
 
 def clear_scene(
-    predict: Predict,
+    remover: Remover,
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
-    *,
-    bands: int,
-    in_bands: int,
-    value_range: ValueRange,
-    band_names: Sequence[str] = (),
-    tile: int = 256,
-    overlap: int = 64,
-    seed: int = 0,
-    batch_size: int = 1,
-    nodata: float | None = None,
-    overwrite: bool = False,
+    options: SceneOptions,
+    ranks: Ranks | None = None,
     progress: Progress | None = None,
 ) -> SceneReport:
     """Remove the clouds of a scene, and write the result on the same grid, in the same units and type.
 
-    A pixel without data in any band (by the nodata value, the file's mask, NaN or infinity) comes back unchanged in
-    every band, and the network sees its nearest neighbour in its place. A valid pixel never gets the nodata value.
-    Values out of ``value_range`` are clipped to it. Where the model takes more bands than it makes, the scene's first
-    ``bands`` are cleared and written, the rest are conditions.
+    A pixel without data in any band (by the nodata value, the file's mask or transparency, NaN or infinity) comes back
+    unchanged in every band, and the network sees its nearest neighbour in its place; so does a pixel that the mask
+    calls clear. A cleared pixel never gets the nodata value. Values out of the model's range are clipped to it. Where
+    the model takes more bands than it makes, the first are cleared and written, the rest are conditions.
+
+    What is computed is kept in the folder ``.NAME.partial`` beside the output until that is complete: after a kill, an
+    interrupt or an error, the same call goes on, to the same bytes.
 
     Args:
-        predict: ``(cloudy, noise) -> clear``, tensors (B, C, H, W) in [-1, 1]; the noise is standard normal.
-        source: the scene.
-        destination: the GeoTIFF to write: under a temporary name in its folder until it is complete.
-        bands: bands that the model makes.
-        in_bands: bands that it takes: the scene must have exactly these.
-        value_range: values, as stored in the file, that stand for -1 and 1.
-        band_names: names of the bands that the model takes, for messages.
-        tile: height and width of a window.
-        overlap: pixels that neighbouring windows share at least, where they are blended.
-        seed: of the start noise, which is tied to the pixel's place: the same in every window.
-        batch_size: windows predicted at a time.
-        nodata: the value that means "no data", in place of the file's own; the output says so.
-        overwrite: replace an existing output.
-        progress: called with the number of windows done and of all.
+        remover: what to do.
+        source: the scene, of any kind that `open_scene` knows.
+        destination: the GeoTIFF to write.
+        options: the user's choices.
+        ranks: the processes that share the work, if there are several.
+        progress: told of every batch of windows.
 
     Raises:
-        UserError: see `check_files`, `check_bands`, `check_value_range`, `check_values`, `check_tiling`, all before any
-            work; a damaged block met on the way; a model that gives NaN; a disk that fills up. Nothing is left behind.
+        UserError: see `SceneOptions.check`, `check_files`, `choose_bands`, `stored_range`, `open_mask` and `FileJob`,
+            all before any work; a damaged block met on the way; a model that gives NaN; a disk that fills up.
     """
-    begin = time.monotonic()
+    begin, ranks = time.monotonic(), ranks or Ranks()
     source, destination = Path(source), Path(destination)
-    check_tiling(tile, overlap, batch_size)
-    check_seed(seed)
-    check_files(source, destination, overwrite=overwrite, nodata=nodata)
-    with open_scene(source) as scene:
-        check_bands(source, scene.count, bands=bands, in_bands=in_bands, band_names=band_names)
-        check_value_range(source, np.dtype(scene.dtypes[0]), value_range)
-        if ColorInterp.alpha in scene.colorinterp:
-            logging.getLogger("declouds").warning(
-                "%s: band %d is marked as transparency; the model takes it for an image band",
-                source,
-                scene.colorinterp.index(ColorInterp.alpha) + 1,
-            )
-        missing = scene.nodata if nodata is None else nodata
-
-        def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
-            values, mask = read_window(scene, window)
-            return values, valid_pixels(values, missing, mask)
-
-        check_values(source, read, scene.height, scene.width, value_range)
-        cleared = ClearedBlocks(predict, read, bands, value_range, missing, tile, overlap, seed, batch_size)
+    options.check()
+    products = Products(destination, options)
+    check_files(source, destination, **options.for_files())
+    products.check()
+    with open_scene(source, options.bands) as scene:
+        indexes = choose_bands(scene, options.bands, remover.band_names, remover.in_bands, source)
+        units = stored_range(scene, indexes, remover.value_range, options.scale, options.offset, source, options.nodata)
+        settings = _settings(remover, scene, source, indexes, units, options)
+        channels = {step.output: step.channels for step in remover.passes}
+        products.check_space(scene, indexes, sum(channels.values()))
+        job = FileJob.shared(products.work_folder, settings, (scene.height, scene.width), ranks, options.restart)
         tally = Tally()
-        with SceneWriter(destination, scene, bands, missing, overwrite) as writer:
-            for window, values in cleared(scene.height, scene.width, tally, progress):
-                writer.write(window, values)
-        return SceneReport(destination, scene.height, scene.width, time.monotonic() - begin, tally)
+        try:
+            with _image(scene, source, indexes, units, remover, options, job, ranks) as image:
+                if ranks.leads:
+                    job.reserve(channels)
+                ranks.wait()
+                buffer = BUFFER
+                if options.memory is not None:
+                    buffer = buffer_within(options.memory, remover.passes, remover.bands, remover.in_bands, options)
+                run_passes(image, remover.passes, remover.bands, job, options, tally, ranks, progress, buffer)
+                if ranks.leads:
+                    blocks = cleared_blocks(image, remover.bands, remover.passes, job, options, tally)
+                    products.write(scene, indexes[: remover.bands], image.nodata, blocks)
+            report = SceneReport(destination, scene.height, scene.width, time.monotonic() - begin, tally)
+            if ranks.leads:
+                what_was_done = summary(
+                    source,
+                    destination,
+                    scene,
+                    version=__version__,
+                    model=remover.digest,
+                    settings=options.deciding(),
+                    pixels=tally.pixels,
+                    windows=dict(all=tally.windows, skipped=tally.skipped),
+                    seconds=report.seconds,
+                )
+                products.publish(scene, indexes, what_was_done)
+                job.remove()
+        except BaseException:
+            if ranks.leads and not job.has_begun:
+                job.remove()
+            raise
+        ranks.wait()
+        return report
+
+
+def _settings(
+    remover: Remover,
+    scene: DatasetReader,
+    source: Path,
+    indexes: Sequence[int],
+    units: ValueRange,
+    options: SceneOptions,
+) -> dict[str, Any]:
+    """Return everything that decides the pixels of the result."""
+    files = [source, *source_files(scene), *([] if options.mask in (None, "auto") else [Path(str(options.mask))])]
+    stamps = {str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
+    return dict(
+        **dict(version=__version__, model=remover.digest, device=remover.device, files=stamps, indexes=list(indexes)),
+        **dict(stored_range=(units.low, units.high), options=options.deciding()),
+    )
+
+
+@contextmanager
+def _image(
+    scene: DatasetReader,
+    source: Path,
+    indexes: Sequence[int],
+    units: ValueRange,
+    remover: Remover,
+    options: SceneOptions,
+    job: FileJob,
+    ranks: Ranks,
+) -> Iterator[Image]:
+    """Give the image that the scene is, with its cloud mask."""
+    nodata = scene.nodatavals[indexes[0] - 1] if options.nodata is None else options.nodata
+
+    def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
+        values, mask = read_window(scene, window, indexes, source)
+        return values, valid_pixels(values, nodata, mask)
+
+    def valid(window: Window) -> np.ndarray:
+        return read(window)[1]
+
+    def image(cloud: Callable[[Window], np.ndarray] | None) -> Image:
+        size, alpha = (scene.height, scene.width), None
+        if cloud is not None:
+            alpha = CloudMask(cloud, *size, dilate=options.dilate, feather=options.feather, valid=valid).alpha
+        return Image(*size, read, units, nodata, alpha)
+
+    if options.mask is None:
+        yield image(None)
+    elif options.mask == "auto":
+        yield image(_detected(remover, read, units, job, ranks))
+    else:
+        with open_mask(options.mask, scene, options.mask_values) as cloud:
+            if cloud.uncovered > 0 and ranks.leads:
+                logging.getLogger("declouds").warning(
+                    "%s: says nothing about %.2g %% of the scene %s, which count as clear",
+                    *(options.mask, 100 * cloud.uncovered, source),
+                )
+            yield image(cloud)
+
+
+def _detected(
+    remover: Remover, read: Read, units: ValueRange, job: FileJob, ranks: Ranks
+) -> Callable[[Window], np.ndarray]:
+    """Find the clouds, unless that was done before, and return what reads them."""
+    whole = Window(0, 0, job.height, job.width)
+    if ranks.leads and job.rows_done("clouds", whole) == 0:
+        raster = job.raster("clouds", 1)
+        for window, cloud in detect_clouds(remover.detector, read, units, job.height, job.width):
+            raster.write(window, cloud[None].astype(np.float32))
+        job.note_rows("clouds", whole, job.height)
+    ranks.wait()
+    return lambda window: job.raster("clouds", 1).read(window)[0] > 0

@@ -1,11 +1,15 @@
 """Geometry of overlapping windows: where they lie, and how much each counts. Numbers only, no image."""
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from declouds.errors import UserError
+
+# From 0 at the edge of a window to 1 where its neighbour ends.
+TAPERS = {"cosine": lambda place: np.sin(0.5 * np.pi * place) ** 2, "linear": lambda place: place}
 
 
 class Window(NamedTuple):
@@ -54,18 +58,45 @@ def windows(height: int, width: int, tile: int, overlap: int) -> list[Window]:
     ]
 
 
-def blend_weights(window: Window, height: int, width: int, overlap: int) -> np.ndarray:
+def blend_weights(window: Window, height: int, width: int, overlap: int, taper: str = "cosine") -> np.ndarray:
     """Return how much each pixel of ``window`` counts in the blend over an image of ``height`` x ``width``.
 
-    The weight falls by sin^2 over ``overlap`` pixels towards each edge that has a neighbour. Over all `windows` of
-    the image the weights of a pixel sum to one. They are a product of one factor per axis, and so is their sum over the
-    grid of windows: dividing each axis by its own sum is exact, and no sum over the image is kept.
+    The weight falls over ``overlap`` pixels towards each edge that has a neighbour, by sin^2 (``cosine``) or linearly.
+    Over all `windows` of the image the weights of a pixel sum to one. They are a product of one factor per axis, and
+    so is their sum over the grid of windows: dividing each axis by its own sum is exact.
 
     Shapes: (window.height, window.width) float32, every value > 0.
     """
-    down = _axis_weights(height, window.height, overlap)[window.row]
-    across = _axis_weights(width, window.width, overlap)[window.col]
+    down = _axis_weights(height, window.height, overlap, taper)[window.row]
+    across = _axis_weights(width, window.width, overlap, taper)[window.col]
     return np.outer(down, across).astype(np.float32)
+
+
+def areas(height: int, width: int, tile: int, overlap: int, rows: int, cols: int) -> list[list[Window]]:
+    """Cut an image into rectangles that can be blended apart, at most ``rows`` below and ``cols`` beside each other.
+
+    Each is cut off where a window begins, so that only the windows across a cut are needed on both sides of it; there
+    are never more cuts than windows.
+
+    Returns:
+        rows of areas, which together cover every pixel once.
+    """
+    down = _cuts(height, _starts(height, min(tile, height), overlap), rows)
+    across = _cuts(width, _starts(width, min(tile, width), overlap), cols)
+    return [
+        [Window(top, left, bottom - top, right - left) for left, right in pairwise(across)]
+        for top, bottom in pairwise(down)
+    ]
+
+
+def touches(window: Window, area: Window) -> bool:
+    """Tell whether two rectangles share a pixel."""
+    return (
+        window.row < area.row + area.height
+        and area.row < window.row + window.height
+        and window.col < area.col + area.width
+        and area.col < window.col + window.width
+    )
 
 
 def _starts(length: int, size: int, overlap: int) -> list[int]:
@@ -75,11 +106,17 @@ def _starts(length: int, size: int, overlap: int) -> list[int]:
     return [*range(0, length - size, size - overlap), length - size]
 
 
+def _cuts(length: int, starts: list[int], pieces: int) -> list[int]:
+    """Return where to cut an axis into at most ``pieces`` of about as many windows, its ends included."""
+    inner = {starts[len(starts) * piece // pieces] for piece in range(1, pieces)} - {0}
+    return [0, *sorted(inner), length]
+
+
 @lru_cache(maxsize=64)
-def _axis_weights(length: int, size: int, overlap: int) -> dict[int, np.ndarray]:
+def _axis_weights(length: int, size: int, overlap: int, taper: str) -> dict[int, np.ndarray]:
     """Return start -> weights along an axis, which sum to one at every pixel."""
     # Half-pixel steps: the outermost weight is small but not zero, so the sum below never is.
-    ramp = np.sin(0.5 * np.pi * (np.arange(min(overlap, size)) + 0.5) / max(overlap, 1)) ** 2
+    ramp = TAPERS[taper]((np.arange(min(overlap, size)) + 0.5) / max(overlap, 1))
     total = np.zeros(length)
     weights = {}
     for start in _starts(length, size, overlap):

@@ -84,22 +84,35 @@ class DiffusionEnhancement(CloudRemover):
         Shapes: cloudy (B, in_bands, H, W), noise (B, bands, H, W) -> (B, bands, H, W), any H and W.
         Units: [-1, 1].
         """
-        fusion = self.fusion if fuse else None
-        full_prior = cloudy if fusion is None else self.prior(cloudy, name)
+        full_prior = self.prior(cloudy, name) if fuse and self.fusion is not None else None
 
         def denoise(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            condition, prior = (_resize_like(image, x_t) for image in (cloudy, full_prior))
-            clear_hat = self.clear_hat(self.denoiser(x_t, t, condition).float(), x_t, t, condition)
-            step = dict(x_t=x_t, t=t, clear_hat=clear_hat, fused=clear_hat)
-            if fusion is not None:
-                weight = fusion(clear_hat, prior, x_t, t, condition).float().clamp(self.eta, 1)
-                step |= dict(prior=prior, weight=weight, fused=weight * prior + (1 - weight) * clear_hat)
+            prior = None if full_prior is None else _resize_like(full_prior, x_t)
+            step = self.estimate(x_t, t, _resize_like(cloudy, x_t), prior)
             if record is not None:
                 record(step)
             return step["fused"]
 
         with torch.no_grad():
             return self.sampler(denoise, noise, self.noise_schedule)
+
+    def estimate(
+        self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, prior: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
+        """Return what one step knows of the clear image: the denoiser's estimate, and its fusion with the prior.
+
+        Returns:
+            ``x_t``, ``t``, ``clear_hat`` and ``fused``; with a prior also ``prior`` and its ``weight`` in [eta, 1].
+
+        Shapes: (B, C, H, W), all of one size.
+        """
+        clear_hat = self.clear_hat(self.denoiser(x_t, t, cloudy).float(), x_t, t, cloudy)
+        step = dict(x_t=x_t, t=t, clear_hat=clear_hat, fused=clear_hat)
+        if prior is not None:
+            assert self.fusion is not None
+            weight = self.fusion(clear_hat, prior, x_t, t, cloudy).float().clamp(self.eta, 1)
+            step |= dict(prior=prior, weight=weight, fused=weight * prior + (1 - weight) * clear_hat)
+        return step
 
     def losses_per_image(
         self,

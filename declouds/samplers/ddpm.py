@@ -1,22 +1,22 @@
 """Ancestral sampling of denoising diffusion probabilistic models."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from declouds.registry import SAMPLERS
-from declouds.samplers.timesteps import leading_timesteps
+from declouds.samplers.stepwise import StepwiseSampler
 
 
 @SAMPLERS.register_module()
-class DDPM:
+class DDPM(StepwiseSampler):
     """Ancestral sampling with the posterior of the forward process (Ho et al. 2020, equations 6 and 7).
 
     With fewer steps than the schedule has, the posterior is that of the process between the visited times (Nichol &
     Dhariwal 2021, section 4). The start noise is the caller's; step noise is drawn from it and ``seed``, so a run
-    repeats. Overlapping windows of a scene draw different step noise.
+    repeats.
 
     Args:
         steps: number of steps; all of the noise schedule's if not given.
@@ -26,32 +26,33 @@ class DDPM:
         UserError: more steps than the noise schedule has (when called).
     """
 
+    draws_noise = True
+
     def __init__(self, steps: int | None = None, seed: int = 0) -> None:
-        self.steps = steps
+        super().__init__(steps)
         self.seed = seed
 
-    def __call__(
-        self,
-        denoise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        x_start: torch.Tensor,
-        noise_schedule: Any,
-    ) -> torch.Tensor:
-        """Return the clear image. Shapes: x_start (B, C, H, W), standard normal -> (B, C, H, W) in [-1, 1]."""
-        times = leading_timesteps(self.steps or noise_schedule.num_steps, noise_schedule.num_steps)
-        # One generator an image, seeded by its start noise: a result does not depend on what else is in the batch.
+    def fresh_noise(self, x_start: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield noise of one generator an image, seeded by its start noise: a result does not depend on its batch."""
         digests = [zlib.crc32(image.cpu().numpy().tobytes(), self.seed) for image in x_start]
         generators = [torch.Generator().manual_seed(digest) for digest in digests]
-        x_t = x_start
-        for now, after in zip(times, [*times[1:], None], strict=True):
-            t = torch.full((len(x_t),), now, device=x_t.device)
-            clear = denoise(x_t, t)
-            if after is None:
-                return clear
-            mean, deviation = self._posterior(clear, x_t, t, torch.full_like(t, after), noise_schedule)
-            drawn = [torch.randn(x_t.shape[1:], generator=generator) for generator in generators]
-            step_noise = torch.stack(drawn).to(x_t)  # drawn on the CPU: one result everywhere
-            x_t = mean + deviation * step_noise
-        raise AssertionError("unreachable: there is at least one step")
+        while True:
+            drawn = [torch.randn(x_start.shape[1:], generator=generator) for generator in generators]
+            yield torch.stack(drawn).to(x_start)  # drawn on the CPU: one result everywhere
+
+    def step(
+        self,
+        clear: torch.Tensor,
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        after: torch.Tensor,
+        noise_schedule: Any,
+        noise: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Draw x at time ``after`` from the posterior given x_t and the clear image."""
+        assert noise is not None  # asked for by `draws_noise`
+        mean, deviation = self._posterior(clear, x_t, t, after, noise_schedule)
+        return mean + deviation * noise
 
     @staticmethod
     def _posterior(

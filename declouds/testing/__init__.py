@@ -12,6 +12,7 @@ with a sentence that says what is wrong.
 """
 
 from declouds.testing.data import check_datamodule
+from declouds.testing.detectors import check_cloud_detector
 from declouds.testing.diffusion import check_noise_schedule, check_sampler
 from declouds.testing.losses import check_loss
 from declouds.testing.networks import (
@@ -25,6 +26,7 @@ from declouds.testing.parts import check_description
 
 __all__ = [
     "NAMES",
+    "check_cloud_detector",
     "check_datamodule",
     "check_denoiser",
     "check_description",

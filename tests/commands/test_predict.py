@@ -53,7 +53,7 @@ def test_a_scene_goes_in_and_comes_out(scene, checkpoint, tmp_path, capsys):
           "--batch-size", "2", "--seed", "3", "--device", "cpu"])  # fmt: skip
     printed = capsys.readouterr().out
     assert printed.startswith(f"{output}: 200 x 150 pixels in ")
-    assert "Mpx/s), 12 windows, 3 of them skipped (no data)" in printed and "clipped" not in printed
+    assert "Mpx/s), 12 windows, 3 of them skipped (nothing to clear)" in printed and "clipped" not in printed
     with rasterio.open(scene) as one, rasterio.open(output) as other:
         np.testing.assert_array_equal(one.read(), other.read())
         assert one.transform == other.transform and one.crs == other.crs
@@ -111,7 +111,7 @@ def test_a_scene_for_another_model(checkpoint, tmp_path, capsys):
                        crs="EPSG:32618", transform=Affine(10, 0, 5e5, 0, -10, 5e6)) as file:  # fmt: skip
         file.write(np.ones((4, 10, 10), np.uint16))
     message = fails([tmp_path / "i.tif", "-o", tmp_path / "o.tif", "--checkpoint", checkpoint], capsys, tmp_path)
-    assert "has 4 bands, the model takes 3 (red, green, blue)" in message
+    assert "has 4 bands (1, 2, 3, 4), the model takes 3 (red, green, blue)" in message
 
 
 def test_the_arguments_are_known_at_once():

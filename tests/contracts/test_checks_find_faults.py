@@ -1,5 +1,6 @@
 """A contract check that nothing can fail checks nothing: parts with one fault each."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -421,3 +422,82 @@ def test_faults_of_data_modules_are_named(change, fault):
         return
     with pytest.raises(AssertionError, match=fault):
         testing.check_datamodule(dict(type=Faulty, change=change))
+
+
+class Detector:
+    """A cloud detector without a fault: it looks one pixel to the left."""
+
+    margin = 1
+
+    def __call__(self, image):
+        return np.roll(image[0] > 0.5, 1, axis=1)
+
+
+class FalseMargin(Detector):
+    """Looks farther than it says."""
+
+    margin = 0
+
+
+class StatisticsOfAll(Detector):
+    """Compares with the mean of whatever it is shown."""
+
+    def __call__(self, image):
+        return image[0] > image.mean() + 0.3
+
+
+class NoMargin(Detector):
+    """Does not say how far it looks."""
+
+    margin = None
+
+
+class Probability(Detector):
+    """Gives a number instead of a decision."""
+
+    def __call__(self, image):
+        return image[0]
+
+
+class CloudOfEachBand(Detector):
+    """Decides for each band."""
+
+    def __call__(self, image):
+        return image > 0.5
+
+
+class ChangesTheImage(Detector):
+    """Works in place."""
+
+    def __call__(self, image):
+        image += 0.01
+        return image[0] > 0.5
+
+
+class Forgetful(Detector):
+    """Answers every second question otherwise."""
+
+    calls = 0
+
+    def __call__(self, image):
+        self.calls += 1
+        return (image[0] > 0.5) ^ (self.calls % 2 == 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (FalseMargin, "farther away than margin=0"),
+        (StatisticsOfAll, "farther away than margin=1"),
+        (NoMargin, "margin is a number of pixels, 0 or more, not None"),
+        (Probability, "is float32, not bool"),
+        (CloudOfEachBand, r"for 1 bands of 16x16 is of shape \(1, 16, 16\)"),
+        (ChangesTheImage, "is not changed"),
+        (Forgetful, "gives the same cloud"),
+    ],
+    ids=lambda part: getattr(part, "__name__", ""),
+)
+def test_faults_of_cloud_detectors_are_named(part, fault):
+    testing.check_cloud_detector(dict(type=Detector))
+    with pytest.raises(AssertionError, match=fault):
+        testing.check_cloud_detector(dict(type=part))

@@ -1,5 +1,8 @@
 """Every registered part keeps the contract of its kind: a new part is tested without a new test."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -63,6 +66,17 @@ def test_fusions(name):
 @every("discriminator")
 def test_discriminators(name):
     testing.check_discriminator(config(name))
+
+
+@every("cloud_detector")
+def test_cloud_detectors(name, monkeypatch):
+    if name != "OmniCloudMask":
+        testing.check_cloud_detector(config(name))
+        return
+    package = types.ModuleType("omnicloudmask")  # an extra, with weights to download
+    package.predict_from_array = lambda image, **options: (image[:1] > 2.3).astype(np.uint8)
+    monkeypatch.setitem(sys.modules, "omnicloudmask", package)
+    testing.check_cloud_detector(config(name), band_names=[("red", "green", "blue", "nir"), ("nir", "green", "red")])
 
 
 @every("noise_schedule")

@@ -4,13 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from declouds.errors import UserError
-from declouds.inference.tiles import Window, blend_weights, check_tiling, windows
+from declouds.inference.tiles import Window, areas, blend_weights, check_tiling, touches, windows
 
 tilings = st.integers(1, 40).flatmap(lambda tile: st.tuples(st.just(tile), st.integers(0, tile - 1)))
 
 
-@given(height=st.integers(1, 130), width=st.integers(1, 130), tiling=tilings)
-def test_windows_cover_the_image_and_stay_inside_and_the_weights_sum_to_one(height, width, tiling):
+@given(
+    height=st.integers(1, 130), width=st.integers(1, 130), tiling=tilings, taper=st.sampled_from(["cosine", "linear"])
+)
+def test_windows_cover_the_image_and_stay_inside_and_the_weights_sum_to_one(height, width, tiling, taper):
     tile, overlap = tiling
     total = np.zeros((height, width))
     grid = windows(height, width, tile, overlap)
@@ -18,13 +20,44 @@ def test_windows_cover_the_image_and_stay_inside_and_the_weights_sum_to_one(heig
         assert (window.height, window.width) == (min(tile, height), min(tile, width))
         assert window.row >= 0 and window.col >= 0
         assert window.row + window.height <= height and window.col + window.width <= width
-        weights = blend_weights(window, height, width, overlap)
+        weights = blend_weights(window, height, width, overlap, taper)
         assert weights.shape == (window.height, window.width) and weights.dtype == np.float32
         assert (weights > 0).all()
         total[window.slices] += weights
     np.testing.assert_allclose(total, 1, atol=2e-6)
     assert len(set(grid)) == len(grid)
     assert grid == sorted(grid)
+
+
+@given(
+    size=st.tuples(st.integers(1, 130), st.integers(1, 130)),
+    tiling=tilings,
+    pieces=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+def test_areas_cover_the_image_once_and_few_windows_are_needed_twice(size, tiling, pieces):
+    parts = [area for row in areas(*size, *tiling, *pieces) for area in row]
+    covered = np.zeros(size, int)
+    for area in parts:
+        assert area.height > 0 and area.width > 0
+        covered[area.slices] += 1
+    assert (covered == 1).all()
+    assert len(parts) <= pieces[0] * pieces[1]
+    grid = windows(*size, *tiling)
+    starts = ({window.row for window in grid}, {window.col for window in grid})
+    assert all(area.row in starts[0] and area.col in starts[1] for area in parts)
+    assert {window for area in parts for window in grid if touches(window, area)} == set(grid)
+
+
+def test_areas_are_of_about_the_same_size():
+    rows = areas(1000, 500, 100, 20, 3, 1)
+    assert [[area.height for area in row] for row in rows] == [[320], [320], [360]]
+    assert len(areas(90, 500, 100, 20, 3, 2)) == 1 and len(areas(90, 500, 100, 20, 3, 2)[0]) == 2
+
+
+def test_the_linear_taper():
+    first, _ = windows(64, 112, 64, 16)
+    ramp = (np.arange(16) + 0.5) / 16
+    np.testing.assert_allclose(blend_weights(first, 64, 112, 16, "linear")[0, 48:], ramp[::-1], rtol=1e-6)
 
 
 def test_the_last_windows_are_shifted_inwards():

@@ -1,0 +1,115 @@
+"""Which bands of a scene a model gets, and in which order: as asked, by name, or all there are. Never guessed."""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
+from declouds.errors import UserError
+
+
+def choose_bands(
+    scene: DatasetReader, asked: Sequence[str] | None, band_names: Sequence[str], in_bands: int, source: Path | str
+) -> list[int]:
+    """Return the numbers, from 1, of the bands that the model takes, in its order.
+
+    These are the bands ``asked`` for; else those that carry the model's names, if all its names are there; else all
+    bands, if they are as many as the model takes; else all but the one for transparency, if that makes the number.
+
+    Args:
+        scene: the open file.
+        asked: numbers or names.
+        band_names: what the model calls its bands, if it was told.
+        in_bands: how many it takes.
+        source: the path, for messages.
+
+    Raises:
+        UserError: see `find_bands`; another number of bands is asked for than the model takes; or nothing is asked, and
+            the file has another number of bands, or some of the model's names but not all.
+    """
+    if asked:
+        indexes = find_bands(scene, asked, source)
+        if len(indexes) != in_bands:
+            raise UserError(
+                f"{source}: {len(indexes)} bands are asked for ({','.join(asked)}), the model takes {in_bands}"
+                f"{_in_brackets(band_names)}: ask for that many; the file has {_listing(scene)}"
+            )
+    else:
+        indexes = _by_names(scene, band_names, source) or _by_number(scene, in_bands)
+    if len(indexes) != in_bands:
+        cure = "give a file that has them" if scene.count < in_bands else "choose and order them with --bands"
+        raise UserError(
+            f"{source}: has {scene.count} bands ({_listing(scene)}), the model takes {in_bands}"
+            f"{_in_brackets(band_names)}: {cure}, or use a model for {scene.count} bands"
+        )
+    for index in indexes:
+        if scene.colorinterp[index - 1] == ColorInterp.alpha:  # GDAL's default for the fourth band of 8-bit images
+            logging.getLogger("declouds").warning(
+                "%s: band %d is marked as transparency; the model takes it for an image band", source, index
+            )
+    return indexes
+
+
+def find_bands(scene: DatasetReader, asked: Sequence[str], source: Path | str) -> list[int]:
+    """Return the numbers of the bands asked for by number or name; see `plain_name` for what makes names equal.
+
+    Raises:
+        UserError: a band is not there, is asked for twice, or could be one of several.
+    """
+    indexes = []
+    for name in asked:
+        matches = {
+            index
+            for index, own_name in zip(scene.indexes, scene.descriptions, strict=True)
+            if name.strip() == str(index) or (own_name and plain_name(own_name) == plain_name(name))
+        }
+        if len(matches) != 1:
+            fault = f"could be any of the bands {sorted(matches)}" if matches else "is none of its bands"
+            raise UserError(f"{source}: {name!r} {fault}: it has {_listing(scene)}")
+        indexes.append(matches.pop())
+    if twice := {index for index in indexes if indexes.count(index) > 1}:
+        raise UserError(f"{source}: band {min(twice)} is asked for twice ({','.join(asked)}): name each band once")
+    return indexes
+
+
+def plain_name(name: str) -> str:
+    """Return what names of one band have in common: case, outer spaces and leading zeros do not count (B4 is B04)."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name.strip().casefold())
+
+
+def _by_names(scene: DatasetReader, band_names: Sequence[str], source: Path | str) -> list[int]:
+    """Return the bands that carry the model's names; an empty list if none of the names is in the file.
+
+    Raises:
+        UserError: some are, some are not: the others' places would be a guess; or a name occurs twice.
+    """
+    there = {plain_name(name) for name in scene.descriptions if name}
+    missing = [name for name in band_names if plain_name(name) not in there]
+    if len(missing) == len(band_names):
+        return []
+    if missing:
+        raise UserError(
+            f"{source}: lacks the model's {'band' if len(missing) == 1 else 'bands'} {', '.join(missing)}: say with "
+            f"--bands which ones stand for {', '.join(band_names)}; it has {_listing(scene)}"
+        )
+    return find_bands(scene, band_names, source)
+
+
+def _by_number(scene: DatasetReader, in_bands: int) -> list[int]:
+    """Return all bands, or all but the one for transparency if that makes the number."""
+    indexes = list(scene.indexes)
+    image = [index for index in indexes if scene.colorinterp[index - 1] != ColorInterp.alpha]
+    return image if len(indexes) != in_bands == len(image) else indexes
+
+
+def _listing(scene: DatasetReader) -> str:
+    """Return the file's bands, such as ``1 = B02, 2 = B03, 3``."""
+    names = zip(scene.indexes, scene.descriptions, strict=True)
+    return ", ".join(f"{index} = {name}" if name else str(index) for index, name in names)
+
+
+def _in_brackets(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""

@@ -1,0 +1,50 @@
+"""How much memory is left for what depends on the size of a scene."""
+
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from declouds.errors import UserError
+from declouds.inference.options import SceneOptions
+from declouds.inference.passes import Pass
+
+COPIES = 4  # the rows of the blend, and what is made of them at the same time: products, means, the next state
+PUBLISHING = 256 * 2**20  # blocks of the output, their copies, and GDAL's cache
+
+
+def buffer_within(memory: int, passes: Sequence[Pass], bands: int, in_bands: int, options: SceneOptions) -> int:
+    """Return the bytes that the blend may take, so that the process keeps to ``memory``.
+
+    What the network takes is measured, by computing one batch of each kind of pass.
+
+    Raises:
+        UserError: that is more already.
+    """
+    shape = (options.tile, options.tile)
+    with torch.inference_mode():
+        for step in passes[:2]:  # the prior and a step of the sampler, or windows as a whole
+            images = [torch.zeros(options.batch_size, in_bands, *shape)]
+            images += [torch.zeros(options.batch_size, bands, *shape) for _ in step.inputs]
+            step.compute(*images)
+    channels = max(step.channels for step in passes) + 1
+    least = 4 * channels * options.tile * 2 * options.tile
+    taken = peak_memory() + PUBLISHING
+    if memory < taken + COPIES * least:
+        raise UserError(
+            f"--memory {memory / 2**30:.3g} GiB: the network alone takes {taken / 2**30:.3g} GiB with windows of "
+            f"{options.tile} pixels, {options.batch_size} at a time: give at least "
+            f"{(taken + COPIES * least) / 2**30:.2f} GiB, or use a smaller --tile or --batch-size"
+        )
+    return (memory - taken) // COPIES
+
+
+def peak_memory() -> int:
+    """Return the greatest resident memory of this process so far, in bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        # Elsewhere than on Linux; there, this one includes the process that started ours.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

@@ -1,0 +1,79 @@
+"""What was done to a scene, in numbers that a program can read: a small JSON file beside the result."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rasterio.io import DatasetReader
+
+from declouds.image_io import write_whole
+
+
+def summary(
+    source: Path,
+    destination: Path,
+    scene: DatasetReader,
+    *,
+    version: str,
+    model: str | None,
+    settings: Mapping[str, Any],
+    pixels: Mapping[str, int],
+    windows: Mapping[str, int],
+    seconds: float,
+) -> dict[str, Any]:
+    """Gather what was done.
+
+    Args:
+        source: path of the scene.
+        destination: path of the result.
+        scene: the scene, open.
+        version: of declouds.
+        model: SHA-256 of the weights.
+        settings: the user's choices, the seed among them.
+        pixels: how many of the scene's pixels are valid, nodata, cleared, changed.
+        windows: how many there are, and how many were skipped.
+        seconds: that it took.
+
+    Returns:
+        What JSON can hold; a number that JSON cannot, as NaN for nodata, becomes its name.
+    """
+    crs = scene.crs.to_string() if scene.crs else None
+    return _plain(
+        {
+            "declouds": version,
+            "source": {
+                **dict(name=source.name, height=scene.height, width=scene.width, bands=scene.count),
+                **dict(dtype=scene.dtypes[0], crs=crs, transform=scene.transform[:6]),
+            },
+            "result": destination.name,
+            "model": {"sha256": model},
+            "settings": settings,
+            "pixels": pixels,
+            "windows": windows,
+            "seconds": round(seconds, 3),
+        }
+    )
+
+
+def write_summary(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the summary as JSON, complete or not at all; an existing file is replaced.
+
+    Raises:
+        UserError: the folder or the disk refuses.
+    """
+    write_whole(path, (json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON holds it: no tuples, paths, numpy numbers, NaN or infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,0 +1,91 @@
+"""Images as xarray has them: pixels with their grid. A `DataArray` goes in, one like it comes out.
+
+Nothing here needs rioxarray: what it adds to an image, the CRS for example, lies in coordinates and attributes.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from declouds.errors import UserError
+
+KINDS = {  # of a dimension: its names, in lower case
+    "band": ("band", "bands", "channel", "variable", "wavelength"),
+    "y": ("y", "lat", "latitude", "northing"),
+    "x": ("x", "lon", "longitude", "easting"),
+}
+NODATA = ("_FillValue", "missing_value", "nodata")  # attributes, in the order in which they count
+PER_BAND = ("long_name", "scales", "offsets", "units")  # attributes of which rioxarray keeps one value a band
+
+
+def is_xarray(image: Any) -> bool:
+    """Tell whether this is one of xarray's images, without importing xarray for it."""
+    xarray = sys.modules.get("xarray")  # who has made one has imported it
+    return xarray is not None and isinstance(image, xarray.DataArray | xarray.Dataset)
+
+
+def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:
+    """Return the pixels and the nodata value, None if it has none or NaN stands for it.
+
+    Chunks (dask) are computed and held in memory: give a larger scene as a file.
+
+    Shapes: (band, y, x), or (y, x) for one band -> (C, H, W).
+    Units: as stored in the array.
+
+    Raises:
+        UserError: a `Dataset`; dimensions in another order, or not those of one image.
+    """
+    if not hasattr(image, "dims") or not hasattr(image, "dtype"):
+        names = ", ".join(map(str, image.data_vars))
+        raise UserError(f"a Dataset of the variables {names}: give one image, such as ds.to_dataarray('band')")
+    _check_dims(image.dims)
+    values = image.to_numpy()
+    return values if values.ndim == 3 else values[None], _nodata(image)
+
+
+def like(image: Any, cleared: np.ndarray) -> Any:
+    """Return the cleared pixels as a `DataArray` with the coordinates, CRS, attributes, encoding and name of ``image``.
+
+    Where the model makes fewer bands than it takes, these are the first. ``STATISTICS_*`` tell of the old pixels, and
+    are left out.
+
+    Shapes: cleared (C, H, W); the result has the dimensions of ``image``.
+    """
+    bands = len(cleared)
+    if image.ndim == 2:
+        cleared = cleared[0]
+    else:
+        image = image.isel({image.dims[0]: slice(bands)})
+    result = image.copy(data=cleared)
+    result.attrs = {
+        key: value[:bands] if key in PER_BAND and isinstance(value, tuple | list) else value
+        for key, value in image.attrs.items()
+        if not key.startswith("STATISTICS_")
+    }
+    return result
+
+
+def _check_dims(dims: tuple[Any, ...]) -> None:
+    """Refuse what is not certainly (band, y, x) or (y, x)."""
+    given = f"the image's dimensions are ({', '.join(map(str, dims))})"
+    kinds = [next((kind for kind, names in KINDS.items() if str(name).lower() in names), None) for name in dims]
+    order = [name for kind in KINDS for name, its in zip(dims, kinds, strict=True) if its == kind]
+    if None in kinds or sorted(kinds, key=str) not in (["band", "x", "y"], ["x", "y"]):
+        raise UserError(
+            f"{given}, and an image has (band, y, x), or (y, x): choose one image of several, such as "
+            'image.isel(time=0), or give the dimensions these names, such as image.rename({"height": "y"})'
+        )
+    if list(dims) != order:
+        names = ", ".join(f'"{name}"' for name in order)
+        raise UserError(f"{given}: put them in order with image.transpose({names})")
+
+
+def _nodata(image: Any) -> float | None:
+    """Return the value that means "no data"."""
+    encoded = image.encoding.get("_FillValue")
+    if encoded is not None and np.issubdtype(image.dtype, np.floating):
+        return None  # the reader has put NaN in its place
+    attributes = (image.attrs.get(name) for name in NODATA)
+    value = next((value for value in (encoded, *attributes) if value is not None), None)
+    return None if value is None or np.isnan(value) else float(value)

@@ -1,0 +1,163 @@
+import logging
+import sys
+import types
+
+import numpy as np
+import pytest
+import rasterio
+
+from declouds.cloud_detectors import BrightWhite, OmniCloudMask
+from declouds.cloud_detectors.named_bands import find_bands
+from declouds.errors import UserError
+from declouds.image_io import read_image
+from declouds.registry import CLOUD_DETECTORS
+from declouds.value_range import ValueRange
+
+RGB = ("red", "green", "blue")
+BYTES = ValueRange(0, 255)
+
+
+def pixels(*colours):
+    """An image of one row, a pixel of each colour."""
+    return np.array(colours, np.float32).T[:, None, :]
+
+
+@pytest.mark.parametrize(
+    ("names", "colours", "places"),
+    [
+        (("red", "green", "blue", "nir"), ("red", "green", "nir"), [0, 1, 3]),
+        (("B02", "B03", "B04", "B08"), RGB, [2, 1, 0]),
+        (("Blue", "GREEN", "Red"), RGB, [2, 1, 0]),
+        (("B02", "B03", "B04", "B8A", "nir"), ("nir",), [4]),
+        (("red", "green"), RGB, None),
+        (("B3", "B4", "B5"), ("red",), None),  # red is B3 on Landsat 7 and B4 on Landsat 8
+        ((), RGB, None),
+    ],
+)
+def test_bands_are_found_by_name_and_never_guessed(names, colours, places):
+    assert find_bands(names, colours) == places
+
+
+def test_cloud_is_bright_and_white():
+    image = pixels(
+        (0.8, 0.8, 0.8),  # cloud
+        (-0.2, 0.0, 0.25),  # bluish cloud
+        (-0.5, -0.5, -0.5),  # too dark
+        (0.6, 0.4, 0.2),  # sand
+        (-0.3, 0.6, 0.0),  # meadow
+    )
+    assert BrightWhite(RGB)(image).tolist() == [[True, True, False, False, False]]
+    assert BrightWhite(RGB, bright=-0.6)(image)[0, 2] and BrightWhite(RGB, warmth=0.5)(image)[0, 3]
+    assert BrightWhite(RGB, spread=2)(image)[0, 4]
+
+
+def test_it_looks_at_visible_bands_alone_wherever_they_are():
+    cloud, dark = (0.8, 0.7, 0.9, -0.9), (-0.9, 0.7, 0.9, 0.8)
+    assert BrightWhite(("B02", "B03", "B04", "B12"))(pixels(cloud, dark)).tolist() == [[True, False]]
+
+
+def test_without_names_it_looks_at_all_bands_and_says_so(caplog):
+    with caplog.at_level(logging.WARNING, "declouds"):
+        detector = BrightWhite(("a", "b"))
+    assert "finds no bands called red, green and blue (a, b)" in caplog.text and "sand" in caplog.text
+    assert detector(pixels((0.5, 0.3), (0.5, -0.5), (0.3, 0.9))).tolist() == [[True, False, False]]
+    assert BrightWhite(("pan",))(pixels((0.0,), (-0.5,))).tolist() == [[True, False]]
+
+
+def test_the_figures_of_its_description(shared):
+    """Of every third pair of RICE2; the description has those of all."""
+    detector, folder = CLOUD_DETECTORS.build(dict(type="BrightWhite"), band_names=RGB), shared / "data" / "rice2"
+    names = sorted(path.name for path in (folder / "cloud").iterdir())[::3]
+    found = missed = wrong = of_clear = 0
+    for name in names:
+        cloudy, clear = (BYTES.to_model(read_image(folder / side / name)) for side in ("cloud", "label"))
+        brighter, cloud = (cloudy - clear).mean(0), detector(cloudy)
+        found += (cloud & (brighter > 0.25)).sum()
+        missed += (~cloud & (brighter > 0.25)).sum()
+        wrong += (cloud & (abs(brighter) < 0.1)).sum()
+        of_clear += detector(clear).mean() / len(names)
+    assert found / (found + missed) == pytest.approx(0.72, abs=0.1)
+    assert found / (found + wrong) == pytest.approx(0.63, abs=0.1)
+    assert of_clear < 0.05
+
+
+def test_clouds_of_a_real_scene(shared):
+    with rasterio.open(shared / "data" / "scene" / "landsat_bahamas.tif") as scene:
+        values = scene.read()
+    cloud, valid = BrightWhite(RGB)(BYTES.to_model(values)), (values != 0).all(0)
+    assert cloud[(values == 255).all(0)].all()  # saturated in every band
+    assert not cloud[values.max(0) < 76].any()
+    assert cloud[valid].mean() == pytest.approx(0.110, abs=0.002)
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """A stand-in for the package, which notes its calls and finds a column of each class."""
+    module = types.ModuleType("omnicloudmask")
+    module.calls = []
+
+    def predict_from_array(image, **options):
+        module.calls.append((image, options))
+        assert image.dtype == np.float32 and len(image) == 3 and min(image.shape[1:]) >= 32
+        return np.tile(np.arange(image.shape[2], dtype=np.uint8) % 4, (1, image.shape[1], 1))
+
+    module.predict_from_array = predict_from_array
+    monkeypatch.setitem(sys.modules, "omnicloudmask", module)
+    return module
+
+
+NIR = ("blue", "green", "red", "nir")
+
+
+def test_omnicloudmask_gets_red_green_and_nir_and_no_value_that_means_nodata(package):
+    image = np.random.default_rng(0).uniform(-1, 1, (4, 40, 50)).astype(np.float32)
+    image[:, 3:9] = -1
+    assert OmniCloudMask(NIR)(image).shape == (40, 50)
+    shown, options = package.calls[-1]
+    np.testing.assert_array_equal(shown, image[[2, 1, 3]] + 2)
+    assert shown.min() == 1
+    assert (options["patch_size"], options["patch_overlap"]) == (40, 20)
+
+
+def test_small_images_are_padded_for_it_and_the_padding_is_cut_off(package):
+    image = np.random.default_rng(0).uniform(-1, 1, (4, 5, 9)).astype(np.float32)
+    assert OmniCloudMask(NIR)(image).tolist() == [[False, True, True, True, False, True, True, True, False]] * 5
+    assert package.calls[-1][0].shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "cloud"),
+    [
+        ({}, [False, True, True, True]),
+        (dict(thin=False), [False, True, False, True]),
+        (dict(shadow=False), [False, True, True, False]),
+    ],
+)
+def test_which_of_its_classes_are_cloud(package, options, cloud):
+    assert OmniCloudMask(NIR, **options)(np.zeros((4, 1, 4), np.float32)).tolist() == [cloud]
+
+
+def test_its_weights_and_its_device_can_be_told(package):
+    OmniCloudMask(NIR, weights="folder", device="cuda:1")
+    told = package.calls[0][1]
+    assert (told["destination_model_dir"], told["inference_device"]) == ("folder", "cuda:1")
+
+
+def test_a_model_without_near_infrared_is_told_what_to_do():
+    with pytest.raises(UserError, match=r"called red, green and nir \(red, green, blue\): use a model .* BrightWhite"):
+        CLOUD_DETECTORS.build(dict(type="OmniCloudMask"), band_names=RGB)
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "omnicloudmask", None)
+    with pytest.raises(UserError, match=r'pip install "declouds\[detect\]"'):
+        OmniCloudMask(NIR)
+
+
+def test_weights_that_cannot_be_had_are_told_before_a_scene_is_begun(package):
+    def offline(image, **options):
+        raise OSError("no route\nto host")
+
+    package.predict_from_array = offline
+    with pytest.raises(UserError, match=r"cannot run \(OSError: no route to host\).*give the folder.*\(weights=\)"):
+        OmniCloudMask(NIR)
