@@ -86,15 +86,15 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
         tool = next((Path(word).stem for word in words if re.fullmatch(r"tools/\w+\.py", word)), None)
         if tool == "benchmark":
             importlib.import_module("benchmark").parse(words[words.index("tools/benchmark.py") + 1 :])
-        elif tool == "compare_references":
-            parser = importlib.import_module("compare_references").build_parser()
-            parser.parse_args(words[words.index("tools/compare_references.py") + 1 :])
+        elif tool in ("compare_references", "measure_scenes"):
+            parser = importlib.import_module(tool).build_parser()
+            parser.parse_args(words[words.index(f"tools/{tool}.py") + 1 :])
         elif tool is not None:
             build_parser().parse_args(PREFIX_OF_TOOL[tool] + words[words.index(f"tools/{tool}.py") + 1 :])
         elif words[0] == "declouds" and words[1:] == ["--help"]:
             pass
-        elif words[0] == "declouds":
-            build_parser().parse_args(words[1:])
+        elif words[0] == "declouds" or "-m declouds" in line:
+            build_parser().parse_args(words[words.index("declouds") + 1 :])
         elif words[0] == "make":
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), line
         else:
