@@ -53,7 +53,7 @@ def test_the_jump_ratio_finds_seams_and_nothing_else(tool, tmp_path):
 
 
 def test_cost_is_measured_by_the_command(tool, checkpoint, capfd):
-    tool.main(["cost", "--checkpoint", str(checkpoint), "--sizes", "300", "600"])
+    tool.main(["cost", "--checkpoint", str(checkpoint), "--masked", "--sizes", "300", "600"])
     rows = [line.split("|")[1:-1] for line in capfd.readouterr().out.splitlines() if line.startswith("| ")][1:]
     assert [row[0].strip() for row in rows] == ["300 x 300"] * 2 + ["600 x 600"] * 2
     whole, masked = (row[2].split() for row in rows[2:])

@@ -48,9 +48,8 @@ def check_files(
             raise UserError(f"{destination}: is the input itself, which is never overwritten: choose another output")
         if nodata is not None:
             check_nodata(source, nodata, np.dtype(scene.dtypes[first - 1]))
-        elif scene.nodatavals[first - 1] is None:
-            for part in parts:
-                _check_blocks(part)
+        for part in parts:
+            _check_blocks(part, has_nodata=nodata is not None or scene.nodatavals[first - 1] is not None)
     if destination.is_dir():
         raise UserError(f"{destination}: is a folder: name the file in it, such as {destination / 'clear.tif'}")
     if destination.suffix.lower() not in (".tif", ".tiff"):
@@ -79,22 +78,27 @@ def check_nodata(source: Path | str, nodata: float, dtype: np.dtype) -> None:
         raise UserError(f"{source}: is {dtype.name}, which cannot hold nodata {nodata:g}: give a value of that type")
 
 
-def _check_blocks(path: Path) -> None:
+def _check_blocks(path: Path, has_nodata: bool) -> None:
     """Look for blocks without a place in a GeoTIFF: GDAL reads zeros there. With a nodata value they are plain nodata.
 
     Raises:
-        UserError: there are such blocks, and no nodata value to explain them.
+        UserError: there are such blocks, and no nodata value to explain them; or more blocks than the file has bytes.
     """
     try:
         part = rasterio.open(path, driver="GTiff")
     except RasterioError:
         return  # of another format, or missing: told when it is read
     with part:
-        if part.nodata is not None:
-            return
         height, width = part.block_shapes[0]
         rows, cols = range(-(-part.height // height)), range(-(-part.width // width))
         bands = part.indexes if part.interleaving == Interleaving.band else part.indexes[:1]
+        if len(rows) * len(cols) * len(bands) > path.stat().st_size:  # and each has its place noted in the file
+            raise UserError(
+                f"{path}: says that it has {part.width} x {part.height} pixels, which its {path.stat().st_size} bytes "
+                "cannot hold: it is damaged; copy or download it again"
+            )
+        if has_nodata or part.nodata is not None:
+            return
         for band, row, col in product(bands, rows, cols):
             if part.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is None:
                 raise UserError(

@@ -24,6 +24,7 @@ GDAL_OPTIONS = {
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG-compressed block cut short is an error, not grey pixels
     "GDAL_CACHEMAX": 128 * 2**20,  # bytes; by default it is a share of the machine's memory
 }
+MOST_BANDS = 4096  # of tens of thousands, which damaged headers tell of, each question to GDAL takes minutes
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 
 
@@ -53,6 +54,8 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
                 raise UserError(
                     f"{path}: holds no bands of its own: give one of its sub-images as a GeoTIFF (gdalinfo lists them)"
                 )
+            if scene.count > MOST_BANDS:
+                raise UserError(f"{path}: says that it has {scene.count} bands, more than any image: is it damaged?")
             if fault := _fault(scene, find_bands(scene, bands, path) if bands else scene.indexes):
                 raise UserError(f"{path}: {fault}")
             yield scene
