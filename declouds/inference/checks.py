@@ -18,6 +18,8 @@ from declouds.inference.geotiff import open_scene, source_files
 from declouds.inference.nodata import as_stored
 from declouds.inference.scene_writer import SIDECARS
 
+LARGEST_BLOCK = 2**28  # bytes
+
 
 def check_files(
     source: Path,
@@ -92,6 +94,13 @@ def _check_blocks(path: Path, has_nodata: bool) -> None:
         height, width = part.block_shapes[0]
         rows, cols = range(-(-part.height // height)), range(-(-part.width // width))
         bands = part.indexes if part.interleaving == Interleaving.band else part.indexes[:1]
+        depth = 1 if part.interleaving == Interleaving.band else part.count
+        size = height * width * depth * np.dtype(part.dtypes[0]).itemsize
+        if size > LARGEST_BLOCK:
+            raise UserError(
+                f"{path}: its blocks of {width} x {height} pixels take {size / 1e9:.3g} GB each, and a block is read "
+                "whole: give it smaller ones (gdal_translate -co TILED=YES)"
+            )
         if len(rows) * len(cols) * len(bands) > path.stat().st_size:  # and each has its place noted in the file
             raise UserError(
                 f"{path}: says that it has {part.width} x {part.height} pixels, which its {path.stat().st_size} bytes "
@@ -100,7 +109,7 @@ def _check_blocks(path: Path, has_nodata: bool) -> None:
         if has_nodata or part.nodata is not None:
             return
         for band, row, col in product(bands, rows, cols):
-            if part.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is None:
+            if part.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) in (None, "0"):
                 raise UserError(
                     f"{path}: lacks pixels from row {row * height}, column {col * width} (its writer was stopped, or "
                     "it is sparse): write it again, or say which value means no data (--nodata)"

@@ -22,7 +22,7 @@ from declouds.inference.tiles import Window
 GDAL_OPTIONS = {
     "GDAL_TIFF_INTERNAL_MASK": "YES",  # a mask goes into the file, not beside it
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG-compressed block cut short is an error, not grey pixels
-    "GDAL_CACHEMAX": 128 * 2**20,  # bytes; by default it is a share of the machine's memory
+    "GDAL_CACHEMAX": 64 * 2**20,  # bytes; by default it is a share of the machine's memory
 }
 MOST_BANDS = 4096  # of tens of thousands, which damaged headers tell of, each question to GDAL takes minutes
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
@@ -56,6 +56,12 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
                 )
             if scene.count > MOST_BANDS:
                 raise UserError(f"{path}: says that it has {scene.count} bands, more than any image: is it damaged?")
+            try:
+                _ = scene.descriptions, scene.crs, scene.gcps, scene.rpcs, scene.units, scene.tags()
+            except Exception as error:  # read just now; rasterio lets GDAL's own classes out, which share no base
+                raise UserError(
+                    f"{path}: its header is damaged ({reason(error)}): copy or download it again"
+                ) from error
             if fault := _fault(scene, find_bands(scene, bands, path) if bands else scene.indexes):
                 raise UserError(f"{path}: {fault}")
             yield scene

@@ -10,8 +10,8 @@ from declouds.errors import UserError
 from declouds.inference.options import SceneOptions
 from declouds.inference.passes import Pass
 
-COPIES = 4  # the rows of the blend, and what is made of them at the same time: products, means, the next state
-PUBLISHING = 256 * 2**20  # blocks of the output, their copies, and GDAL's cache
+COPIES = 2  # the rows of the blend, and the part of them that moves up when others leave
+REST = 256 * 2**20  # what does not grow: columns being stepped, blocks of the output, GDAL's cache
 
 
 def buffer_within(memory: int, passes: Sequence[Pass], bands: int, in_bands: int, options: SceneOptions) -> int:
@@ -30,7 +30,7 @@ def buffer_within(memory: int, passes: Sequence[Pass], bands: int, in_bands: int
             step.compute(*images)
     channels = max(step.channels for step in passes) + 1
     least = 4 * channels * options.tile * 2 * options.tile
-    taken = peak_memory() + PUBLISHING
+    taken = peak_memory() + REST
     if memory < taken + COPIES * least:
         raise UserError(
             f"--memory {memory / 2**30:.3g} GiB: the network alone takes {taken / 2**30:.3g} GiB with windows of "

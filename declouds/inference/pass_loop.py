@@ -21,6 +21,8 @@ from declouds.inference.tiles import Window, blend_weights, touches
 
 Progress = Callable[[str, int, int], None]  # title of the pass, windows done and windows in all, of all passes
 
+COLUMNS = 2048  # that are stepped at a time, so that their copies do not grow with the width of the scene
+
 
 class Job(Protocol):
     """Where rasters are, and what is finished."""
@@ -115,14 +117,18 @@ class PassLoop:
                 self.progress(step.title, self.done, total)
 
     def _finish(self, step: Pass, buffer: RowBuffer, until: int) -> None:
-        """Step the rows above ``until``, and write them."""
+        """Step the rows above ``until``, and write them, some columns at a time."""
         if until <= buffer.first:
             return
-        rows = Window(buffer.first, buffer.area.col, until - buffer.first, buffer.area.width)
-        values = buffer.take(until)
-        if step.step is not None:
-            values = step.step(values, *(self._read(source, rows) for source in step.step_inputs))
-        self.job.raster(step.output, step.channels).write(rows, values)
+        output = self.job.raster(step.output, step.channels)
+        right = buffer.area.col + buffer.area.width
+        for left in range(buffer.area.col, right, COLUMNS):
+            part = Window(buffer.first, left, until - buffer.first, min(COLUMNS, right - left))
+            values = buffer.mean(part)
+            if step.step is not None:
+                values = step.step(values, *(self._read(source, part) for source in step.step_inputs))
+            output.write(part, values)
+        buffer.drop(until)
 
     def _compute(self, step: Pass, batch: Sequence[Window]) -> np.ndarray:
         """Compute a batch of windows, by halves if the device's memory does not hold it."""

@@ -33,16 +33,18 @@ class RowBuffer:
         self.sums[:-1, *place] += values[:, *inside] * weights[inside]
         self.sums[-1, *place] += weights[inside]
 
-    def take(self, until: int) -> np.ndarray:
-        """Remove the rows above ``until``, and return their means; 0 where no window was added.
+    def mean(self, window: Window) -> np.ndarray:
+        """Return the means of a window, which begins at the first row; 0 where nothing was added.
 
-        Shapes: (channels, until - first, area.width).
+        Shapes: (channels, window.height, window.width).
         """
-        count = until - self.first
-        total = self.sums[-1, :count]
-        taken = np.divide(self.sums[:-1, :count], total, out=np.zeros_like(self.sums[:-1, :count]), where=total > 0)
-        kept = self.sums.shape[1] - count
-        self.sums[:, :kept] = self.sums[:, count:]
+        cols = slice(window.col - self.area.col, window.col - self.area.col + window.width)
+        sums = self.sums[:, : window.height, cols]
+        return np.divide(sums[:-1], sums[-1], out=np.zeros_like(sums[:-1]), where=sums[-1] > 0)
+
+    def drop(self, until: int) -> None:
+        """Let go of the rows above ``until``."""
+        kept = self.sums.shape[1] - (until - self.first)
+        self.sums[:, :kept] = self.sums[:, until - self.first :]
         self.sums[:, kept:] = 0
         self.first = until
-        return taken

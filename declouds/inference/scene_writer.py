@@ -72,9 +72,10 @@ class SceneWriter:
             values = np.concatenate([values, self.scene.read(self.copied, window=place)])
         checksum = zlib.crc32(values.tobytes())
         if self.masked:
-            mask = self.scene.read_masks(self.indexes[0], window=place)
+            # A mask inside a GeoTIFF is yes or no.
+            mask = 255 * (self.scene.read_masks(self.indexes[0], window=place) != 0).astype(np.uint8)
             guarded(self.path, self.file.write_mask, mask, window=place)
-            checksum = zlib.crc32(mask, checksum)
+            checksum = zlib.crc32(mask.tobytes(), checksum)
         guarded(self.path, self.file.write, values, window=place)
         self.written.append((place, checksum))
 
@@ -118,7 +119,7 @@ def _describe(file: Any, scene: DatasetReader, indexes: Sequence[int]) -> None:
     """Copy everything that tells what the pixels are."""
     points, points_crs = scene.gcps
     if points:
-        file.gcps = points, points_crs
+        file.gcps = points, points_crs or rasterio.CRS()
     if scene.rpcs is not None:
         file.rpcs = scene.rpcs
     file.colorinterp = _chosen(scene.colorinterp, indexes)

@@ -1,5 +1,6 @@
 """The units of a scene: what its stored values mean, and whether that goes with what a model was trained on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +39,19 @@ class Units:
     tags: tuple[float, float] = (1.0, 0.0)
 
     def stored(self, value_range: ValueRange) -> ValueRange:
-        """Return a range of model values as stored values."""
+        """Return a range of model values as stored values.
+
+        Raises:
+            UserError: there are none.
+        """
         if (self.scale, self.offset) == (1, 0):
             return value_range
         low, high = ((value - self.offset) / self.scale for value in (value_range.low, value_range.high))
+        if not -math.inf < low < high < math.inf:
+            raise UserError(
+                f"scale = {self.scale:g}, offset = {self.offset:g}, by {self.origin}: no stored values stand for the "
+                f"model's {_span(value_range)}: give --scale and --offset"
+            )
         # Of a limit such as 1000.0000000000001, no integer type could hold the last digit.
         digits = 12 - int(np.ceil(np.log10(high - low)))
         return ValueRange(round(low, digits), round(high, digits))

@@ -9,7 +9,7 @@ from clearing import clear_scene
 from test_joint import PixelModel
 
 from declouds.errors import UserError
-from declouds.inference import cleared_image, memory
+from declouds.inference import cleared_image, memory, pass_loop
 from declouds.inference.options import SceneOptions
 from declouds.inference.remove_clouds import remove_clouds, remover_of
 from declouds.samplers import DDIM
@@ -105,6 +105,7 @@ def test_columns_cut_for_want_of_memory_give_the_same_pixels(tmp_path, scene, mo
     clear_scene(blur, scene, tmp_path / "whole.tif", **MODEL, **tiling)
     monkeypatch.setattr(cleared_image, "BUFFER", 4 * 2 * tiling["tile"] * 60)
     monkeypatch.setattr("declouds.inference.scene.BUFFER", 4 * 2 * tiling["tile"] * 60)
+    monkeypatch.setattr(pass_loop, "COLUMNS", 37)
     widths = []
 
     class Spy(cleared_image.PassLoop):
@@ -170,7 +171,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_would(monkeypatch):
     monkeypatch.setattr(memory, "peak_memory", lambda: 2**30)
     with remover_of(PixelModel(DDIM(2)), options) as remover:
         given = (remover.passes, 2, 2, options)
-        assert memory.buffer_within(3 * 2**30, *given) == (2 * 2**30 - memory.PUBLISHING) // memory.COPIES
+        assert memory.buffer_within(3 * 2**30, *given) == (2 * 2**30 - memory.REST) // memory.COPIES
         with pytest.raises(UserError, match=r"--memory 1 GiB: the network alone takes 1\.25 GiB .* at least 1\.25 GiB"):
             memory.buffer_within(2**30, *given)
 

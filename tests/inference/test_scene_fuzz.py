@@ -24,10 +24,11 @@ from rasterio.io import MemoryFile
 
 from declouds.inference.memory import peak_memory
 
-ADDRESSES = 2**30  # bytes of address space that the process may take beyond what its libraries take
+ADDRESSES = 5 * 2**28  # bytes of address space that the process may take beyond what its libraries take
 MEMORY = 2**28  # bytes of memory that one file may take
 FILE_SIZE = 2**27  # bytes of the largest file that it may write
 SECONDS = 20  # for one file
+LONGEST = 2000  # characters of a line that somebody reads
 SEED = 20261122
 
 # Types of TIFF's values: code, size, and how Python packs them.
@@ -420,10 +421,10 @@ def test_every_file_ends_well(outcomes, family):
         if outcome == "cleared":
             good = left == ["o.json", "o.tif"]
         else:
-            good = outcome.startswith("UserError: ") and "\n" not in outcome and not left
+            good = outcome.startswith("UserError: ") and "\n" not in outcome and len(outcome) < LONGEST and not left
         if not good:
             faults[name] = outcome, left
-    told = [f"{name}: {outcome.splitlines()[-1]}, and left {left}" for name, (outcome, left) in faults.items()]
+    told = [f"{name}: {outcome.splitlines()[-1][:300]}, and left {left}" for name, (outcome, left) in faults.items()]
     assert not faults, "\n".join(told)
 
 
@@ -439,3 +440,9 @@ def test_the_files_are_not_all_refused(outcomes):
         "nodata b'nan'",
     } <= cleared
     assert {name.split(" changed")[0] for name in cleared} > {"raw", "deflate", "big", "int64", "mask", "alpha"}
+
+
+@pytest.mark.parametrize("name", ["strip at 0", "tiles at 0", "fewer offsets than tiles", "tiles of 0 bytes"])
+def test_blocks_without_a_place_are_told(outcomes, name):
+    """GDAL reads zeros there, or the file's own header."""
+    assert "lacks pixels" in outcomes["blocks"][name][0]
