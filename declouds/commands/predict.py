@@ -74,9 +74,10 @@ def run(args: argparse.Namespace) -> None:
     scenes = find_scenes(args.scenes, args.output)
     if scenes[0][1] != args.output:
         _make_folder(args.output)
+    _check_apart(scenes, options)
     for source, destination in scenes if len(scenes) == 1 else ():
         check_files(source, destination, **options.for_files())
-        Products(destination, options).check()
+        Products(destination, options).check([source])
     keep_freed_memory()
     start_processes(pick_launcher("auto"), "-m declouds predict ...", only_meet=True)
     try:
@@ -88,15 +89,31 @@ def run(args: argparse.Namespace) -> None:
             for source, destination in scenes[ranks.rank :: ranks.world] if apart else scenes:
                 try:
                     _clear(remover, source, destination, options, Ranks() if apart else ranks)
-                except UserError as error:
+                except Exception as error:
                     if len(scenes) == 1:
                         raise
-                    logging.getLogger("declouds").error("%s", error)
+                    kind = "" if isinstance(error, UserError) else f"{source}: {type(error).__name__}: "
+                    logging.getLogger("declouds").error("%s%s", kind, error)
                     failed.append(source)
         if failed:
             raise UserError(f"{len(failed)} of {len(scenes)} scenes were not cleared: {', '.join(map(str, failed))}")
     finally:
         stop_processes()
+
+
+def _check_apart(scenes: list[tuple[Path, Path]], options: Any) -> None:
+    """Refuse scenes of which one's output is another's, or another's input."""
+    from declouds.errors import UserError
+    from declouds.inference.products import Products
+
+    sources = {source.absolute() for source, _ in scenes} if len(scenes) > 1 else set()
+    taken: dict[Path, Path] = {}
+    for source, destination in scenes:
+        for path in (destination, *Products(destination, options).beside.values()):
+            if path.absolute() in sources:
+                raise UserError(f"{path}: is a scene, and a result of {source} would go there: choose another folder")
+            if (other := taken.setdefault(path.absolute(), source)) != source:
+                raise UserError(f"{other} and {source} would both write {path}: clear them apart, into two folders")
 
 
 def _make_folder(path: Path) -> None:
@@ -133,6 +150,7 @@ def _device(name: str, ranks: Any) -> str:
 def _clear(remover: Any, source: Path, destination: Path, options: Any, ranks: Any) -> None:
     """Clear one scene, with progress on a terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from declouds.inference.scene import clear_scene
@@ -141,10 +159,11 @@ def _clear(remover: Any, source: Path, destination: Path, options: Any, ranks: A
     console = Console(stderr=True)
     quiet = not console.is_terminal or not ranks.leads
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
-        task = bar.add_task(source.name, total=None)
+        name = escape(source.name)
+        task = bar.add_task(name, total=None)
 
         def progress(title: str, done: int, total: int) -> None:
-            bar.update(task, description=f"{source.name} {title}", completed=done, total=total)
+            bar.update(task, description=f"{name} {title}", completed=done, total=total)
 
         report = clear_scene(remover, source, destination, options, ranks, progress)
     if ranks.leads:

@@ -49,6 +49,8 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
             scene = rasterio.open(dataset)
         except RasterioError as error:
             raise UserError(f"{path}: cannot be read as a raster ({reason(error)}): give a GeoTIFF") from error
+        except UnicodeError as error:
+            raise UserError(f"{path!r}: GDAL takes names in UTF-8 alone: rename it") from error
         with scene:
             if scene.count == 0:
                 raise UserError(
@@ -139,15 +141,19 @@ def _dataset(path: Path, bands: Sequence[str] | None) -> str | Path:
 
 def _masks(scene: DatasetReader, indexes: Sequence[int]) -> list[int]:
     """Return the bands whose masks tell something: neither a nodata value nor transparency; one if they share it."""
-    silent = ([MaskFlags.all_valid], [MaskFlags.nodata])
-    flags = {index: scene.mask_flag_enums[index - 1] for index in indexes}
+    silent = [[MaskFlags.all_valid], [MaskFlags.nodata]]
+    if scene.dtypes[indexes[0] - 1] in ("int64", "uint64"):
+        silent = silent[:1]  # rasterio gives their nodata value as a float, which cannot hold all of them
+    all_flags = scene.mask_flag_enums
+    flags = {index: all_flags[index - 1] for index in indexes}
     own = [index for index in indexes if flags[index] not in silent and MaskFlags.alpha not in flags[index]]
     return own[:1] if own and MaskFlags.per_dataset in flags[own[0]] else own
 
 
 def _transparency(scene: DatasetReader) -> list[int]:
     """Return the bands that say how transparent a pixel is."""
-    return [index for index in scene.indexes if scene.colorinterp[index - 1] == ColorInterp.alpha]
+    colours = scene.colorinterp
+    return [index for index in scene.indexes if colours[index - 1] == ColorInterp.alpha]
 
 
 def _fault(scene: DatasetReader, indexes: Sequence[int]) -> str | None:

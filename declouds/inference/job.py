@@ -53,52 +53,74 @@ class FileJob:
         height: rows of the scene.
         width: columns of the scene.
         leads: whether this process keeps the folder; the others wait until it is there.
+        restart: drop what is in the folder.
 
     Raises:
-        UserError: the folder holds work of other settings, or another process works in it.
+        UserError: the folder holds work of other settings, or what is no work of ours; it cannot be made; or another
+            process works in it.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], height: int, width: int, leads: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        height: int,
+        width: int,
+        leads: bool = True,
+        restart: bool = False,
+    ) -> None:
         self.folder, self.height, self.width = folder, height, width
         self.settings = json.loads(_text(settings))  # as the ledger will give them back
         self.ledger = folder / "ledger.json"
         if leads:
-            folder.mkdir(exist_ok=True)
-            self._lock()
-            if not self.ledger.exists():
+            self._enter()
+            # Without a ledger, what is there was left by a process that was killed while it removed it.
+            if restart or not self.ledger.exists() or (not self.has_begun and not self._is_ours(_read(self.ledger))):
+                self._empty()
                 self._write(self.ledger, dict(settings=self.settings, passes=0))
         ledger = _read(self.ledger)
-        if _text(ledger.get("settings")) != _text(self.settings):
+        if not self._is_ours(ledger):
             raise UserError(
                 f"{folder}: holds the unfinished work of another command{_difference(ledger, self.settings)}: repeat "
                 "that one to go on with it, or drop it with --restart"
             )
-        self.passes_done: int = ledger["passes"]
 
     @classmethod
     def shared(
         cls, folder: Path, settings: dict[str, Any], size: tuple[int, int], ranks: Ranks, restart: bool = False
     ) -> "FileJob":
-        """Return the job of all processes: the first makes the folder, ``restart`` drops what is in it."""
+        """Return the job of all processes: the first keeps the folder."""
         if ranks.leads:
-            if restart:
-                shutil.rmtree(folder, ignore_errors=True)
-            job = cls(folder, settings, *size)
+            job = cls(folder, settings, *size, restart=restart)
         ranks.wait()
         return job if ranks.leads else cls(folder, settings, *size, leads=False)
+
+    @property
+    def passes_done(self) -> int:
+        """How many passes are finished everywhere."""
+        return _read(self.ledger).get("passes", 0)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether rows are finished that another start would not have to compute."""
+        return any(self.folder.glob("pass*.json"))
 
     def reserve(self, channels: dict[str, int]) -> None:
         """Take the place of rasters on the disk, so that it does not run out on the way.
 
         Raises:
-            UserError: it is not there.
+            UserError: it is not there; or the work has begun, and a raster is not as it was.
         """
         for name, count in channels.items():
-            self.raster(name, count)
+            raster = self.raster(name, count)
+            if self.has_begun and not raster.is_whole(self.height):
+                raise UserError(f"{raster.path}: is missing or cut short: drop the unfinished work with --restart")
+            if not self.has_begun:
+                raster.create(self.height)
 
-    def raster(self, name: str, channels: int) -> Raster:
-        """Return the raster called ``name``, made when it is first asked for."""
-        return FileRaster(self.folder / f"{name}.f32", channels, self.height, self.width)
+    def raster(self, name: str, channels: int) -> FileRaster:
+        """Return the raster called ``name``."""
+        return FileRaster(self.folder / f"{name}.f32", channels, self.width)
 
     def rows_done(self, number: int | str, area: Window) -> int:
         """Return the first row of ``area`` that pass ``number`` has not finished."""
@@ -110,32 +132,59 @@ class FileJob:
 
     def note_pass(self, number: int) -> None:
         """Note that pass ``number`` is finished everywhere."""
-        self.passes_done = number + 1
-        self._write(self.ledger, dict(settings=self.settings, passes=self.passes_done))
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether rows are finished that another start would not have to compute."""
-        return self.passes_done > 0 or any(self.folder.glob("pass*.json"))
+        self._write(self.ledger, dict(settings=self.settings, passes=number + 1))
 
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, the ledger first: what is left by a kill meanwhile is then known for what it is."""
+        self.ledger.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _area_file(self, number: int | str, area: Window) -> Path:
         return self.folder / f"pass{number}_{'_'.join(map(str, area))}.json"
 
-    def _write(self, path: Path, content: dict[str, Any]) -> None:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content))
+    def _is_ours(self, ledger: dict[str, Any]) -> bool:
+        """Tell whether a ledger is whole, and of this work."""
+        passes = ledger.get("passes")
+        return type(passes) is int and passes >= 0 and _text(ledger.get("settings")) == _text(self.settings)
 
-    def _lock(self) -> None:
-        """Hold the folder for the life of this object; the system lets go when the process dies."""
-        self.lock = (self.folder / "lock").open("w")
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(content))
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}): is the disk full? The work so far is kept"
+            ) from error
+
+    def _enter(self) -> None:
+        """Make the folder, and hold it for the life of this object; the system lets go when the process dies.
+
+        Raises:
+            UserError: it cannot be made, holds what is no work, or another process works in it.
+        """
+        try:
+            if self.folder.is_symlink():
+                raise FileExistsError(None, "it is a link")
+            self.folder.mkdir(exist_ok=True)
+            if any(self.folder.iterdir()) and not (self.folder / "lock").exists():
+                raise FileExistsError(None, "it holds other files")
+            self.lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: cannot be the folder of unfinished work ({error.strerror}): choose another output, or "
+                "move away what is there"
+            ) from error
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"{self.folder}: another process works on this output: wait for it, or stop it") from error
+
+    def _empty(self) -> None:
+        """Drop everything but the lock, the ledger first."""
+        self.ledger.unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -156,7 +205,13 @@ def _difference(ledger: dict[str, Any], settings: dict[str, Any]) -> str:
     others = ledger.get("settings")
     if not isinstance(others, dict):
         return ""
+    if _text(others.get("files")) != _text(settings.get("files")):
+        return " (the scene or its mask has changed or moved since)"
     for key, ours in settings.items():
-        if _text(others.get(key)) != _text(ours):
-            return f" ({key} was {others.get(key)!r}, not {ours!r})"
+        theirs = others.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            if inner := _difference(dict(settings=theirs), ours):
+                return inner
+        elif _text(theirs) != _text(ours):
+            return f" ({key} was {theirs!r}, not {ours!r})"
     return ""

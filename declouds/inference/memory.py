@@ -7,14 +7,18 @@ from pathlib import Path
 import torch
 
 from declouds.errors import UserError
+from declouds.inference.image import Image
 from declouds.inference.options import SceneOptions
 from declouds.inference.passes import Pass
+from declouds.inference.tiles import windows
 
 COPIES = 2  # the rows of the blend, and the part of them that moves up when others leave
 REST = 256 * 2**20  # what does not grow: columns being stepped, blocks of the output, GDAL's cache
 
 
-def buffer_within(memory: int, passes: Sequence[Pass], bands: int, in_bands: int, options: SceneOptions) -> int:
+def buffer_within(
+    memory: int, passes: Sequence[Pass], bands: int, in_bands: int, image: Image, options: SceneOptions
+) -> int:
     """Return the bytes that the blend may take, so that the process keeps to ``memory``.
 
     What the network takes is measured, by computing one batch of each kind of pass.
@@ -22,14 +26,15 @@ def buffer_within(memory: int, passes: Sequence[Pass], bands: int, in_bands: int
     Raises:
         UserError: that is more already.
     """
-    shape = (options.tile, options.tile)
+    shape = (min(options.tile, image.height), min(options.tile, image.width))
+    batch = min(options.batch_size, len(windows(image.height, image.width, options.tile, options.overlap)))
     with torch.inference_mode():
         for step in passes[:2]:  # the prior and a step of the sampler, or windows as a whole
-            images = [torch.zeros(options.batch_size, in_bands, *shape)]
-            images += [torch.zeros(options.batch_size, bands, *shape) for _ in step.inputs]
-            step.compute(*images)
+            inputs = [torch.zeros(batch, in_bands, *shape)]
+            inputs += [torch.zeros(batch, bands, *shape) for _ in step.inputs]
+            step.compute(*inputs)
     channels = max(step.channels for step in passes) + 1
-    least = 4 * channels * options.tile * 2 * options.tile
+    least = 4 * channels * shape[0] * 2 * shape[1]
     taken = peak_memory() + REST
     if memory < taken + COPIES * least:
         raise UserError(

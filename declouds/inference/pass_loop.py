@@ -27,7 +27,9 @@ COLUMNS = 2048  # that are stepped at a time, so that their copies do not grow w
 class Job(Protocol):
     """Where rasters are, and what is finished."""
 
-    passes_done: int
+    @property
+    def passes_done(self) -> int:
+        """How many passes are finished everywhere."""
 
     def raster(self, name: str, channels: int) -> Raster:
         """Return the raster called ``name``."""

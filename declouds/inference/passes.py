@@ -84,7 +84,8 @@ def passes_of(model: Any, blend: str = "joint", samples: int = 1, weight: bool =
             "changes the size between steps): use --blend final, or a model with DDIM"
         )
     priors = [_prior(model)] if fuses else []
-    return priors + [step for sample in range(samples) for step in _steps(model, sample, samples, weight)]
+    schedule = copy.deepcopy(model.noise_schedule).cpu()  # rows of a scene are stepped there
+    return priors + [step for sample in range(samples) for step in _steps(model, schedule, sample, samples, weight)]
 
 
 def noise_of(sample: int, step: int = 0) -> Noise:
@@ -109,9 +110,9 @@ def _prior(model: Any) -> Pass:
     return Pass("prior", "prior", model.bands, lambda cloudy: model.prior(cloudy))
 
 
-def _steps(model: Any, sample: int, samples: int, weight: bool) -> list[Pass]:
+def _steps(model: Any, schedule: Any, sample: int, samples: int, weight: bool) -> list[Pass]:
     """Return one pass for each step of the sampler; the state goes to and fro between two rasters."""
-    sampler, schedule = model.sampler, copy.deepcopy(model.noise_schedule).cpu()  # rows of a scene are stepped there
+    sampler = model.sampler
     times = sampler.times(schedule)
     priors = ("prior",) if model.fusion is not None else ()
     of = f" of sample {sample + 1}" if samples > 1 else ""

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,23 @@ class Products:
             names |= dict(picture=f"{stem}.png", page=f"{stem}.html")
         self.beside = {kind: destination.with_name(name) for kind, name in names.items()}
 
-    def check(self) -> None:
-        """Refuse to replace files that nobody asked to replace.
+    def check(self, inputs: Iterable[Path] = ()) -> None:
+        """Refuse to replace files that nobody asked to replace, and what the result is made of in any case.
+
+        Args:
+            inputs: the files that are read.
 
         Raises:
-            UserError: one of them exists.
+            UserError: one of the outputs is one of them, exists, or is a folder.
         """
-        if self.options.overwrite or self._marker.exists():
+        outputs = [self.destination, *self.beside.values()]
+        for path in outputs:
+            if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+                raise UserError(f"{path}: would be replaced, and is read for the result: choose another output")
+        for path in [*outputs, *(self.destination.with_name(self.destination.name + suffix) for suffix in SIDECARS)]:
+            if path.is_dir():
+                raise UserError(f"{path}: is a folder, and a file has to go there: choose another output")
+        if self.options.overwrite or (self._marker.exists() and not self.options.restart):
             return
         for path in self.beside.values():
             if os.path.lexists(path):

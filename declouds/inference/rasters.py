@@ -23,26 +23,40 @@ class Raster(Protocol):
 class FileRaster:
     """A raster in a file, so that memory holds no more of it than the window in use.
 
-    Rows lie one after another, in each row the channels: a range of rows is one range of bytes. A file that exists is
-    gone on with.
+    Rows lie one after another, in each row the channels: a range of rows is one range of bytes.
 
     Args:
         path: the file.
         channels: bands of the image.
-        height: rows of the image.
         width: columns of the image.
     """
 
-    def __init__(self, path: Path, channels: int, height: int, width: int) -> None:
+    def __init__(self, path: Path, channels: int, width: int) -> None:
         self.path, self.channels, self.width = path, channels, width
-        size = self.bytes_of(channels, height, width)
-        if not path.exists() or path.stat().st_size != size:
-            _reserve(path, size)
 
-    @staticmethod
-    def bytes_of(channels: int, height: int, width: int) -> int:
-        """Return the size of the file."""
-        return 4 * channels * height * width
+    def create(self, height: int) -> None:
+        """Make the file, of zeros, whose place on the disk is taken: a mapped page without one would end the process.
+
+        Raises:
+            UserError: the disk has no room for it.
+        """
+        size = self._bytes_of(height)
+        try:
+            with self.path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            self.path.unlink(missing_ok=True)
+            raise UserError(
+                f"{self.path.parent}: {size / 1e9:.3g} GB for intermediate results cannot be had ({error.strerror}): "
+                "is the disk full? Make room there, or write the output elsewhere"
+            ) from error
+
+    def is_whole(self, height: int) -> bool:
+        """Tell whether the file is there, of the size that it should have."""
+        return self.path.is_file() and self.path.stat().st_size == self._bytes_of(height)
+
+    def _bytes_of(self, rows: int) -> int:
+        return 4 * self.channels * rows * self.width
 
     def read(self, window: Window) -> np.ndarray:
         """Return a copy of a window."""
@@ -57,24 +71,7 @@ class FileRaster:
     def _map(self, window: Window, mode: Literal["r", "r+"]) -> np.ndarray:
         """Map the window's rows for the time of one access: mapped pages count as memory in use."""
         shape = (window.height, self.channels, self.width)
-        return np.memmap(self.path, np.float32, mode, self.bytes_of(self.channels, window.row, self.width), shape)
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Make a file of zeros whose place on the disk is taken: a mapped page without one would end the process.
-
-    Raises:
-        UserError: the disk has no room for it.
-    """
-    try:
-        with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise UserError(
-            f"{path.parent}: {size / 1e9:.3g} GB for intermediate results cannot be had ({error.strerror}): is the "
-            "disk full? Make room there, or write the output elsewhere"
-        ) from error
+        return np.memmap(self.path, np.float32, mode, self._bytes_of(window.row), shape)
 
 
 class MemoryRaster:

@@ -110,23 +110,28 @@ def clear_scene(
     options.check()
     products = Products(destination, options)
     check_files(source, destination, **options.for_files())
-    products.check()
     with open_scene(source, options.bands) as scene:
+        files = [source, *source_files(scene), *([] if options.mask in (None, "auto") else [Path(str(options.mask))])]
+        products.check(files)
         indexes = choose_bands(scene, options.bands, remover.band_names, remover.in_bands, source)
         units = stored_range(scene, indexes, remover.value_range, options.scale, options.offset, source, options.nodata)
-        settings = _settings(remover, scene, source, indexes, units, options)
-        channels = {step.output: step.channels for step in remover.passes}
+        settings = _settings(remover, files, indexes, units, options)
+        channels = {step.output: step.channels for step in remover.passes} | (
+            {"clouds": 1} if options.mask == "auto" else {}
+        )
         products.check_space(scene, indexes, sum(channels.values()))
         job = FileJob.shared(products.work_folder, settings, (scene.height, scene.width), ranks, options.restart)
         tally = Tally()
         try:
+            if ranks.leads:
+                job.reserve(channels)
+            ranks.wait()
             with _image(scene, source, indexes, units, remover, options, job, ranks) as image:
-                if ranks.leads:
-                    job.reserve(channels)
-                ranks.wait()
                 buffer = BUFFER
                 if options.memory is not None:
-                    buffer = buffer_within(options.memory, remover.passes, remover.bands, remover.in_bands, options)
+                    buffer = buffer_within(
+                        options.memory, remover.passes, remover.bands, remover.in_bands, image, options
+                    )
                 run_passes(image, remover.passes, remover.bands, job, options, tally, ranks, progress, buffer)
                 if ranks.leads:
                     blocks = cleared_blocks(image, remover.bands, remover.passes, job, options, tally)
@@ -155,15 +160,9 @@ def clear_scene(
 
 
 def _settings(
-    remover: Remover,
-    scene: DatasetReader,
-    source: Path,
-    indexes: Sequence[int],
-    units: ValueRange,
-    options: SceneOptions,
+    remover: Remover, files: Sequence[Path], indexes: Sequence[int], units: ValueRange, options: SceneOptions
 ) -> dict[str, Any]:
     """Return everything that decides the pixels of the result."""
-    files = [source, *source_files(scene), *([] if options.mask in (None, "auto") else [Path(str(options.mask))])]
     stamps = {str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
     return dict(
         **dict(version=__version__, model=remover.digest, device=remover.device, files=stamps, indexes=list(indexes)),

@@ -65,7 +65,7 @@ def _metadata(folder: Path) -> ElementTree.Element:
         )
     try:
         return ElementTree.parse(files[0]).getroot()
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, LookupError, ElementTree.ParseError) as error:
         raise UserError(f"{files[0]}: cannot be read ({error}): download the product again") from error
 
 

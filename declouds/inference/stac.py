@@ -65,6 +65,7 @@ def _item(path: Path) -> Any:
         LookupError,
         TypeError,
         AttributeError,
+        RecursionError,
     ) as error:
         raise UserError(
             f"{path}: cannot be read as a STAC item ({' '.join(str(error).split())}): give the JSON file of one item"

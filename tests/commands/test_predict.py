@@ -131,3 +131,45 @@ def test_the_arguments_are_known_at_once():
         "import sys, declouds.commands.predict; print([m for m in ('torch', 'rasterio', 'numpy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_several_scenes_of_which_one_is_broken(scene, checkpoint, tmp_path, capsys, caplog):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "c"):
+        (folder / f"{name}.tif").write_bytes(scene.read_bytes())
+    (folder / "b.tif").write_bytes(b"broken")
+    with pytest.raises(SystemExit) as exit_:
+        main(["predict", str(folder), "-o", str(tmp_path / "out"), "--checkpoint", str(checkpoint)])
+    assert exit_.value.code == 2
+    assert f"1 of 3 scenes were not cleared: {folder / 'b.tif'}" in capsys.readouterr().err
+    assert "b.tif: cannot be read as a raster" in caplog.text
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.tif", "c.json", "c.tif"]
+
+
+def test_one_scene_of_a_folder_goes_into_a_new_folder(scene, checkpoint, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    scene.rename(folder / "a.tif")
+    main(["predict", str(folder), "-o", str(tmp_path / "out"), "--checkpoint", str(checkpoint)])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.tif"]
+
+
+def test_results_that_would_meet_are_refused(scene, checkpoint, tmp_path, capsys):
+    other = tmp_path / "scene_quality.tif"
+    other.write_bytes(scene.read_bytes())
+    out = tmp_path / "out"
+    out.mkdir()
+    common = ["--checkpoint", checkpoint, "--quality", "--overwrite"]
+    message = fails([scene, other, "-o", out, *common], capsys, tmp_path)
+    assert f"would both write {out / 'scene_quality.tif'}: clear them apart" in message
+    message = fails([scene, other, "-o", tmp_path, *common], capsys, tmp_path)
+    assert "is a scene, and a result of" in message
+
+
+def test_a_preview_lies_beside_the_result(scene, checkpoint, tmp_path):
+    main(["predict", str(scene), "-o", str(tmp_path / "o.tif"), "--checkpoint", str(checkpoint), "--preview", "--cog"])
+    made = {path.name for path in tmp_path.iterdir()} - {"scene.tif"}
+    assert made == {"o.tif", "o.json", "o.png", "o.html"}
+    page = (tmp_path / "o.html").read_text()
+    assert "data:image/png;base64," in page and "http://" not in page and "https://" not in page

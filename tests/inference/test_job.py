@@ -81,10 +81,10 @@ def test_work_of_other_settings_is_not_mixed_in(scene, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         clear(Counted(20), scene, output)
     for change in (dict(seed=1), dict(tile=50), dict(taper="linear"), dict(nodata=0.5)):
-        with pytest.raises(UserError, match=f"another command .*options was.*{next(iter(change))}.*--restart"):
+        with pytest.raises(UserError, match=rf"another command .{next(iter(change))} was .*, not .*--restart"):
             clear(Counted(), scene, output, **change)
     os.utime(scene, ns=(1, 1))
-    with pytest.raises(UserError, match=r"another command .files was"):
+    with pytest.raises(UserError, match=r"another command .the scene or its mask has changed"):
         clear(Counted(), scene, output)
     restarted = Counted()
     clear(restarted, scene, output, restart=True)
@@ -99,6 +99,79 @@ def test_a_damaged_ledger_is_told(scene, tmp_path):
         clear(Counted(), scene, tmp_path / "o.tif")
 
 
+def test_a_raster_that_is_missing_or_cut_short_is_told(scene, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        clear(Counted(30), scene, tmp_path / "o.tif")
+    (tmp_path / ".o.tif.partial" / "prior.f32").unlink()
+    with pytest.raises(UserError, match=r"prior\.f32: is missing or cut short: .* --restart"):
+        clear(Counted(), scene, tmp_path / "o.tif")
+
+
+def test_what_a_kill_while_removing_leaves_is_not_gone_on_with(scene, tmp_path):
+    expected = clear(Counted(), scene, tmp_path / "whole.tif", seed=2)
+    with pytest.raises(KeyboardInterrupt):
+        clear(Counted(30), scene, tmp_path / "o.tif")
+    (tmp_path / ".o.tif.partial" / "ledger.json").unlink()
+    assert clear(Counted(), scene, tmp_path / "o.tif", seed=2) == expected
+
+
+def test_work_without_a_finished_row_stands_in_nobodys_way(scene, tmp_path):
+    folder = tmp_path / ".o.tif.partial"
+    folder.mkdir()
+    (folder / "lock").touch()
+    (folder / "ledger.json").write_text(json.dumps(dict(settings={}, passes=0)))
+    clear(Counted(), scene, tmp_path / "o.tif")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("what", ["a file", "a link", "a folder of somebody's"])
+def test_what_is_no_work_of_ours_is_left_alone(scene, tmp_path, what):
+    folder = tmp_path / ".o.tif.partial"
+    if what == "a file":
+        folder.write_text("mine")
+    elif what == "a link":
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir()
+        (folder / "mine").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    for restart in (False, True):
+        with pytest.raises(UserError, match="cannot be the folder of unfinished work"):
+            clear(Counted(), scene, tmp_path / "o.tif", restart=restart)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_restart_waits_for_who_works_there(scene, tmp_path):
+    with pytest.raises(UserError, match="another process works on this output: wait"):
+        clear(Nested(scene, tmp_path / "o.tif", restart=True), scene, tmp_path / "o.tif")
+
+
+@pytest.mark.parametrize("name", ["o.json", "o.png", "o_quality.tif", "o.tif"])
+def test_what_is_read_is_never_replaced(scene, tmp_path, name):
+    given = dict(overwrite=True, preview=True, quality=True)
+    os.rename(scene, tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(UserError, match=r"is read for the result|is the input itself|read as a STAC item"):
+        clear(Counted(), tmp_path / name, tmp_path / "o.tif", **given)
+    assert (tmp_path / name).read_bytes() == before
+    os.rename(tmp_path / name, scene)
+    mask = tmp_path / name
+    with rasterio.open(scene) as file:
+        profile = file.profile | dict(driver="GTiff", count=1, dtype="uint8", nodata=None)
+    with rasterio.open(mask, "w", **profile) as file:
+        file.write(np.ones((1, 150, 110), np.uint8))
+    before = mask.read_bytes()
+    with pytest.raises(UserError, match="is read for the result"):
+        clear(Counted(), scene, tmp_path / "o.tif", mask=mask, **given)
+    assert mask.read_bytes() == before
+
+
+def test_a_folder_in_the_way_is_told_before_any_work(scene, tmp_path):
+    (tmp_path / "o.json").mkdir()
+    with pytest.raises(UserError, match=r"o\.json: is a folder, and a file has to go there"):
+        clear(Counted(), scene, tmp_path / "o.tif", overwrite=True)
+
+
 def test_two_processes_do_not_work_on_one_output(scene, tmp_path):
     with pytest.raises(UserError, match="another process works on this output: wait"):
         clear(Nested(scene, tmp_path / "o.tif"), scene, tmp_path / "o.tif")
@@ -107,13 +180,13 @@ def test_two_processes_do_not_work_on_one_output(scene, tmp_path):
 class Nested(Counted):
     """Clears the same scene while it is being cleared."""
 
-    def __init__(self, scene, output):
+    def __init__(self, scene, output, **options):
         super().__init__()
-        self.files = (scene, output)
+        self.files, self.options = (scene, output), options
 
     def estimate(self, *args, **kwargs):
         if self.steps == 12:
-            clear(Counted(), *self.files)
+            clear(Counted(), *self.files, **self.options)
         return super().estimate(*args, **kwargs)
 
 

@@ -10,6 +10,7 @@ from test_joint import PixelModel
 
 from declouds.errors import UserError
 from declouds.inference import cleared_image, memory, pass_loop
+from declouds.inference.image import Image
 from declouds.inference.options import SceneOptions
 from declouds.inference.remove_clouds import remove_clouds, remover_of
 from declouds.samplers import DDIM
@@ -167,10 +168,11 @@ def test_samples_tell_the_spread_of_the_noise(tmp_path, scene):
 
 
 def test_memory_that_does_not_suffice_is_told_with_what_would(monkeypatch):
-    options = SceneOptions(tile=64)
+    options = SceneOptions(tile=64, overlap=16)
     monkeypatch.setattr(memory, "peak_memory", lambda: 2**30)
     with remover_of(PixelModel(DDIM(2)), options) as remover:
-        given = (remover.passes, 2, 2, options)
+        image = Image(500, 70, None, ValueRange(0, 1))
+        given = (remover.passes, 2, 2, image, options)
         assert memory.buffer_within(3 * 2**30, *given) == (2 * 2**30 - memory.REST) // memory.COPIES
         with pytest.raises(UserError, match=r"--memory 1 GiB: the network alone takes 1\.25 GiB .* at least 1\.25 GiB"):
             memory.buffer_within(2**30, *given)
@@ -181,7 +183,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_would(monkeypatch):
     [
         (dict(blend="none"), "blend = 'none': choose one of joint, final"),
         (dict(taper="hann"), "choose one of cosine, linear"),
-        (dict(samples=0), "at least once"),
+        (dict(samples=0), "1 to 100 times"),
         (dict(samples=3), "goes into --quality"),
         (dict(dilate=3), "give --mask too"),
         (dict(mask="m.tif", feather=-1), "counted from 0"),
