@@ -154,6 +154,10 @@ def clear_scene(
         except BaseException:
             if ranks.leads and not job.has_begun:
                 job.remove()
+            elif ranks.leads:
+                logging.getLogger("declouds").warning(
+                    "the work so far is kept in %s: the same command goes on with it", job.folder
+                )
             raise
         ranks.wait()
         return report
