@@ -26,7 +26,8 @@ def test_an_unknown_name_is_answered_with_the_nearest_first():
     with pytest.raises(UserError) as raised:
         FUSIONS.build(dict(type="WeightAlocation"))
     assert str(raised.value) == (
-        "no fusion is called 'WeightAlocation': did you mean 'WeightAllocation'? known: WeightAllocation, FixedWeight"
+        "no fusion is called 'WeightAlocation': did you mean 'WeightAllocation'? known: "
+        "WeightAllocation, DisagreementWeight, FixedWeight, SigmoidWeight, TimeWeight, TimmUNet"
     )
 
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from declouds.errors import UserError
 from declouds.layers.unet import UNet
 from declouds.registry import FUSIONS
+
+IMAGES = ("clear_hat", "prior", "x_t", "cloudy")
 
 
 @FUSIONS.register_module()
@@ -14,7 +17,7 @@ class WeightAllocation(nn.Module):
     """U-Net that weighs the prior per pixel and band (arXiv 2401.15105, section III-C).
 
     Its last convolution starts at zero, so training starts from pure diffusion. The defaults are the official network:
-    4.66 M parameters for 3 bands.
+    4.66 M parameters for 3 bands. ``sees``, ``timed`` and ``shared`` take away or add what the weight depends on.
 
     Args:
         bands: bands of the image.
@@ -24,9 +27,16 @@ class WeightAllocation(nn.Module):
         blocks: residual blocks a level.
         attention_at: downsampling factors that have self-attention.
         heads: attention heads.
+        sees: images that the network is shown, of ``clear_hat``, ``prior``, ``x_t`` and ``cloudy``. Of cloudy and prior
+            alone, the same while sampling, an untimed network gives the same weight at every step of one size.
+        timed: tell the network the time. The noise in ``x_t`` tells it something of the time in any case.
+        shared: one weight for all bands of a pixel.
 
     Shapes: clear_hat, prior, x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> weight (B, bands, H, W).
     Units: images in [-1, 1]; the weight is raw: the model clamps it when it samples.
+
+    Raises:
+        UserError: ``sees`` names no image, or something else.
     """
 
     def __init__(
@@ -39,11 +49,17 @@ class WeightAllocation(nn.Module):
         blocks: int = 2,
         attention_at: Sequence[int] = (4,),
         heads: int = 1,
+        sees: Sequence[str] = ("x_t", "cloudy", "prior"),
+        timed: bool = True,
+        shared: bool = False,
     ) -> None:
         super().__init__()
+        if not sees or not set(sees) <= set(IMAGES):
+            raise UserError(f"WeightAllocation sees one or more of {', '.join(IMAGES)}, not {sees!r}: mend `sees`")
+        self.sees, self.timed = tuple(sees), timed
         self.unet = UNet(
-            2 * bands + (in_bands or bands),
-            bands,
+            sum((in_bands or bands) if image == "cloudy" else bands for image in sees),
+            1 if shared else bands,
             base=base,
             multipliers=multipliers,
             blocks=blocks,
@@ -56,4 +72,7 @@ class WeightAllocation(nn.Module):
         self, clear_hat: torch.Tensor, prior: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor
     ) -> torch.Tensor:
         """Return the weight of the prior."""
-        return self.unet(torch.cat([x_t, cloudy, prior], dim=1), t)
+        images = dict(clear_hat=clear_hat, prior=prior, x_t=x_t, cloudy=cloudy)
+        seen = torch.cat([images[image] for image in self.sees], dim=1)
+        weight = self.unet(seen, t if self.timed else torch.zeros_like(t))  # (B, 1 or bands, H, W)
+        return weight.expand_as(clear_hat)

@@ -1,0 +1,42 @@
+"""A weight that knows the time alone."""
+
+import torch
+from torch import nn
+
+from declouds.errors import UserError
+from declouds.registry import FUSIONS
+
+
+@FUSIONS.register_module()
+class TimeWeight(nn.Module):
+    """Learned curve over the time: one weight per step and band, the same at every pixel of every image.
+
+    What is left of Weight Allocation (arXiv 2401.15105, section III-C) without a look at the images. It starts at 0,
+    pure diffusion.
+
+    Args:
+        bands: bands of the image.
+        num_steps: steps of the noise schedule.
+
+    Shapes: as every fusion: clear_hat, prior, x_t (B, bands, H, W), t (B,), cloudy (B, C', H, W) -> (B, bands, H, W).
+    Units: t in steps of the noise schedule; the weight is raw: the model clamps it when it samples.
+
+    Raises:
+        UserError: the noise schedule has more steps than the curve.
+    """
+
+    def __init__(self, bands: int = 3, *, num_steps: int = 1000) -> None:
+        super().__init__()
+        self.curve = nn.Parameter(torch.zeros(num_steps, bands))
+
+    def forward(
+        self, clear_hat: torch.Tensor, prior: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the weight of the prior."""
+        steps, last = len(self.curve), int(t.max())
+        if last >= steps:  # an index out of range would bring a GPU down
+            raise UserError(
+                f"TimeWeight has a curve of {steps} steps and is asked for step {last}, counted from 0: set num_steps "
+                "to that of the noise schedule"
+            )
+        return self.curve[t][:, :, None, None].to(clear_hat.dtype).expand_as(clear_hat)
