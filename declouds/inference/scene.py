@@ -212,6 +212,12 @@ def _image(
                     "%s: says nothing about %.2g %% of the scene %s, which count as clear",
                     *(options.mask, 100 * cloud.uncovered, source),
                 )
+            if options.mask_values and ranks.leads and not set(options.mask_values) & set(cloud.classes):
+                logging.getLogger("declouds").warning(
+                    "%s: none of its samples is %s: it may be that nothing is cleared",
+                    options.mask,
+                    options.mask_values,
+                )
             yield image(cloud)
 
 

@@ -65,6 +65,14 @@ def test_clear_pixels_are_untouched_and_clear_windows_cost_nothing(tmp_path, sce
     assert report.tally.pixels["cleared"] == 20 * 40
 
 
+def test_a_mask_without_the_values_asked_for_is_warned_of(tmp_path, scene, pixels, caplog):
+    mask = write(tmp_path / "mask.tif", np.full((1, 150, 210), 3, np.uint8))
+    report = clear_scene(blur, scene, tmp_path / "o.tif", **MODEL, mask=mask, mask_values=[8, 9])
+    assert "none of its samples is [8, 9]: it may be that nothing is cleared" in caplog.text
+    assert report.tally.skipped == report.tally.windows
+    np.testing.assert_array_equal(read(tmp_path / "o.tif"), pixels)
+
+
 def test_the_edge_fades_in_inside_the_cloud(tmp_path, scene, pixels):
     cloud = np.zeros((1, 150, 210), np.uint8)
     cloud[0, 40:100, 50:150] = 1
