@@ -91,7 +91,7 @@ def _mask(
             raise UserError(f"mask: has shape {options.mask.shape}, the image {size}: give one of the image's size")
         values = options.mask_values
         cloud = options.mask != 0 if values is None else np.isin(options.mask, values)
-    elif options.mask == "auto":
+    elif options.detects:
         cloud = np.zeros(size, bool)
         for window, found in detect_clouds(remover.detector, read, units, *size):
             cloud[window.slices] = found

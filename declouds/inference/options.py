@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from declouds.errors import UserError
 from declouds.inference.noise import check_seed
 from declouds.inference.passes import BLENDS
@@ -29,8 +31,8 @@ class SceneOptions:
         scale: model value = stored value * scale + offset; the file's own if not given.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own; the output says so.
-        mask: a raster that tells what is cloud, on any grid, or ``auto`` for the ``detector``; all is cleared if not
-            given.
+        mask: a raster that tells what is cloud, on any grid (of an image in memory: an array of its size), or ``auto``
+            for the ``detector``; all is cleared if not given.
         mask_values: the values of ``mask`` that mean cloud or shadow, if it has more than 0 and one other.
         detector: a registered cloud detector: its name, or a config.
         dilate: pixels by which clouds are grown.
@@ -54,7 +56,7 @@ class SceneOptions:
     scale: float | None = None
     offset: float | None = None
     nodata: float | None = None
-    mask: str | Path | None = None
+    mask: str | Path | np.ndarray | None = None
     mask_values: Sequence[int] | None = None
     detector: str | dict[str, Any] = "BrightWhite"
     dilate: int = 0
@@ -87,8 +89,13 @@ class SceneOptions:
             raise UserError(f"samples = {self.samples}: their standard deviation goes into --quality: ask for that too")
         if self.mask is None and (self.dilate or self.feather or self.mask_values):
             raise UserError("--dilate, --feather and --mask-values say how a mask is used: give --mask too")
-        if self.mask == "auto" and self.mask_values:
+        if self.detects and self.mask_values:
             raise UserError("--mask-values names the classes of a mask file: leave it out with --mask auto")
+
+    @property
+    def detects(self) -> bool:
+        """Whether the clouds are found by the detector."""
+        return isinstance(self.mask, str) and self.mask == "auto"
 
     def deciding(self) -> dict[str, Any]:
         """Return the choices that decide the pixels of the result."""

@@ -110,8 +110,10 @@ class PassLoop:
 
     def _add(self, line: Sequence[Window], step: Pass, buffer: RowBuffer, total: int) -> None:
         """Compute the windows of a line, a batch at a time, and add them to the blend."""
-        for start in range(0, len(line), self.batch_size):
-            batch = line[start : start + self.batch_size]
+        start = 0
+        while start < len(line):
+            batch = line[start : start + self.batch_size]  # which may shrink on the way
+            start += len(batch)
             for window, values in zip(batch, self._compute(step, batch), strict=True):
                 buffer.add(window, values, self._weights(window))
             self.done += len(batch)

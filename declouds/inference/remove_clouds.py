@@ -61,6 +61,8 @@ def remove_clouds(
         raise UserError(f"output = {os.fspath(output)!r}: an array comes back as an array; leave output out")
     if not in_memory and output is None:
         raise UserError(f"{os.fspath(image)}: say where the result goes: output='clear.tif'")
+    if not in_memory and isinstance(chosen.mask, np.ndarray):
+        raise UserError(f"{os.fspath(image)}: the mask of a file is a raster file, not an array: give its path")
     if not in_memory:
         check_files(Path(image), Path(str(output)), **chosen.for_files())
     with remover_of(model, chosen, device) as remover:
@@ -126,7 +128,7 @@ def _digest(model: Any) -> str:
 
 def _detector(options: SceneOptions, model: Any) -> Any:
     """Build the cloud detector, if one is needed."""
-    if options.mask != "auto":
+    if not options.detects:
         return None
     from declouds.registry import CLOUD_DETECTORS
 

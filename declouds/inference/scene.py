@@ -111,14 +111,16 @@ def clear_scene(
     products = Products(destination, options)
     check_files(source, destination, **options.for_files())
     with open_scene(source, options.bands) as scene:
-        files = [source, *source_files(scene), *([] if options.mask in (None, "auto") else [Path(str(options.mask))])]
+        files = [
+            source,
+            *source_files(scene),
+            *([] if options.mask is None or options.detects else [Path(str(options.mask))]),
+        ]
         products.check(files)
         indexes = choose_bands(scene, options.bands, remover.band_names, remover.in_bands, source)
         units = stored_range(scene, indexes, remover.value_range, options.scale, options.offset, source, options.nodata)
         settings = _settings(remover, files, indexes, units, options)
-        channels = {step.output: step.channels for step in remover.passes} | (
-            {"clouds": 1} if options.mask == "auto" else {}
-        )
+        channels = {step.output: step.channels for step in remover.passes} | ({"clouds": 1} if options.detects else {})
         products.check_space(scene, indexes, sum(channels.values()))
         job = FileJob.shared(products.work_folder, settings, (scene.height, scene.width), ranks, options.restart)
         tally = Tally()
@@ -203,10 +205,10 @@ def _image(
 
     if options.mask is None:
         yield image(None)
-    elif options.mask == "auto":
+    elif options.detects:
         yield image(_detected(remover, read, units, job, ranks))
     else:
-        with open_mask(options.mask, scene, options.mask_values) as cloud:
+        with open_mask(str(options.mask), scene, options.mask_values) as cloud:
             if cloud.uncovered > 0 and ranks.leads:
                 logging.getLogger("declouds").warning(
                     "%s: says nothing about %.2g %% of the scene %s, which count as clear",

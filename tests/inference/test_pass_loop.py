@@ -144,6 +144,18 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_rest_goes_on(tmp_path, scen
     assert "5 windows at a time do not fit the device's memory: going on with 2" in caplog.text
 
 
+@pytest.mark.parametrize("batch_size", [2, 3, 4])
+def test_no_window_is_left_out_when_batches_shrink_within_a_line(tmp_path, scene, batch_size):
+    def predict(cloudy, noise):
+        if len(cloudy) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return blur(cloudy, noise)
+
+    clear_scene(predict, scene, tmp_path / "o.tif", **MODEL, tile=50, overlap=10, batch_size=batch_size)
+    clear_scene(blur, scene, tmp_path / "one.tif", **MODEL, tile=50, overlap=10)
+    np.testing.assert_array_equal(read(tmp_path / "o.tif"), read(tmp_path / "one.tif"))
+
+
 def test_a_single_window_that_does_not_fit_is_told(tmp_path, scene):
     def predict(cloudy, noise):
         raise torch.OutOfMemoryError("no room")

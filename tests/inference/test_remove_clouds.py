@@ -135,6 +135,22 @@ def test_weights_by_path_and_diffusion(tmp_path):
     assert by_path.shape == image.shape and by_path.dtype == np.uint8
 
 
+def test_the_mask_of_an_array_is_an_array(pixels, scene, tmp_path):
+    cloud = np.zeros(pixels.shape[1:], np.uint8)
+    cloud[60:100, 50:90] = 9
+    options = dict(tile=64, overlap=16, nodata=0)
+    result = remove_clouds(pixels, Model(), mask=cloud, **options)
+    np.testing.assert_array_equal(result[:, cloud == 0], pixels[:, cloud == 0])
+    assert (result[:, cloud == 9] != pixels[:, cloud == 9]).mean() > 0.9
+    np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=cloud, mask_values=[8], **options), pixels)
+    with pytest.raises(UserError, match=r"mask: has shape .5, 5., the image .150, 130."):
+        remove_clouds(pixels, Model(), mask=np.zeros((5, 5)), **options)
+    with pytest.raises(UserError, match=r"the mask of an array is an array, or 'auto'"):
+        remove_clouds(pixels, Model(), mask="mask.tif", **options)
+    with pytest.raises(UserError, match=r"scene\.tif: the mask of a file is a raster file, not an array"):
+        remove_clouds(scene, Model(), output=tmp_path / "o.tif", mask=cloud)
+
+
 def test_devices():
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device().type == ("cuda" if torch.cuda.is_available() else pick_device("auto").type)
