@@ -1,5 +1,6 @@
 """The Python call: an array, a DataArray or a file in, the same kind out."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
         yield Remover(
             **dict(passes=[_on(place, step) for step in passes], bands=model.bands, in_bands=model.in_bands),
             **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
-            **dict(digest=_digest(model), detector=_detector(options, model)),
+            **dict(digest=functools.cache(lambda: _digest(model)), detector=_detector(options, model)),
         )
     finally:
         model.train(was_training)

@@ -44,7 +44,7 @@ class Remover:
         in_bands: bands that it takes.
         value_range: model values that stand for -1 and 1.
         band_names: names of the bands that it takes.
-        digest: SHA-256 of its weights, if they are in a file.
+        digest: gives the SHA-256 of its weights; asked for files alone, whose work may be gone on with.
         device: what it runs on.
         detector: finds the clouds when the mask is ``auto``.
     """
@@ -54,7 +54,7 @@ class Remover:
     in_bands: int
     value_range: ValueRange
     band_names: Sequence[str] = ()
-    digest: str | None = None
+    digest: Callable[[], str | None] = lambda: None
     device: str = "cpu"
     detector: Callable[[np.ndarray], np.ndarray] | None = None
 
@@ -145,7 +145,7 @@ def clear_scene(
                     destination,
                     scene,
                     version=__version__,
-                    model=remover.digest,
+                    model=remover.digest(),
                     settings=options.deciding(),
                     pixels=tally.pixels,
                     windows=dict(all=tally.windows, skipped=tally.skipped),
@@ -171,7 +171,7 @@ def _settings(
     """Return everything that decides the pixels of the result."""
     stamps = {str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
     return dict(
-        **dict(version=__version__, model=remover.digest, device=remover.device, files=stamps, indexes=list(indexes)),
+        **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps, indexes=list(indexes)),
         **dict(stored_range=(units.low, units.high), options=options.deciding()),
     )
 
