@@ -10,7 +10,7 @@ STAGE_OF_PART = {"train": "fit", "val": "validate", "test": "test"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("config", type=Path, help="config file; its datamodule gives the images")
+    parser.add_argument("config", type=Path, help="config file; its test_datamodule, or else its datamodule, gives the images")
     parser.add_argument("checkpoint", type=Path, help="weights file (.safetensors) of a model of this config")
     parser.add_argument("--split", choices=tuple(STAGE_OF_PART), default="test", help="which part of the data set")
     parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     keep_freed_memory()
     config = load_config(args.config, args.cfg_options)
     protocols = check_protocols([args.protocol])
-    datamodule = DATAMODULES.build(config.datamodule)
+    datamodule = DATAMODULES.build(config.get("test_datamodule", config.datamodule))
     datamodule.setup(STAGE_OF_PART[args.split])
     dataset = _dataset(datamodule, args.split)
     device = pick_device(args.device)

@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
     )
+    parser.add_argument(
+        "--stages", type=Path, metavar="DIR", help="folder of trained stages, shared with other runs: none is trained twice"
+    )
     parser.add_argument("--launcher", default="auto", help="auto (default: knows torchrun), none, pytorch or slurm")
     parser.add_argument(
         "--dry-run", action="store_true", help="two iterations of each stage, then what the full run costs"
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         work_dir = args.work_dir or Path("work_dirs") / args.config.stem
         if args.amp:
             config.amp = True  # part of the run: a resume must agree
-        training = CoarseToFine(config, work_dir, launcher=launcher)
+        training = CoarseToFine(config, work_dir, launcher=launcher, stages=args.stages)
         if args.dry_run:
             costs = training.dry_run()
             if is_main_process():

@@ -3,6 +3,7 @@
 import itertools
 import platform
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from declouds.engine.stage import Stage, read_stages
 from declouds.engine.stage_check import check_stage
 from declouds.engine.stage_model import Weights, part_of, start_of_stage
 from declouds.engine.stage_run import StageRun
+from declouds.engine.stage_store import StageStore, stage_digest
 from declouds.errors import UserError
 from declouds.layers.timm_encoder import without_pretrained
 from declouds.models import build_model
@@ -47,13 +49,17 @@ class CoarseToFine:
         config: the resolved config.
         work_dir: folder of the run.
         launcher: ``none``, ``pytorch`` or ``slurm``; the process group is up already.
+        stages: folder of trained stages that runs share, or None to share none.
 
     Raises:
         UserError: the config, the data or the reference's weights cannot be used.
     """
 
-    def __init__(self, config: Config, work_dir: Path, *, launcher: str = "none") -> None:
+    def __init__(
+        self, config: Config, work_dir: Path, *, launcher: str = "none", stages: Path | None = None
+    ) -> None:
         self.config, self.work_dir = config, work_dir
+        self.store = None if stages is None else StageStore(stages)
         self.settings = settings_of(config, launcher)
         self.given = given_parts(self.settings)
         self.runs = list(self._stages_to_train(read_stages(_stage_configs(config))))
@@ -70,17 +76,9 @@ class CoarseToFine:
         self._claim_work_dir(resume)
         given = self._given_state
         state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
-        for run in self.runs:
-            folder = self.work_dir / f"{run.number}_{run.stage.name}"
-            finished = folder / "finished.pth"
-            if finished.exists():
-                outcome = checkpoint.load(finished)
-            else:
-                folder.mkdir(parents=True, exist_ok=True)
-                outcome = run.train(start_of_stage(run.stage, state), folder, resume)
-                if is_main_process():
-                    checkpoint.atomic_save(outcome, finished)
-                barrier()
+        for run, digest in zip(self.runs, self.stage_digests(), strict=True):
+            with self._claimed(digest):
+                outcome = self._outcome(run, digest, state, resume)
             state = {kind: {**state[kind], **outcome[kind]} for kind in state}
         target = self.work_dir / "model.safetensors"
         if is_main_process():
@@ -88,6 +86,14 @@ class CoarseToFine:
             save_weights(target, self.settings.model_config, final, self.record(), overwrite=True)
         barrier()
         return target
+
+    def stage_digests(self) -> list[str]:
+        """Return what each stage is known by in a store of trained stages."""
+        chain, digests = {part: str(given.origin["sha256"]) for part, given in self.given.items()}, []
+        for run in self.runs:
+            digests.append(stage_digest(self.settings, run.stage, run.number, chain))
+            chain |= dict.fromkeys(run.stage.changes, digests[-1])
+        return digests
 
     def dry_run(self) -> list[StageCost]:
         """Run two iterations of every stage in a folder that is deleted again, and return what the full run costs."""
@@ -101,6 +107,31 @@ class CoarseToFine:
             images = stage.iterations * stage.batch_size
             costs.append(StageCost(stage, stage.iterations, images, seconds * stage.iterations, peak_memory()))
         return costs
+
+    def _outcome(self, run: StageRun, digest: str, state: dict[str, Weights], resume: bool) -> dict[str, Weights]:
+        """Return the weights that a stage has trained: its own from before, those of another run, or new ones."""
+        folder = self.work_dir / f"{run.number}_{run.stage.name}"
+        finished = folder / "finished.pth"
+        shared = None if self.store is None else self.store.weights(digest)
+        if finished.exists():
+            outcome = checkpoint.load(finished)
+        elif self.store is not None and shared is not None and shared.exists():
+            outcome = checkpoint.load(shared)
+            if is_main_process():
+                print(f"{run.title}: trained already, in {self.store.trained_in(digest)}", flush=True)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            outcome = run.train(start_of_stage(run.stage, state), folder, resume)
+            if is_main_process():
+                checkpoint.atomic_save(outcome, finished)
+        if is_main_process() and self.store is not None and shared is not None and not shared.exists():
+            self.store.put(digest, outcome, folder)
+        barrier()
+        return outcome
+
+    def _claimed(self, digest: str) -> AbstractContextManager[None]:
+        # Processes that wait for each other do not wait for another run too: their own meeting would time out.
+        return nullcontext() if self.store is None or get_world_size() > 1 else self.store.claimed(digest)
 
     def record(self) -> dict[str, Any]:
         """Return what a weights file says about its making."""

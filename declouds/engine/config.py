@@ -18,6 +18,7 @@ KNOWN = (
     "reference_weights",
     "denoiser_weights",
     "reference_stages",
+    "test_datamodule",
     *RUNTIME,
     "custom_imports",
     "custom_hooks",

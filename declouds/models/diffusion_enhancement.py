@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 
 from declouds.errors import UserError
 from declouds.models.cloud_remover import CloudRemover
+from declouds.models.degraded_prior import DegradedPrior
 from declouds.registry import DENOISERS, FUSIONS, NOISE_SCHEDULES, REFERENCES, SAMPLERS
 
 
@@ -26,6 +27,7 @@ class DiffusionEnhancement(CloudRemover):
         reference: config of the reference network, or None.
         fusion: config of the fusion, or None.
         eta: least weight of the prior when sampling (section III-C).
+        degrade_prior: arguments of `DegradedPrior`, for experiments with worse priors; None leaves the prior as it is.
         **record: ``bands``, ``in_bands``, ``value_range`` and ``band_names``, as ``CloudRemover``.
 
     Raises:
@@ -42,6 +44,7 @@ class DiffusionEnhancement(CloudRemover):
         reference: dict | None = None,
         fusion: dict | None = None,
         eta: float = 0.3,
+        degrade_prior: dict | None = None,
         **record: Any,
     ) -> None:
         super().__init__(**record)
@@ -54,7 +57,13 @@ class DiffusionEnhancement(CloudRemover):
         self.reference = None if reference is None else REFERENCES.build(reference, **sizes)
         self.fusion = None if fusion is None else FUSIONS.build(fusion, **sizes)
         self.eta = eta
+        self.degrade_prior = None if degrade_prior is None else DegradedPrior(**degrade_prior)
         self.train_only([])
+
+    def prior(self, cloudy: torch.Tensor, name: list[str] | None = None) -> torch.Tensor:
+        """Return the reference's picture of the clear image; see `CloudRemover.prior`."""
+        prior = super().prior(cloudy, name)
+        return prior if self.degrade_prior is None else self.degrade_prior(prior)
 
     def clear_hat(
         self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor

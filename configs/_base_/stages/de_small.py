@@ -22,11 +22,13 @@ def _stage(name, train, iterations, **own):
 
 
 # A fusion adds something where the two it fuses are of like quality: the denoiser is trained as long as the reference.
+# The fusion comes last and alone, so that experiments with other fusions train nothing else.
 stages = [
     _stage("reference_coarse", ["reference"], 1000, batch_size=8, lr=1.5e-3, reduce=2),
     _stage("reference_fine", ["reference"], 500, batch_size=2, lr=4e-4),
     _stage("coarse", ["denoiser"], 900, batch_size=16, lr=1.5e-3, reduce=4),
     _stage("middle", ["denoiser"], 800, batch_size=8, lr=1e-3, reduce=2),
+    _stage("fine", ["denoiser"], 400, batch_size=2, lr=4e-4),
     _stage("fusion", ["fusion"], 150, batch_size=8, lr=1e-3, reduce=2),
-    _stage("fine", ["denoiser", "fusion"], 400, batch_size=2, lr=4e-4),
+    _stage("fusion_fine", ["fusion"], 100, batch_size=2, lr=4e-4),
 ]

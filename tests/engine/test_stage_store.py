@@ -1,0 +1,91 @@
+"""Stages that runs share."""
+
+import json
+import threading
+
+import pytest
+import torch
+
+from declouds.engine.coarse_to_fine import CoarseToFine
+from declouds.engine.config import load_config
+from declouds.engine.stage_store import StageStore
+from declouds.weights.file import read_weights
+
+
+def _training(config, work_dir, store, *options):
+    return CoarseToFine(load_config(config, list(options)), work_dir, stages=store)
+
+
+def test_a_second_run_trains_nothing_again_and_ends_in_the_same_weights(tiny_config, tmp_path, capsys):
+    store = tmp_path / "stages"
+    first = _training(tiny_config(), tmp_path / "a", store).run()
+    capsys.readouterr()
+    second = _training(tiny_config(), tmp_path / "b", store).run()
+    assert capsys.readouterr().out.count("trained already") == 4
+    one, other = read_weights(str(first)).state_dict, read_weights(str(second)).state_dict
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert not list((tmp_path / "b").glob("*/iter_*.pth"))
+
+
+def test_stages_that_an_entry_touches_get_another_digest_and_no_others(tiny_config, tmp_path):
+    def digests(*options):
+        return _training(tiny_config(), tmp_path / "run", None, *options).stage_digests()
+
+    plain = digests()
+    assert len(set(plain)) == 4
+    same = {
+        "model.eta=0.1": 4,
+        "model.sampler.steps=5": 4,
+        "num_workers=1": 4,
+        "val.images=1": 4,
+        "model.fusion.base=16": 2,  # reference and coarse stay
+        "model.denoiser.base=16": 1,  # the reference stays
+        "stages.1.iterations=7": 1,
+        "stages.2.iterations=7": 2,
+        "model.degrade_prior={'blur': 1.0}": 2,
+        "model.reference.base=16": 0,
+        "seed=4": 0,
+        "datamodule.size=48": 0,
+    }
+    for option, count in same.items():
+        changed = [mine == theirs for mine, theirs in zip(plain, digests(option), strict=True)]
+        expected = [False, True, False, False] if option.startswith("model.reference") else None
+        assert changed == (expected or [index < count for index in range(4)]), option
+
+
+def test_a_finished_run_fills_the_store(tiny_config, tmp_path):
+    _training(tiny_config(), tmp_path / "a", None).run()
+    store = tmp_path / "stages"
+    training = _training(tiny_config(), tmp_path / "a", store)
+    training.run(resume=True)
+    for digest in training.stage_digests():
+        assert StageStore(store).weights(digest).exists()
+        about = json.loads((store / f"{digest}.json").read_text())
+        assert about["trained_in"] == str(tmp_path / "a" / about["stage"])
+
+
+def test_a_stage_is_claimed_by_one_at_a_time(tmp_path):
+    store, order = StageStore(tmp_path), []
+
+    def other():
+        with store.claimed("x"):
+            order.append("other")
+
+    with store.claimed("x"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(timeout=0.3)
+        assert thread.is_alive()
+        order.append("first")
+    thread.join(timeout=10)
+    assert order == ["first", "other"]
+
+
+def test_a_broken_file_of_the_store_is_named(tiny_config, tmp_path):
+    store = tmp_path / "stages"
+    training = _training(tiny_config(), tmp_path / "a", store)
+    store.mkdir()
+    broken = store / f"{training.stage_digests()[0]}.pth"
+    broken.write_bytes(b"half")
+    with pytest.raises(Exception, match=broken.name):
+        training.run()
