@@ -9,7 +9,22 @@ from collections.abc import Sequence
 from declouds import __version__
 from declouds.errors import UserError
 
-COMMANDS = ("train", "test", "evaluate", "predict", "weights", "data", "models")
+COMMANDS = (
+    "train",
+    "test",
+    "evaluate",
+    "predict",
+    "sweep",
+    "cell",
+    "compare",
+    "report",
+    "reproduce",
+    "runs",
+    "new",
+    "weights",
+    "data",
+    "models",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -39,18 +39,38 @@ class PartRegistry(Registry):
         """Return the class called ``name`` (a class is returned as it is).
 
         Raises:
-            UserError: no part has this name; the message lists those that exist, the nearest spelling first.
+            UserError: no part has this name; the message lists those that exist, the nearest spelling first, and the
+                plugins that failed.
         """
         if not isinstance(name, str):
             return name
         part = self.get(name)
         if part is None:
+            load_plugins()  # whoever uses a registry in Python may not have done so
+            part = self.get(name)
+        if part is None:
             known = self.names()
             near = difflib.get_close_matches(name, known, n=max(len(known), 1), cutoff=0.5)
             ordered = near + [other for other in known if other not in near]
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UserError(f"no {self.name} is called {name!r}: {hint}known: {', '.join(ordered) or 'none'}")
+            listed = ", ".join(ordered) or "none"
+            more = "" if near else ", and those of plugins once they are installed here"
+            raise UserError(f"no {self.name} is called {name!r}: {hint}known: {listed}{more}{failed_plugins()}")
         return part
+
+    def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
+        """Register a part, under a name that no other has."""
+        origin = str(module.__module__)
+        if not origin.startswith("declouds."):
+            self.import_from_location()  # our own come first, so that a clash is the fault of the one from outside
+        names = [module_name] if isinstance(module_name, str) else module_name or [module.__name__]
+        for name in names:
+            if name in self.module_dict and not force:
+                raise UserError(
+                    f"{self.name} {name} of {origin} has the name of the one in {self.module_dict[name].__module__}: "
+                    "call the class otherwise"
+                )
+        super()._register_module(module, module_name, force)
 
 
 def _build(cfg: Any, registry: PartRegistry, **defaults: Any) -> Any:
@@ -102,7 +122,8 @@ def load_plugins() -> dict[str, Exception | None]:
     """Load every installed package of the entry-point group ``declouds.plugins``, once a process.
 
     An entry point names a module, imported for its registrations, or a callable, called without arguments. A plugin
-    that fails is reported by a warning with its real error and does not stop the others.
+    that fails is reported by a warning with its real error and does not stop the others; whoever misses a part is told
+    again, see `failed_plugins`.
 
     Returns:
         plugin name -> None, or the exception that it raised.
@@ -115,8 +136,37 @@ def load_plugins() -> dict[str, Exception | None]:
                 plugin()
             outcome[entry_point.name] = None
         except Exception as error:
-            logging.getLogger("declouds").warning(
-                "plugin %s (%s) is left out: %s: %s", entry_point.name, entry_point.value, type(error).__name__, error
-            )
+            logging.getLogger("declouds").warning("%s is left out: %s", _origin(entry_point), _cause(error))
             outcome[entry_point.name] = error
     return outcome
+
+
+def failed_plugins() -> str:
+    """Return the end of an error about a part that is missing: which plugins failed, why, and how to mend it.
+
+    Empty if all of them work.
+    """
+    told = ""
+    for entry_point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
+        error = load_plugins().get(entry_point.name)
+        if error is not None:
+            told += f"; {_origin(entry_point)} failed and may hold it: {_cause(error)}: {_cure(entry_point, error)}"
+    return told
+
+
+def _origin(entry_point: importlib.metadata.EntryPoint) -> str:
+    package = f", package {entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else ""
+    return f"plugin {entry_point.name} ({entry_point.value}{package})"
+
+
+def _cause(error: Exception) -> str:
+    words = " ".join(str(error).split())  # one line
+    return words if isinstance(error, UserError) else f"{type(error).__name__}: {words}"
+
+
+def _cure(entry_point: importlib.metadata.EntryPoint, error: Exception) -> str:
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return "mend or update that package"
+    if error.name.split(".")[0] == entry_point.module.split(".")[0]:
+        return "install that package again"
+    return f"install {error.name.split('.')[0]} where declouds is installed"

@@ -17,7 +17,8 @@ from declouds.registry import DATAMODULES, DISCRIMINATORS
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.py"))
-COMPLETE = [path for path in FILES if "_base_" not in path.parts]
+SWEEPS = sorted((CONFIGS / "ablations").glob("*.py"))
+COMPLETE = [path for path in FILES if "_base_" not in path.parts and path not in SWEEPS]
 RECIPES = sorted(path.stem for path in (CONFIGS / "_base_" / "references").glob("*.py"))
 PAIRS = dict(cuhkcr_thick=448, cuhkcr_thin=534, rice1=400, rice2=588)  # to train on
 OF_200_EPOCHS = {"amgan_cr", "cvae", "msda", "spa_gan"}
@@ -44,7 +45,8 @@ def test_there_are_configs_for_every_data_set():
 
 def test_every_base_is_part_of_a_complete_config():
     used = set().union(*map(bases_of, COMPLETE))
-    assert sorted(str(path.relative_to(CONFIGS)) for path in FILES if path.resolve() not in used) == []
+    parts = [path for path in FILES if path not in SWEEPS]
+    assert sorted(str(path.relative_to(CONFIGS)) for path in parts if path.resolve() not in used) == []
 
 
 @pytest.mark.parametrize("path", COMPLETE, ids=lambda path: str(path.relative_to(CONFIGS)))
@@ -72,6 +74,34 @@ def test_a_config_is_read_and_built(path):
         for scheduler in stage.param_scheduler:
             if "T_max" in scheduler:
                 assert scheduler.get("begin", 0) + scheduler["T_max"] == stage.iterations
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_the_cells_of_a_sweep_are_configs(path, tmp_path):
+    from declouds.experiments.sweep_file import read_sweep
+
+    cells = read_sweep(path).cells(tmp_path)
+    assert len(cells) > 1
+    for cell in cells:
+        config = Config(cell.config)
+        stages = stages_of(config)
+        model = MODELS.build({"bands": 3, **config.model, "denoiser": dict(type="ConditionalUNet", base=8)})
+        parts = {part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())}
+        given = {part for part in ("reference", "denoiser") if config.get(f"{part}_weights", "train") != "train"}
+        assert parts - given <= {part for stage in stages for part in stage.train}
+
+
+def test_the_reference_sweep_has_every_recipe(tmp_path):
+    from declouds.experiments.sweep_file import read_sweep
+
+    cells = {cell.name: cell.config for cell in read_sweep(CONFIGS / "ablations" / "reference_models.py").cells(tmp_path)}
+    assert set(RECIPES) <= set(cells)
+    for name in RECIPES:
+        recipe = load_config(CONFIGS / "references" / f"{name}_rice1.py")
+        assert cells[name]["model"]["reference"] == recipe.model.reference.to_dict()
+        (stage,) = cells[name]["reference_stages"]
+        assert stage.get("losses") == recipe.reference_stages[0].to_dict().get("losses")
+        assert stage["iterations"] == 300
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

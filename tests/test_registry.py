@@ -34,7 +34,9 @@ def test_an_unknown_name_is_answered_with_the_nearest_first():
 def test_a_name_unlike_any_gets_the_whole_list():
     with pytest.raises(UserError) as raised:
         SAMPLERS.build(dict(type="xyz"))
-    assert str(raised.value) == "no sampler is called 'xyz': known: DDIM, DDPM, Pyramid"
+    assert str(raised.value) == (
+        "no sampler is called 'xyz': known: DDIM, DDPM, Pyramid, and those of plugins once they are installed here"
+    )
 
 
 @pytest.mark.parametrize("config", [None, "DDIM", {}, dict(steps=3), [dict(type="DDIM")]])

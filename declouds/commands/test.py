@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import Any
 
 HELP = "measure a trained model on a data set"
+VARIANTS = ("cloudy", "prior", "diffusion")
 STAGE_OF_PART = {"train": "fit", "val": "validate", "test": "test"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("config", type=Path, help="config file; its test_datamodule, or else its datamodule, gives the images")
+    parser.add_argument(
+        "config", type=Path, help="config file; its test_datamodule, or else its datamodule, gives the images"
+    )
     parser.add_argument("checkpoint", type=Path, help="weights file (.safetensors) of a model of this config")
     parser.add_argument("--split", choices=tuple(STAGE_OF_PART), default="test", help="which part of the data set")
     parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
     parser.add_argument(
         "--variants", action="store_true", help="measure cloudy, prior and diffusion without fusion too"
+    )
+    parser.add_argument(
+        "--variant", action="append", default=[], choices=VARIANTS, help="measure this one of them (may be repeated)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, JSON and the table into this folder")
     parser.add_argument("--save-images", action="store_true", help="write results and comparisons into --out as well")
@@ -40,8 +46,11 @@ def run(args: argparse.Namespace) -> None:
     """Check everything, then predict, measure, print and write."""
     _check_arguments(args)
 
+    from declouds.download import file_digest
     from declouds.engine.config import load_config
     from declouds.engine.environment import keep_freed_memory
+    from declouds.engine.machine import device_name, machine_facts
+    from declouds.engine.meter import Meter
     from declouds.inference.device import pick_device
     from declouds.metrics.evaluate_model import evaluate_model
     from declouds.metrics.load_checked import load_checked
@@ -49,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from declouds.metrics.protocols import PROTOCOLS, check_protocols
     from declouds.registry import DATAMODULES
     from declouds.report.tables import Evaluation, print_tables, write_evaluation
+    from declouds.weights.zoo import find_weights
 
     keep_freed_memory()
     config = load_config(args.config, args.cfg_options)
@@ -58,22 +68,28 @@ def run(args: argparse.Namespace) -> None:
     dataset = _dataset(datamodule, args.split)
     device = pick_device(args.device)
     model = load_checked(args.checkpoint, config, datamodule, dataset[0], device)
-    methods = evaluate_model(
-        model,
-        dataset,
-        protocols=protocols,
-        lpips=load_lpips(args.lpips_weights),
-        seed=args.seed,
-        batch_size=args.batch_size,
-        variants=args.variants,
-        tile=args.tile,
-        on_image=_picture_writer(args, model, datamodule.value_range) if args.save_images else None,
-    )
+    weights = {"file": str(args.checkpoint), "sha256": file_digest(find_weights(str(args.checkpoint)))}
+    lpips = load_lpips(args.lpips_weights)
+    seconds: dict[str, float] = {}
+    with Meter(device) as meter:
+        methods = evaluate_model(
+            model,
+            dataset,
+            protocols=protocols,
+            lpips=lpips,
+            seed=args.seed,
+            batch_size=args.batch_size,
+            variants=args.variants or args.variant,
+            tile=args.tile,
+            on_image=_picture_writer(args, model, datamodule.value_range) if args.save_images else None,
+            seconds=seconds,
+        )
+        cost = meter.readings()
     evaluation = Evaluation(
         protocols={name: PROTOCOLS[name] for name in protocols},
         methods=methods,
         split={"part": args.split, **datamodule.split_record()[args.split]},
-        compared=[("DE", "prior")] if args.variants else [],
+        compared=[("DE", "prior")] if "prior" in methods else [],
         about={
             "config": str(args.config),
             "cfg_options": args.cfg_options,
@@ -82,6 +98,11 @@ def run(args: argparse.Namespace) -> None:
             "tile": args.tile,
             "device": str(device),
             "trained_on": model.record.get("splits"),
+            "weights": weights,
+            "devices": [device_name(device)],
+            "seconds_an_image": {method: taken / len(dataset) for method, taken in seconds.items()},
+            **cost,
+            **machine_facts(),
         },
     )
     print_tables(evaluation)

@@ -1,6 +1,7 @@
 """`declouds train`: every stage of a config, one command."""
 
 import argparse
+import sys
 from pathlib import Path
 
 HELP = "train a model through all the stages of a config"
@@ -16,7 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
     )
     parser.add_argument(
-        "--stages", type=Path, metavar="DIR", help="folder of trained stages, shared with other runs: none is trained twice"
+        "--stages",
+        type=Path,
+        metavar="DIR",
+        help="folder of trained stages, shared with other runs: none is trained twice",
     )
     parser.add_argument("--launcher", default="auto", help="auto (default: knows torchrun), none, pytorch or slurm")
     parser.add_argument(
@@ -37,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
         from mmengine.dist import is_main_process
 
         from declouds.engine.coarse_to_fine import CoarseToFine
+        from declouds.engine.stop_signals import StoppedError
 
         work_dir = args.work_dir or Path("work_dirs") / args.config.stem
         if args.amp:
@@ -47,7 +52,12 @@ def run(args: argparse.Namespace) -> None:
             if is_main_process():
                 _print_costs(costs)
             return
-        target = training.run(args.resume)
+        try:
+            target = training.run(args.resume)
+        except StoppedError as stopped:
+            if is_main_process():
+                print(f"declouds: stopped by {stopped.signal}: --resume goes on from here", file=sys.stderr)
+            raise
         if is_main_process():
             print(f"weights: {target}\nevaluate them: declouds test {args.config} {target}")
     finally:

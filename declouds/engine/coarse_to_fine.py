@@ -14,10 +14,12 @@ from mmengine.dist import barrier, get_world_size, is_main_process
 
 import declouds
 from declouds.atomic_file import replacing
+from declouds.download import file_digest
 from declouds.engine import checkpoint
 from declouds.engine.config import read_config
 from declouds.engine.environment import peak_memory
 from declouds.engine.given_weights import PARTS, given_parts
+from declouds.engine.run_record import RunRecord
 from declouds.engine.settings import plain, settings_of
 from declouds.engine.stage import Stage, read_stages
 from declouds.engine.stage_check import check_stage
@@ -31,13 +33,18 @@ from declouds.weights.file import load_strictly, save_weights
 
 
 class StageCost(NamedTuple):
-    """What a stage will cost: figures for the full stage, seconds and bytes as measured on its first iterations."""
+    """What a stage will cost: figures for the full stage, seconds and bytes as measured on its first iterations.
+
+    A stage that is in the store of trained stages, ``shared``, costs nothing. ``outcome`` is what the trial has trained.
+    """
 
     stage: Stage
     iterations: int
     images: int
     seconds: float
     memory: int
+    shared: bool
+    outcome: Weights
 
 
 class CoarseToFine:
@@ -55,9 +62,7 @@ class CoarseToFine:
         UserError: the config, the data or the reference's weights cannot be used.
     """
 
-    def __init__(
-        self, config: Config, work_dir: Path, *, launcher: str = "none", stages: Path | None = None
-    ) -> None:
+    def __init__(self, config: Config, work_dir: Path, *, launcher: str = "none", stages: Path | None = None) -> None:
         self.config, self.work_dir = config, work_dir
         self.store = None if stages is None else StageStore(stages)
         self.settings = settings_of(config, launcher)
@@ -74,17 +79,19 @@ class CoarseToFine:
             UserError: the folder holds a run already and ``resume`` is not set, or holds one of another config.
         """
         self._claim_work_dir(resume)
-        given = self._given_state
-        state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
-        for run, digest in zip(self.runs, self.stage_digests(), strict=True):
-            with self._claimed(digest):
-                outcome = self._outcome(run, digest, state, resume)
-            state = {kind: {**state[kind], **outcome[kind]} for kind in state}
-        target = self.work_dir / "model.safetensors"
-        if is_main_process():
-            final = self._final_state(state["average"])
-            save_weights(target, self.settings.model_config, final, self.record(), overwrite=True)
-        barrier()
+        with RunRecord(self.work_dir, self._about(), self.runs, self.settings.launcher) as story:
+            given = self._given_state
+            state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
+            for run, digest in zip(self.runs, self.stage_digests(), strict=True):
+                with self._claimed(digest):
+                    outcome = self._outcome(run, digest, state, resume, story)
+                state = {kind: {**state[kind], **outcome[kind]} for kind in state}
+            target = self.work_dir / "model.safetensors"
+            if is_main_process():
+                final = self._final_state(state["average"])
+                save_weights(target, self.settings.model_config, final, self.record(), overwrite=True)
+                story.finish(dict(file=target.name, sha256=file_digest(target)))
+            barrier()
         return target
 
     def stage_digests(self) -> list[str]:
@@ -95,38 +102,53 @@ class CoarseToFine:
             chain |= dict.fromkeys(run.stage.changes, digests[-1])
         return digests
 
-    def dry_run(self) -> list[StageCost]:
-        """Run two iterations of every stage in a folder that is deleted again, and return what the full run costs."""
-        costs = []
-        state = self._given_state
-        for run in self.runs:
+    def dry_run(self, known: dict[str, StageCost] | None = None) -> list[StageCost]:
+        """Run two iterations of every stage in a folder that is deleted again, and return what the full run costs.
+
+        Args:
+            known: digest -> cost, of stages that were tried in other runs; those of this run are added.
+        """
+        known, state = {} if known is None else known, self._given_state
+        digests = self.stage_digests()
+        for run, digest in zip(self.runs, digests, strict=True):
+            if digest not in known:
+                known[digest] = self._cost(run, digest, state)
+            state |= known[digest].outcome
+        return [known[digest] for digest in digests]
+
+    def _cost(self, run: StageRun, digest: str, state: Weights) -> StageCost:
+        shared = self.store is not None and self.store.weights(digest).exists()
+        if self.store is not None and shared:
+            seconds, outcome = 0.0, checkpoint.load(self.store.weights(digest))
+        else:
             with TemporaryDirectory() as folder:
                 seconds, outcome = run.try_out(state, Path(folder))
-            state |= outcome["average"]
-            stage = run.stage
-            images = stage.iterations * stage.batch_size
-            costs.append(StageCost(stage, stage.iterations, images, seconds * stage.iterations, peak_memory()))
-        return costs
+        count, images = run.stage.iterations, run.stage.iterations * run.stage.batch_size
+        return StageCost(run.stage, count, images, seconds * count, peak_memory(), shared, outcome["average"])
 
-    def _outcome(self, run: StageRun, digest: str, state: dict[str, Weights], resume: bool) -> dict[str, Weights]:
+    def _outcome(
+        self, run: StageRun, digest: str, state: dict[str, Weights], resume: bool, story: RunRecord
+    ) -> dict[str, Weights]:
         """Return the weights that a stage has trained: its own from before, those of another run, or new ones."""
         folder = self.work_dir / f"{run.number}_{run.stage.name}"
         finished = folder / "finished.pth"
-        shared = None if self.store is None else self.store.weights(digest)
+        shared, trained_in = None if self.store is None else self.store.weights(digest), None
         if finished.exists():
             outcome = checkpoint.load(finished)
         elif self.store is not None and shared is not None and shared.exists():
-            outcome = checkpoint.load(shared)
+            outcome, trained_in = checkpoint.load(shared), self.store.trained_in(digest)
             if is_main_process():
-                print(f"{run.title}: trained already, in {self.store.trained_in(digest)}", flush=True)
+                print(f"{run.title}: trained already, in {trained_in}", flush=True)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            outcome = run.train(start_of_stage(run.stage, state), folder, resume)
+            with story.training(run.stage.name):
+                outcome = run.train(start_of_stage(run.stage, state), folder, resume)
             if is_main_process():
                 checkpoint.atomic_save(outcome, finished)
         if is_main_process() and self.store is not None and shared is not None and not shared.exists():
             self.store.put(digest, outcome, folder)
         barrier()
+        story.finish_stage(run.stage.name, trained_in)
         return outcome
 
     def _claimed(self, digest: str) -> AbstractContextManager[None]:
@@ -145,6 +167,16 @@ class CoarseToFine:
             amp=self.config.get("amp", False),
             processes=get_world_size(),
             versions=dict(python=platform.python_version(), torch=torch.__version__, declouds=declouds.__version__),
+        )
+
+    def _about(self) -> dict[str, Any]:
+        """Return what the record of the run says about its making, beside what it costs."""
+        return dict(
+            config_file=self.config.filename,
+            config={key: value for key, value in self.config.to_dict().items() if not key.startswith("_")},
+            seed=self.settings.seed,
+            data=self.settings.datamodule.split_record(),
+            given={part: {key: given.origin[key] for key in ("file", "sha256")} for part, given in self.given.items()},
         )
 
     @property

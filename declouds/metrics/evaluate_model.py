@@ -1,7 +1,8 @@
 """A model over a data set: each image predicted from its own start noise, and measured."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -12,7 +13,10 @@ from declouds.errors import UserError
 from declouds.inference.noise import noise_for
 from declouds.metrics.lpips_net import Lpips
 from declouds.metrics.protocols import measure
+from declouds.metrics.signatures import describe_image, measure_signatures
 from declouds.report.statistics import Row
+
+VARIANTS = ("cloudy", "prior", "diffusion")  # what is measured beside the model itself, if wanted
 
 Images = dict[str, torch.Tensor]  # method -> (C, H, W)
 
@@ -25,10 +29,11 @@ def evaluate_model(
     lpips: Lpips | None = None,
     seed: int = 0,
     batch_size: int = 1,
-    variants: bool = False,
+    variants: bool | Collection[str] = False,
     tile: int | None = None,
     overlap: int | None = None,
     on_image: Callable[[dict[str, Any], Images], None] | None = None,
+    seconds: dict[str, float] | None = None,
 ) -> dict[str, list[Row]]:
     """Predict and measure every image of ``dataset``.
 
@@ -41,20 +46,23 @@ def evaluate_model(
         lpips: the network, or None to go without.
         seed: of the start noise.
         batch_size: images of one size that are predicted together.
-        variants: measure the cloudy image, the prior and the diffusion without fusion as well.
+        variants: measure the cloudy image, the prior and the diffusion without fusion as well; or some of `VARIANTS`.
         tile: predict in overlapping windows of this size instead of whole images.
         overlap: of the windows; a quarter of ``tile`` if not given.
         on_image: called with each sample and its images by method.
+        seconds: is filled with method -> seconds that all its predictions took; no row holds what no one can repeat.
 
     Returns:
-        method -> one row an image, in the order of the data set. The model itself is the method ``DE`` if it fuses,
-        else ``result``; with ``variants`` there are ``cloudy`` (if it has the clear image's bands), ``prior`` and
-        ``diffusion`` before it.
+        method -> one row an image, in the order of the data set: the protocols' figures, the failure signatures
+        (``signature.blur`` ...) and what the image is like (``image.cover`` ...). The model itself is the method ``DE``
+        if it fuses, else ``result``; with ``variants`` there are ``cloudy`` (if it has the clear image's bands),
+        ``prior`` and ``diffusion`` before it.
 
     Raises:
         UserError: ``variants`` of a model without fusion.
     """
-    if variants and getattr(model, "fusion", None) is None:
+    chosen = (VARIANTS if variants else ()) if isinstance(variants, bool) else tuple(variants)
+    if chosen and getattr(model, "fusion", None) is None:
         raise UserError(
             "this model does not fuse a prior with a diffusion, so it has no variants: leave --variants out"
         )
@@ -66,13 +74,18 @@ def evaluate_model(
         with torch.no_grad(), _progress(len(dataset)) as advance:
             for batch in _batches(dataset, batch_size):
                 cloudy = torch.stack([sample["cloudy"] for sample in batch]).to(device)
-                outputs = _predict(model, cloudy, [sample["name"] for sample in batch], seed, variants, tile, overlap)
+                names = [sample["name"] for sample in batch]
+                outputs, taken = _predict(model, cloudy, names, seed, chosen, tile, overlap)
+                if seconds is not None:
+                    seconds.update({method: seconds.get(method, 0.0) + more for method, more in taken.items()})
                 for position, sample in enumerate(batch):
                     images = {method: output[position] for method, output in outputs.items()}
                     clear, mask = sample["clear"].to(device), sample.get("mask")
                     mask = None if mask is None else mask.to(device)
+                    facts = describe_image(clear, cloudy[position], mask)
                     for method, image in images.items():
                         row = {"name": sample["name"], **measure(image, clear, protocols, lpips, mask)}
+                        row |= measure_signatures(image, clear, cloudy[position], mask) | facts
                         rows.setdefault(method, []).append(row)
                     if on_image is not None:
                         on_image(sample, images)
@@ -83,29 +96,42 @@ def evaluate_model(
 
 
 def _predict(
-    model: Any, cloudy: torch.Tensor, names: list[str], seed: int, variants: bool, tile: int | None, overlap: int | None
-) -> dict[str, torch.Tensor]:
-    """Return method -> images. Shapes: cloudy (B, C, H, W)."""
+    model: Any,
+    cloudy: torch.Tensor,
+    names: list[str],
+    seed: int,
+    variants: Collection[str],
+    tile: int | None,
+    overlap: int | None,
+) -> tuple[Images, dict[str, float]]:
+    """Return method -> images, and method -> seconds that they took. Shapes: cloudy (B, C, H, W)."""
     shape = (model.bands, *cloudy.shape[-2:])
     noise = torch.stack([torch.as_tensor(noise_for(name, seed, shape)) for name in names]).to(cloudy)
     named = {"name": names} if getattr(getattr(model, "reference", None), "needs_names", False) else {}
+    outputs, seconds = {}, {}
 
-    def whole_or_tiled(predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def take(method: str, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        started = perf_counter()
         if tile is None:
-            return predict(cloudy, noise)
-        from declouds.inference.tiled import predict_tiled
+            images = predict(cloudy, noise)
+        else:
+            from declouds.inference.tiled import predict_tiled
 
-        return predict_tiled(predict, cloudy, noise, tile, tile // 4 if overlap is None else overlap)
+            images = predict_tiled(predict, cloudy, noise, tile, tile // 4 if overlap is None else overlap)
+        outputs[method] = images.float().clamp(-1, 1)
+        if images.is_cuda:
+            torch.cuda.synchronize(images.device)
+        seconds[method] = perf_counter() - started
 
-    outputs = {}
-    if variants:
-        if cloudy.shape[1] == model.bands:
-            outputs["cloudy"] = cloudy
-        outputs["prior"] = whole_or_tiled(lambda image, _: model.prior(image, **named))
-        outputs["diffusion"] = whole_or_tiled(lambda image, start: model.predict(image, start, fuse=False))
+    if "cloudy" in variants and cloudy.shape[1] == model.bands:
+        take("cloudy", lambda image, _: image)
+    if "prior" in variants:
+        take("prior", lambda image, _: model.prior(image, **named))
+    if "diffusion" in variants:
+        take("diffusion", lambda image, start: model.predict(image, start, fuse=False))
     method = "DE" if getattr(model, "fusion", None) is not None else "result"
-    outputs[method] = whole_or_tiled(lambda image, start: model.predict(image, start, **named))
-    return {method: output.float().clamp(-1, 1) for method, output in outputs.items()}
+    take(method, lambda image, start: model.predict(image, start, **named))
+    return outputs, seconds
 
 
 def _batches(dataset: Any, batch_size: int) -> Iterator[list[dict[str, Any]]]:

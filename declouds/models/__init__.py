@@ -9,6 +9,7 @@ from declouds.models.adversarial import Adversarial
 from declouds.models.cloud_remover import CloudRemover
 from declouds.models.diffusion_enhancement import DiffusionEnhancement
 from declouds.models.one_pass import OnePass
+from declouds.registry import failed_plugins
 
 __all__ = ["Adversarial", "DiffusionEnhancement", "OnePass", "build_model"]
 
@@ -22,7 +23,7 @@ def build_model(config: dict[str, Any]) -> CloudRemover:
     name = config.get("type") if isinstance(config, dict) else config
     if MODELS.get(str(name)) is None:
         known = ", ".join(__all__[:-1])
-        raise UserError(f"no model is called {name!r}: known: {known}, and those of plugins")
+        raise UserError(f"no model is called {name!r}: known: {known}, and those of plugins{failed_plugins()}")
     try:
         return MODELS.build(config)
     except TypeError as error:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from declouds.errors import UserError
+from declouds.report.metric_names import FACTS, better
 
-Row = dict[str, Any]  # one image: `name`, and values under keys like `official.psnr`
+Row = dict[str, Any]  # one image: `name`, metrics under keys like `official.psnr`, facts under `image.cover` ...
 
 RESAMPLES = 9999
 CONFIDENCE = 0.95
@@ -34,11 +35,11 @@ def summarise(rows: Sequence[Row], seed: int = 0, intervals: bool = True) -> dic
 
     Without ``intervals``, which take most of the time, they are NaN.
     """
-    return {metric: _estimate(_column(rows, metric), seed, intervals) for metric in metrics_of(rows)}
+    return {metric: estimate(column(rows, metric), seed, intervals) for metric in metrics_of(rows)}
 
 
 def compare(rows_a: Sequence[Row], rows_b: Sequence[Row], seed: int = 0) -> dict[str, Estimate]:
-    """Return the mean of a - b, paired by image, with its interval, for every metric that both have.
+    """Return the mean of a - b, paired by image, with its interval, for every metric that both have (`difference`).
 
     An image that is infinite in both counts as equal (0), in one only as infinite.
 
@@ -56,25 +57,37 @@ def compare(rows_a: Sequence[Row], rows_b: Sequence[Row], seed: int = 0) -> dict
     by_name = {row["name"]: row for row in rows_b}
     rows_b = [by_name[name] for name in names_a]
     both = [metric for metric in metrics_of(rows_a) if metric in metrics_of(rows_b)]
-    return {metric: _estimate(_difference(_column(rows_a, metric), _column(rows_b, metric)), seed) for metric in both}
+    return {
+        metric: estimate(difference(column(rows_a, metric), column(rows_b, metric), metric), seed) for metric in both
+    }
 
 
 def metrics_of(rows: Sequence[Row]) -> list[str]:
-    """Return every metric that some row has, in the order of appearance."""
+    """Return every metric that some row has, in the order of appearance; facts of an image are none."""
+    return [key for key in keys_of(rows) if not key.startswith(FACTS)]
+
+
+def keys_of(rows: Sequence[Row]) -> list[str]:
+    """Return every metric and fact that some row has, in the order of appearance."""
     return list(dict.fromkeys(key for row in rows for key in row if key != "name"))
 
 
-def _column(rows: Sequence[Row], metric: str) -> np.ndarray:
+def column(rows: Sequence[Row], metric: str) -> np.ndarray:
+    """Return the values of a metric, NaN where a row has none."""
     return np.array([row.get(metric, math.nan) for row in rows], dtype=np.float64)
 
 
-def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def difference(a: np.ndarray, b: np.ndarray, metric: str) -> np.ndarray:
+    """Return a - b, which is 0 where both are infinite; of a metric that is best at 0 the difference of sizes."""
+    if better(metric) == "nearer 0":
+        a, b = np.abs(a), np.abs(b)
     equal = np.isinf(a) & (a == b)
     with np.errstate(invalid="ignore"):
         return np.where(equal, 0.0, a - b)
 
 
-def _estimate(values: np.ndarray, seed: int, interval: bool = True) -> Estimate:
+def estimate(values: np.ndarray, seed: int = 0, interval: bool = True) -> Estimate:
+    """Return the mean of the finite values with its percentile bootstrap interval."""
     finite = values[np.isfinite(values)]
     infinite = values[np.isinf(values)]
     low = high = math.nan

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -16,11 +16,12 @@ from rich.text import Text
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
-from declouds.report.statistics import CONFIDENCE, Estimate, Row, compare, metrics_of, summarise
+from declouds.report.metric_names import better, decimals
+from declouds.report.results import FORMAT
+from declouds.report.results import read_results as read_results  # read here, too: it belongs to what is written
+from declouds.report.statistics import CONFIDENCE, Estimate, Row, compare, keys_of, summarise
 
 FILES = ("per_image.csv", "summary.csv", "results.json", "table.txt")
-HIGHER_IS_BETTER = ("psnr", "ssim")
-THREE_DECIMALS = ("psnr", "sam", "ergas")  # the others are shown with four
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Evaluation:
         return found
 
 
-def check_free(folder: Path, overwrite: bool) -> None:
+def check_free(folder: Path, overwrite: bool, files: Sequence[str] = FILES) -> None:
     """Make sure that `write_evaluation` will not overwrite, before long work.
 
     Raises:
@@ -65,7 +66,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{existing} is a file: give a folder for the results")
     if not os.access(existing, os.W_OK):
         raise UserError(f"{existing} cannot be written to: check its permissions, or write somewhere else")
-    present = [name for name in FILES if (folder / name).exists()]
+    present = [name for name in files if (folder / name).exists()]
     if present and not overwrite:
         raise UserError(f"{folder} holds {', '.join(present)} already: choose another folder, or give --overwrite")
 
@@ -81,38 +82,24 @@ def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = Fal
     page = io.StringIO()
     _console(summaries, page).print(_tables(evaluation, summaries))
     texts = (_per_image_csv(evaluation), _summary_csv(summaries), _json(evaluation, summaries), page.getvalue())
+    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite)
+
+
+def write_texts(folder: Path, texts: Mapping[str, str], overwrite: bool = False) -> list[Path]:
+    """Write files of text (name -> content) into a folder, each complete or not at all.
+
+    Raises:
+        UserError: one of them exists and ``overwrite`` is False, or the folder cannot be written.
+    """
+    check_free(folder, overwrite, tuple(texts))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in zip(FILES, texts, strict=True):
+        for name, text in texts.items():
             with replacing(folder / name) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}): check the folder and the disk") from error
-    return [folder / name for name in FILES]
-
-
-def read_results(path: Path) -> dict[str, list[Row]]:
-    """Read method -> rows back from a ``results.json``, to compare runs.
-
-    Raises:
-        UserError: the file is missing or was not written by `write_evaluation`.
-    """
-    try:
-        methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
-        return {
-            method: [
-                {
-                    key: value if key == "name" else math.nan if value is None else float(value)
-                    for key, value in row.items()
-                }
-                for row in content["per_image"]
-            ]
-            for method, content in methods.items()
-        }
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): give a results.json") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: is no results.json of declouds evaluate or declouds test") from error
+    return [folder / name for name in texts]
 
 
 def print_tables(evaluation: Evaluation, console: Console | None = None) -> None:
@@ -130,27 +117,24 @@ def _console(summaries: dict[str, Any], file: IO[str] | None = None) -> Console:
 def _tables(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> RenderableType:
     # Everything is `Text`: in a plain string rich would take square brackets for markup.
     parts: list[RenderableType] = []
+    metrics = dict.fromkeys(metric for found in summaries.values() for metric in found)
     for protocol, description in evaluation.protocols.items():
         table = Table(title=Text(f"protocol: {protocol}, {evaluation.count} images"), title_justify="left")
         table.add_column("metric", no_wrap=True)
         table.add_column("better")
         for column in summaries:
             table.add_column(Text(column), justify="right")
-        metrics = dict.fromkeys(metric for found in summaries.values() for metric in found)
         for metric in (metric for metric in metrics if metric.startswith(f"{protocol}.")):
-            name = metric.removeprefix(f"{protocol}.")
-            kind = name.split(".")[0]
-            cells = [_cell(found.get(metric), kind) for found in summaries.values()]
-            table.add_row(Text(name), "higher" if kind in HIGHER_IS_BETTER else "lower", *cells)
+            cells = [_cell(found.get(metric), decimals(metric)) for found in summaries.values()]
+            table.add_row(Text(metric.removeprefix(f"{protocol}.")), better(metric), *cells)
         parts += [table, Text(f"{protocol}: {description}.\n")]
     brackets = Text(f"In brackets: the {CONFIDENCE:.0%} bootstrap interval of the mean over images.")
     return Group(*parts, brackets, *_notes(summaries))
 
 
-def _cell(value: Estimate | None, kind: str) -> Text:
+def _cell(value: Estimate | None, decimals: int) -> Text:
     if value is None or math.isnan(value.mean):
         return Text("-")
-    decimals = 3 if kind in THREE_DECIMALS else 4
     text = f"{value.mean:.{decimals}f}"
     if not math.isnan(value.low):
         text += f"\n[{value.low:.{decimals}f}, {value.high:.{decimals}f}]"
@@ -170,13 +154,13 @@ def _notes(summaries: dict[str, dict[str, Estimate]]) -> Iterator[Text]:
 
 
 def _per_image_csv(evaluation: Evaluation) -> str:
-    metrics = metrics_of([row for rows in evaluation.methods.values() for row in rows])
+    metrics = keys_of([row for rows in evaluation.methods.values() for row in rows])
     lines = [
         [method, row["name"], *("" if math.isnan(row.get(metric, math.nan)) else row[metric] for metric in metrics)]
         for method, rows in evaluation.methods.items()
         for row in rows
     ]
-    return _csv([["method", "name", *metrics], *lines])
+    return csv_text([["method", "name", *metrics], *lines])
 
 
 def _summary_csv(summaries: dict[str, dict[str, Estimate]]) -> str:
@@ -185,10 +169,11 @@ def _summary_csv(summaries: dict[str, dict[str, Estimate]]) -> str:
         for column, found in summaries.items()
         for metric, value in found.items()
     ]
-    return _csv([["method", "protocol", "metric", *Estimate._fields], *lines])
+    return csv_text([["method", "protocol", "metric", *Estimate._fields], *lines])
 
 
-def _csv(lines: Sequence[Sequence[Any]]) -> str:
+def csv_text(lines: Sequence[Sequence[Any]]) -> str:
+    """Return lines of cells as CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
@@ -200,6 +185,7 @@ def _json(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> 
         column: {metric: value._asdict() for metric, value in found.items()} for column, found in summaries.items()
     }
     content = {
+        "format": FORMAT,
         "protocols": evaluation.protocols,
         "count": evaluation.count,
         "split": evaluation.split,

@@ -161,7 +161,7 @@ def check_parts(config: dict[str, Any], source: str) -> None:
     from mmengine.registry import MODELS
 
     import declouds.models  # noqa: F401  (registers them)
-    from declouds.registry import DATAMODULES, PART_REGISTRIES, load_plugins
+    from declouds.registry import DATAMODULES, PART_REGISTRIES, failed_plugins, load_plugins
 
     load_plugins()
     registries = [registry for registry in PART_REGISTRIES if registry is not DATAMODULES]
@@ -170,7 +170,9 @@ def check_parts(config: dict[str, Any], source: str) -> None:
             name in MODELS.module_dict or any(name in registry.parts() for registry in registries)
         )
         if not known:
-            raise UserError(f"{source} asks for {name!r}, which is no registered part: is a plugin missing?")
+            raise UserError(
+                f"{source} asks for {name!r}, which is no registered part: install its plugin here{failed_plugins()}"
+            )
 
 
 def _check_bands(config: dict[str, Any], source: str) -> None:

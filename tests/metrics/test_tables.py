@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from declouds.errors import UserError
+from declouds.report.results import read_results
 from declouds.report.statistics import compare, summarise
-from declouds.report.tables import FILES, Evaluation, check_free, print_tables, read_results, write_evaluation
+from declouds.report.tables import FILES, Evaluation, check_free, print_tables, write_evaluation
 
 
 def rows(values, metric="official.psnr"):
@@ -79,6 +80,7 @@ def test_the_json_is_strict_and_comes_back(tmp_path):
 
     content = json.loads((tmp_path / "new" / "out" / "results.json").read_text(), parse_constant=refuse)
     assert content["protocols"]["official"] == "8-bit [as published]"
+    assert content["format"] == 1
     assert (content["count"], content["split"]["name"]) == (4, "test")
     summary = content["methods"]["DE"]["summary"]
     assert summary["official.psnr"]["mean"] == pytest.approx(21.5)
@@ -135,9 +137,14 @@ def test_a_place_that_cannot_be_written_is_named_before_long_work(tmp_path):
 
 
 def test_only_a_results_file_is_read(tmp_path):
-    for content in ("[]", "{", '{"methods": {"a": 3}}'):
+    for content, words in {
+        "[]": r"is no results\.json",
+        "{": "is damaged or not JSON",
+        '{"methods": {"a": 3}}': "was written by another version",
+        '{"format": 1, "methods": {"a": 3}}': r"is no results\.json",
+    }.items():
         (tmp_path / "x.json").write_text(content)
-        with pytest.raises(UserError, match=r"x\.json: is no results\.json"):
+        with pytest.raises(UserError, match=rf"x\.json: {words}"):
             read_results(tmp_path / "x.json")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="no such file"):
         read_results(tmp_path / "absent.json")

@@ -29,6 +29,6 @@ stages = [
     _stage("coarse", ["denoiser"], 900, batch_size=16, lr=1.5e-3, reduce=4),
     _stage("middle", ["denoiser"], 800, batch_size=8, lr=1e-3, reduce=2),
     _stage("fine", ["denoiser"], 400, batch_size=2, lr=4e-4),
-    _stage("fusion", ["fusion"], 150, batch_size=8, lr=1e-3, reduce=2),
-    _stage("fusion_fine", ["fusion"], 100, batch_size=2, lr=4e-4),
+    _stage("fusion", ["fusion"], 150, batch_size=4, lr=1e-3, reduce=2),
+    _stage("fusion_fine", ["fusion"], 75, batch_size=2, lr=4e-4),
 ]

@@ -1,0 +1,5 @@
+# As eta.py under thick clouds.
+about = "How much of the prior is it well to keep at least, under thick clouds?"
+base = "../small/de_rice2.py"
+axes = dict(eta=[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+baseline = "0.3"

@@ -1,0 +1,82 @@
+"""`declouds reproduce`: published tables, obtained again."""
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "obtain the figures of a table again: published, expected, obtained"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("table", nargs="?", help="name of a table, or a .toml file of your own; without it: list them")
+    parser.add_argument(
+        "--data", nargs="+", default=[], metavar="NAME=FOLDER", help="where data sets lie, e.g. rice1=/data/RICE1"
+    )
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows")
+    parser.add_argument("--train", action="store_true", help="train what has not been trained; the plan says how long")
+    parser.add_argument(
+        "--work-dirs", type=Path, default=Path("work_dirs"), metavar="DIR", help="folder of the runs (work_dirs)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (reproduced/TABLE)")
+    parser.add_argument("--plan", action="store_true", help="say what can be done and what is missing, and stop")
+    parser.add_argument(
+        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet's layers (else a cache or a download)"
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+
+
+def run(args: argparse.Namespace) -> None:
+    """List the tables; or plan, measure and print one, with an exit code that says whether it was reproduced."""
+    from declouds.experiments.reproduce.table import read_table
+
+    if args.table is None:
+        _list()
+        return
+    table = read_table(args.table)
+    roots = _roots(args.data)
+
+    from declouds.engine.environment import keep_freed_memory
+    from declouds.experiments.reproduce.run import Reproduction
+    from declouds.inference.device import pick_device
+    from declouds.metrics.lpips_net import load_lpips
+    from declouds.report.tables import check_free
+
+    keep_freed_memory()
+    out = args.out or Path("reproduced") / table.name
+    check_free(out, overwrite=True)
+    reproduction = Reproduction(
+        table,
+        rows=args.rows,
+        roots=roots,
+        work_dirs=args.work_dirs,
+        out=out,
+        train=args.train,
+        load_lpips=lambda: load_lpips(args.lpips_weights),
+        device=pick_device(args.device),
+    )
+    plans = reproduction.plan()
+    if not args.plan:
+        sys.exit(reproduction.run(plans))
+
+
+def _list() -> None:
+    from declouds.experiments.reproduce.table import read_table, shipped_tables
+
+    for name in shipped_tables():
+        table = read_table(name)
+        print(f"{name}: {table.about}")
+        print(f"  rows: {', '.join(row.name for row in table.rows)}")
+        print(f"  data: {', '.join(f'{key} ({data.root})' for key, data in table.data.items())}")
+
+
+def _roots(given: list[str]) -> dict[str, Path]:
+    from declouds.errors import UserError
+
+    roots = {}
+    for text in given:
+        name, separator, folder = text.partition("=")
+        if not separator or not folder:
+            raise UserError(f"--data {text}: give the name of a data set and its folder, as rice1=/data/RICE1")
+        roots[name] = Path(folder)
+    return roots

@@ -1,0 +1,89 @@
+"""The process of one cell."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from declouds.experiments.engines import leash
+from declouds.experiments.engines.log import LOG, write_header
+
+GRACE = 10.0  # seconds that a process asked to end is given before it is killed
+POLL = 0.1  # seconds between looks at processes
+
+
+class CellProcess:
+    """A command whose output goes to the log of a cell, which leaves no process behind and never outlives us.
+
+    It leads a process group of its own: a Ctrl-C in the terminal reaches us alone, and what it started in turn
+    (workers of data loaders) ends with it.
+
+    Args:
+        folder: of the cell.
+        command: what to run.
+        environment: variables that differ from ours.
+        directory: where relative paths of the command start from, if not where ours do.
+
+    Raises:
+        OSError: if the log cannot be written or no process be started.
+    """
+
+    def __init__(
+        self, folder: Path, command: Sequence[str], environment: Mapping[str, str], directory: Path | None = None
+    ) -> None:
+        write_header(folder, shlex.join(command))
+        tied = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command]
+        # Unbuffered: what a cell prints is seen while it runs.
+        variables = {"PYTHONUNBUFFERED": "1", **os.environ, **environment}
+        with open(folder / LOG, "ab") as log:
+            self._process = subprocess.Popen(
+                tied,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=variables,
+                cwd=directory,
+                start_new_session=True,
+            )
+
+    def code(self) -> int | None:
+        """Return the exit code, below zero for a signal, or None while the process runs."""
+        if self._process.returncode is None:
+            # Its id, and so that of its group, is ours until it is reaped: only now is it safe to kill what is left.
+            if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return None
+            self.kill()
+            self._process.wait()
+        return self._process.returncode
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM to the process alone: it knows best how to end what it started."""
+        if self.code() is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill the process and all that it started."""
+        if self._process.returncode is None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass  # all of them ended already
+
+
+def end_all(processes: Collection[CellProcess], grace: float = GRACE) -> None:
+    """Ask processes to end, wait for them, and kill those that are left after ``grace`` seconds or on a Ctrl-C."""
+    try:
+        for process in processes:
+            process.ask_to_end()
+        until = time.monotonic() + grace
+        while time.monotonic() < until and any(process.code() is None for process in processes):
+            time.sleep(POLL)
+    finally:
+        for process in processes:
+            process.kill()
+        while any(process.code() is None for process in processes):
+            time.sleep(POLL)

@@ -1,0 +1,1 @@
+"""Tables that anyone can reproduce: what was published, what we expect, and what this machine obtains."""

@@ -1,0 +1,97 @@
+"""Are the weights of a row on this machine, and are they those of its recipe?"""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+
+from declouds.download import file_digest
+from declouds.engine.settings import plain
+from declouds.errors import UserError
+from declouds.experiments.reproduce.data_check import Data
+from declouds.experiments.reproduce.obstacle import MISSING, TO_TRAIN, WRONG, Obstacle
+from declouds.experiments.reproduce.table import Row
+from declouds.weights.file import read_weights
+from declouds.weights.zoo import fetch
+
+
+class Weights(NamedTuple):
+    """A file of weights with its digest; None for both where a row needs no weights."""
+
+    file: Path | None
+    sha256: str | None
+
+
+def find_weights(row: Row, config: Config, data: Data, work_dirs: Path) -> Weights:
+    """Return the weights of a row; published ones are fetched.
+
+    Raises:
+        Obstacle: they cannot be fetched, the run has not been trained or has not ended, or it is of another recipe.
+    """
+    if row.zoo is not None:
+        try:
+            file = fetch(row.zoo)
+        except UserError as error:
+            raise Obstacle(MISSING, str(error)) from error
+    elif row.run is not None:
+        file = _of_run(row, config, data, work_dirs / row.run)
+    else:
+        return Weights(None, None)
+    return Weights(file, file_digest(file))
+
+
+def training_command(row: Row, config: Path, root: Path, work_dirs: Path) -> list[str]:
+    """Return the words of the command that trains a row's run, or goes on with it."""
+    folder = work_dirs / str(row.run)
+    resume = ["--resume"] if (folder / "config.py").exists() else []
+    options = [*row.cfg_options, f"datamodule.root={root}"]
+    return ["train", str(config), "--work-dir", str(folder), *resume, "--cfg-options", *options]
+
+
+def for_shell(words: list[str]) -> str:
+    """Return a command as one types it."""
+    return shlex.join(["declouds", *words])
+
+
+def for_process(words: list[str]) -> list[str]:
+    """Return a command as a process of its own runs it, with this very Python."""
+    return [sys.executable, "-m", "declouds", *words]
+
+
+def _of_run(row: Row, config: Config, data: Data, folder: Path) -> Path:
+    file = folder / "model.safetensors"
+    if not file.exists():
+        begun = (folder / "config.py").exists()
+        raise Obstacle(TO_TRAIN, f"its run in {folder} has not ended" if begun else f"there is no run in {folder}")
+    try:
+        record = read_weights(file).record
+    except UserError as error:
+        raise Obstacle(WRONG, str(error)) from error
+    if faults := list(_differing(record, config, data)):
+        raise Obstacle(
+            WRONG, f"{file} is of another recipe than {config.filename}: another {', another '.join(faults)}"
+        )
+    return file
+
+
+def _differing(record: dict[str, Any], config: Config, data: Data) -> list[str]:
+    """Say in what a run differs from the recipe; its networks are compared when they are loaded."""
+    given = {part for part in ("reference", "denoiser") if config.get(f"{part}_weights", "train") != "train"}
+    stages = [*config.get("reference_stages", []), *config.stages]
+    wanted = {stage["name"]: plain(stage) for stage in stages if not given.issuperset(stage["train"])}
+    trained = {stage["name"]: stage for stage in record.get("stages", [])}
+    names = [*wanted, *(name for name in trained if name not in wanted)]
+    faults = [f"stage {name}" for name in names if not _same(trained.get(name), wanted.get(name))]
+    for key, default in (("seed", 0), ("amp", False)):
+        if record.get(key, default) != config.get(key, default):
+            faults.append(f"{key} ({record.get(key)}, not {config.get(key, default)})")
+    if record.get("splits", {}).get("train", {}).get("digest") != data.found["train"].names:
+        faults.append("list of training images")
+    return faults
+
+
+def _same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -1,0 +1,1 @@
+"""`declouds new`: the first files of a plugin."""
