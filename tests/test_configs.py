@@ -94,7 +94,9 @@ def test_the_cells_of_a_sweep_are_configs(path, tmp_path):
 def test_the_reference_sweep_has_every_recipe(tmp_path):
     from declouds.experiments.sweep_file import read_sweep
 
-    cells = {cell.name: cell.config for cell in read_sweep(CONFIGS / "ablations" / "reference_models.py").cells(tmp_path)}
+    cells = {
+        cell.name: cell.config for cell in read_sweep(CONFIGS / "ablations" / "reference_models.py").cells(tmp_path)
+    }
     assert set(RECIPES) <= set(cells)
     for name in RECIPES:
         recipe = load_config(CONFIGS / "references" / f"{name}_rice1.py")

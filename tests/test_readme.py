@@ -18,7 +18,13 @@ from declouds.registry import FUSIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PREFIX_OF_TOOL = {"train": ["train"], "test": ["test"], "predict": ["predict"], "import_weights": ["weights", "import"]}
+PREFIX_OF_TOOL = {
+    "train": ["train"],
+    "test": ["test"],
+    "predict": ["predict"],
+    "sweep": ["sweep"],
+    "import_weights": ["weights", "import"],
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # Stands in for configs/de_simulated.py, so that the commands of the README take seconds.

@@ -1,6 +1,5 @@
-# Does it pay to start on reduced images? Both see as many pixels: 1,650 times two whole images hold what the three stages
-# of the small model's denoiser do, here a half of each. The curves are of the denoiser alone, on the test images, and
-# choose nothing.
+# Does it pay to start on reduced images? Both see as many pixels: 825 times two whole images hold what half of the
+# three stages of the small denoiser do. The curves are of the denoiser alone, on test images, and choose nothing.
 about = "Does it pay to train on reduced images first?"
 base = "../small/de_rice1.py"
 overrides = {"model.reference": None, "model.fusion": None, "datamodule.val": "test", "val": dict(images=4, panels=1)}

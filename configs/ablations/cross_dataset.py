@@ -1,4 +1,4 @@
-# What is left on a data set that was not trained on? Each model is tested on all: thin clouds, thick ones, simulated ones.
+# What is left on a data set that was not trained on? Each model is tested on thin, on thick and on simulated clouds.
 about = "What is left on a data set that a model was not trained on?"
 base = "../small/de_rice1.py"
 _datasets = {

@@ -1,4 +1,4 @@
-# What a reference gives, alone and under DE, on a small budget: `configs/ablations/reference_models.py` puts others in its place.
+# What a reference gives, alone and under DE, on a small budget: `configs/ablations/reference_models.py` puts others in.
 _base_ = ["../_base_/runtime.py", "../_base_/models/de_small.py"]
 datamodule = dict(type="RICE", root="data/rice1", version=1, val=None)
 amp = True

@@ -11,7 +11,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of the cell; its config.py says what is run")
     parser.add_argument("--stages", type=Path, metavar="DIR", help="as of `declouds train`")
     parser.add_argument(
-        "--variant", action="append", default=[], metavar="NAME", help="as of `declouds test`; left out without a fusion"
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="as of `declouds test`; left out without a fusion",
     )
     parser.add_argument("--device", default="auto", help="as of `declouds test`")
     parser.add_argument("--lpips-weights", type=Path, metavar="FILE", help="as of `declouds test`")

@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="AXIS=NAME,...", help="only these values of an axis"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[], metavar="N", help="run every cell with each of them")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[], metavar="N", help="run every cell with each of them"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells side by side (default: 1)")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="where cells run (default: local)")
     parser.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: one on this machine)")
@@ -61,7 +63,8 @@ def run(args: argparse.Namespace) -> None:
     with LiveTable([cell.folder for cell in cells], done, args.jobs) as watch:
         sweep.run(engine, lambda cell: [sys.executable, "-m", "declouds", "cell", str(cell), *given], watch)
     if sweep.finished():
-        write_tables(sweep_file, sweep.finished(), folder)
+        tables = write_tables(sweep_file, sweep.finished(), folder)
+        print(f"written: {', '.join(map(str, tables))}")
     failures = sweep.failures()
     for name, why in failures.items():
         print(f"cell {name} has failed: {why} (log: {folder / 'cells' / name / 'log.txt'})", file=sys.stderr)

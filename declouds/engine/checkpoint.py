@@ -20,11 +20,19 @@ KEEP = 2
 
 
 def atomic_save(content: dict[str, Any], path: Path) -> None:
-    """Write ``content`` under a temporary name, flush it to the disk, and rename it to ``path``."""
-    with replacing(path, only_writer=True) as temporary, open(temporary, "wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write ``content`` under a temporary name, flush it to the disk, and rename it to ``path``.
+
+    Raises:
+        UserError: the disk is full, or cannot be written for another reason.
+    """
+    try:
+        with replacing(path, only_writer=True) as temporary, open(temporary, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError about positions
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be written ({reason}): free the disk, then go on by --resume") from error
 
 
 def load(path: Path) -> dict[str, Any]:

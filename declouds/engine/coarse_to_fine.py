@@ -35,7 +35,7 @@ from declouds.weights.file import load_strictly, save_weights
 class StageCost(NamedTuple):
     """What a stage will cost: figures for the full stage, seconds and bytes as measured on its first iterations.
 
-    A stage that is in the store of trained stages, ``shared``, costs nothing. ``outcome`` is what the trial has trained.
+    A stage that is in the store of trained stages, ``shared``, costs nothing. ``outcome`` is what the trial trained.
     """
 
     stage: Stage

@@ -1,7 +1,7 @@
 """Trained stages that runs share: what one has trained, no other trains again.
 
-A stage is known by a digest of everything that its weights depend on, so two runs share a stage exactly if it would come
-out alike in both. The sampler and eta, for example, are no part of it.
+A stage is known by a digest of everything that its weights depend on, so two runs share a stage exactly if it would
+come out alike in both. The sampler and eta, for example, are no part of it.
 """
 
 import hashlib
@@ -23,7 +23,13 @@ from declouds.engine.stage import Stage
 from declouds.errors import UserError
 
 ONLY_SAMPLING = ("eta", "sampler")  # entries of the model that training does not look at
-SHAPES_TRAINING = ("seed", "amp", "ema", "custom_hooks", "custom_imports")  # entries of the config beside model and stages
+SHAPES_TRAINING = (
+    "seed",
+    "amp",
+    "ema",
+    "custom_hooks",
+    "custom_imports",
+)  # entries of the config beside model and stages
 
 Chain = dict[str, str]  # part -> digest of the stage, or of the file, that its weights come from
 

@@ -83,8 +83,8 @@ def _key_of(path: Path, name: str, config: dict[str, Any]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(
-        f"{path}: axis {name!r} is no entry of the config: {hint}an axis is one of {', '.join(known)}, or the path of an "
-        "entry like model.sampler.steps"
+        f"{path}: axis {name!r} is no entry of the config: {hint}an axis is one of {', '.join(known)}, or the path of "
+        "an entry like model.sampler.steps"
     )
 
 

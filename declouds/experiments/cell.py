@@ -71,7 +71,7 @@ class Cell:
         state = read_state(self.folder)
         if state.digest != self.digest:
             raise UserError(
-                f"{self.folder} holds results of another config than the sweep's: give another --out, or remove the folder"
+                f"{self.folder} holds results of another config than the sweep's: give another --out, or remove it"
             )
         return state
 
@@ -103,10 +103,14 @@ def read_state(folder: Path) -> State:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
-            raise UserError(f"{path} was written by another version of declouds: remove {folder}, or give another --out")
+            raise UserError(
+                f"{path} was written by another version of declouds: remove {folder}, or give another --out"
+            )
         return State(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no record of a cell ({type(error).__name__}): remove {folder} to run it anew") from error
+        raise UserError(
+            f"{path} is no record of a cell ({type(error).__name__}): remove {folder} to run it anew"
+        ) from error
 
 
 def write_state(folder: Path, state: State) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from declouds.engine.config import load_config, read_config
 from declouds.engine.settings import plain
 from declouds.errors import UserError
@@ -49,7 +48,9 @@ class SweepFile:
         """The name of the sweep."""
         return self.path.stem
 
-    def cells(self, folder: Path, only: Mapping[str, Sequence[str]] | None = None, seeds: Sequence[int] = ()) -> list[Cell]:
+    def cells(
+        self, folder: Path, only: Mapping[str, Sequence[str]] | None = None, seeds: Sequence[int] = ()
+    ) -> list[Cell]:
         """Return the cells, the last axis running fastest.
 
         Args:
@@ -80,7 +81,9 @@ class SweepFile:
             for axis, label in itertools.chain(*chosen):
                 set_entry(config, axis.key, copy.deepcopy(axis.values[label]))
             name = next(iter(lead.values())) if len(lead) == 1 else ",".join(f"{k}={v}" for k, v in lead.items())
-            cells.append(Cell(name, lead | ({"seed": labels["seed"]} if seeds else {}), config, folder / "cells" / name))
+            cells.append(
+                Cell(name, lead | ({"seed": labels["seed"]} if seeds else {}), config, folder / "cells" / name)
+            )
         if not cells:
             raise UserError(f"{self.path}: no cell is left: loosen exclude or --only")
         return cells
@@ -161,8 +164,8 @@ def _groups(path: Path, axes: dict[str, Axis], paired: Sequence[Sequence[str]]) 
             first, labels = list(axes[names[0]].values), list(axes[name].values)
             if labels not in (first, [str(index) for index in range(len(first))]):
                 raise UserError(
-                    f"{path}: axes {names[0]} and {name} are paired: they have as many values, or the same names in the "
-                    f"same order, not {', '.join(first)} and {', '.join(labels)}"
+                    f"{path}: axes {names[0]} and {name} are paired: they have as many values, or the same names in "
+                    f"the same order, not {', '.join(first)} and {', '.join(labels)}"
                 )
         partners[names[0]] = list(names)
     followers = {name for names in partners.values() for name in names[1:]}
@@ -177,7 +180,9 @@ def _positions(group: Group) -> list[list[tuple[Axis, str]]]:
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, list[str]]:
-    return {axis: [str(name) for name in (names if isinstance(names, list) else [names])] for axis, names in rule.items()}
+    return {
+        axis: [str(name) for name in (names if isinstance(names, list) else [names])] for axis, names in rule.items()
+    }
 
 
 def _check_names(sweep: SweepFile) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from declouds.experiments.cell import Cell
@@ -16,7 +17,7 @@ FILES = ("table.md", "table.tex", "table.csv")
 
 
 def write_tables(sweep: SweepFile, cells: Sequence[Cell], folder: Path) -> list[Path]:
-    """Write and print the tables of the cells that have results.
+    """Write the tables of the cells that have results, and print them without those by cloudiness.
 
     Cells that differ in nothing but the seed are one row. Cells tested on other images have a table of their own.
 
@@ -31,7 +32,7 @@ def write_tables(sweep: SweepFile, cells: Sequence[Cell], folder: Path) -> list[
         _add_variant(runs, cells, variant)
     comparisons = [_comparison(sweep, group) for group in _by_images(runs)]
     for comparison in comparisons:
-        print_comparison(comparison)
+        print_comparison(replace(comparison, bins=comparison.bins[:1]))  # by cloudiness: in the files
     texts = (
         "\n".join([*(to_markdown(comparison) for comparison in comparisons), _costs(cells)]),
         "\n".join(to_latex(comparison) for comparison in comparisons),
@@ -74,7 +75,12 @@ def _comparison(sweep: SweepFile, runs: dict[str, list[RunResults]]) -> Comparis
 
 def _costs(cells: Sequence[Cell]) -> str:
     """Return, as Markdown, what the cells cost: their own training (shared stages apart) and a prediction."""
-    lines = ["**Cost**", "", "| cell | trained itself, s | taken from other runs | prediction, s an image |", "|---|---:|---|---:|"]
+    lines = [
+        "**Cost**",
+        "",
+        "| cell | trained itself, s | taken from other runs | prediction, s an image |",
+        "|---|---:|---|---:|",
+    ]
     for cell in cells:
         trained, shared = _training(cell.folder / "run" / "run.json")
         run = read_run(cell.results)
@@ -87,6 +93,8 @@ def _training(story: Path) -> tuple[str, str]:
     try:
         stages = json.loads(story.read_text(encoding="utf-8"))["stages"]
         own = [stage for stage in stages if not Path(stage["trained_in"]).is_absolute()]  # in this run
-        return f"{sum(stage['seconds'] for stage in own):.0f}", ", ".join(s["name"] for s in stages if s not in own) or "-"
+        return f"{sum(stage['seconds'] for stage in own):.0f}", ", ".join(
+            s["name"] for s in stages if s not in own
+        ) or "-"
     except (OSError, ValueError, KeyError, TypeError):
         return "-", "-"

@@ -32,8 +32,8 @@ def limits_of(clear: torch.Tensor, shown: Sequence[int], units: ValueRange) -> L
     """Return, per band shown, the values that become black and white: all of 8 bits, else what the clear image has."""
     if (units.low, units.high) == (0, 255):
         return [(-1.0, 1.0)] * len(shown)
-    values = clear[list(shown)].cpu().numpy()
-    return [tuple(map(float, np.percentile(band, PERCENTILES))) for band in values]
+    found = [np.percentile(clear[band].cpu().numpy(), PERCENTILES) for band in shown]
+    return [(float(low), float(high)) for low, high in found]
 
 
 def picture(image: torch.Tensor, shown: Sequence[int], limits: Limits, longest: int = LONGEST) -> np.ndarray:
@@ -46,8 +46,8 @@ def picture(image: torch.Tensor, shown: Sequence[int], limits: Limits, longest: 
 
 def map_picture(values: torch.Tensor, scale: dict[str, Any], longest: int = LONGEST) -> np.ndarray:
     """Return a map in the colours of a fixed scale. Shapes: (H, W) -> (3, h, w) uint8."""
-    values = reduced(values[None].float(), longest)[0].cpu().numpy()
-    position = np.clip((values - scale["low"]) / (scale["high"] - scale["low"]), 0, 1)
+    shown = reduced(values[None].float(), longest)[0].cpu().numpy()
+    position = np.clip((shown - scale["low"]) / (scale["high"] - scale["low"]), 0, 1)
     return np.ascontiguousarray(np.moveaxis(_colours(scale, 256)[np.rint(255 * position).astype(int)], -1, 0))
 
 

@@ -50,7 +50,7 @@ def _run(run: RunResults, keys: list[str]) -> dict[str, Any]:
         "path": str(run.path),
         "best": best,
         "names": names,
-        "facts": [[name, value] for part in (run.split, run.about) for name, value in _flat(part)],
+        "facts": [[name, value] for part in (run.split, run.about) for name, value in flat_facts(part)],
         "methods": [
             {
                 "name": method,
@@ -92,12 +92,12 @@ def _strict(value: float) -> float | str | None:
     return value if math.isfinite(value) else None if math.isnan(value) else str(value)
 
 
-def _flat(facts: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def flat_facts(facts: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     """Return nested facts as names and texts."""
     found = []
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            found += _flat(value, f"{before}{name} ")
+            found += flat_facts(value, f"{before}{name} ")
         elif value is not None and value != []:
             items = value if isinstance(value, list) else [value]
             text = ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in items)

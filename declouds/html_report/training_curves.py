@@ -9,6 +9,7 @@ from declouds.errors import UserError
 from declouds.report.results import RunResults
 from declouds.report.run_file import read_run_file
 
+FACTS = ("status", "started", "seconds", "peak_memory", "energy", "seed", "data")  # of a run's record, for the page
 STAGE_FOLDER = re.compile(r"(\d+)_(.+)")
 
 
@@ -33,6 +34,15 @@ def training_curves(folder: Path) -> list[dict[str, Any]]:
             elsewhere = None if stage.parent == folder else str(stage)
             curves.append(dict(stage=name, trained_in=elsewhere, losses=losses, validations=validations))
     return curves
+
+
+def training_facts(folder: Path) -> dict[str, Any]:
+    """Return what the run's own record tells of its training; nothing if there is no record."""
+    try:
+        record = read_run_file(folder)
+    except UserError:
+        return {}
+    return {"folder": str(folder)} | {key: record[key] for key in FACTS}
 
 
 def _stages(folder: Path) -> dict[str, Path]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from declouds.errors import UserError
-from declouds.html_report.run_content import report_content
-from declouds.html_report.training_curves import find_run_folder, training_curves
+from declouds.html_report.run_content import flat_facts, report_content
+from declouds.html_report.training_curves import find_run_folder, training_curves, training_facts
 from declouds.report.metric_names import FACTS, better
 from declouds.report.results import RunResults
 
@@ -62,6 +62,7 @@ def write_report(runs: Sequence[RunResults], out: Path, options: ReportOptions) 
         folder = find_run_folder(run)
         told["training"] = None if folder is None else str(folder)
         told["curves"] = [] if folder is None else training_curves(folder)
+        told["facts"] += [] if folder is None else flat_facts(training_facts(folder), "training ")
     try:
         with _replacing_folder(out, options.overwrite) as folder:
             shutil.copytree(PAGE, folder, dirs_exist_ok=True)

@@ -50,7 +50,7 @@ def train(config_path, work_dir, resume=False, stages=None):
 
 
 def wait_for(path, process):
-    deadline = time.time() + 120
+    deadline = time.time() + 300
     while not path.exists():
         assert process.poll() is None and time.time() < deadline, process.stdout.read()
         time.sleep(0.005)
@@ -135,7 +135,7 @@ def test_a_run_that_is_asked_to_end_says_so(tiny_config, train_process, tmp_path
     process = train_process(tiny_config(workers=1), "--work-dir", tmp_path / "run")
     wait_for(tmp_path / "run" / "0_reference" / "iter_2.pth", process)
     process.terminate()
-    output = process.communicate(timeout=240)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 128 + signal.SIGTERM
     assert output.rstrip().endswith("declouds: stopped by SIGTERM: --resume goes on from here")
     assert "StoppedError" not in output
@@ -210,6 +210,13 @@ def test_a_full_disk_stops_the_start_but_not_the_training(tmp_path, monkeypatch,
     assert len(lines) == 2
     assert lines[0].endswith("No space left on device): training goes on") and "is written again" in lines[1]
     assert [s["status"] for s in written(tmp_path)["stages"]] == ["finished", "finished"]
+
+
+def test_only_the_main_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_record, "is_main_process", lambda: False)
+    with record(tmp_path) as story, story.training("reference"):
+        story.finish_stage("reference")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_record_of_a_resumed_run_must_be_readable(tmp_path):

@@ -6,9 +6,11 @@ import threading
 import pytest
 import torch
 
+from declouds.engine import checkpoint
 from declouds.engine.coarse_to_fine import CoarseToFine
 from declouds.engine.config import load_config
 from declouds.engine.stage_store import StageStore
+from declouds.errors import UserError
 from declouds.weights.file import read_weights
 
 
@@ -89,3 +91,14 @@ def test_a_broken_file_of_the_store_is_named(tiny_config, tmp_path):
     broken.write_bytes(b"half")
     with pytest.raises(Exception, match=broken.name):
         training.run()
+
+
+def test_a_disk_that_is_full_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(content, file):
+        file.write(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 412992 vs 412880\nframe #0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match=r"x\.pth cannot be written .*412880\): free the disk, then go on by --resume"):
+        checkpoint.atomic_save({}, tmp_path / "x.pth")
+    assert not list(tmp_path.iterdir())

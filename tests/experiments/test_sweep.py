@@ -13,7 +13,6 @@ from declouds.experiments.sweep import Sweep
 from declouds.experiments.sweep_file import read_sweep
 
 
-
 def finish(process):
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
@@ -42,7 +41,9 @@ def test_a_sweep_killed_at_three_moments_ends_in_the_same_table(sweep_file, swee
         assert not (out / "table.csv").exists()
     code, output = finish(sweep_process(*arguments))
     assert code == 0, output
-    code, output = finish(sweep_process(path, "--out", tmp_path / "whole", "--stages", tmp_path / "others", "--jobs", "2"))
+    code, output = finish(
+        sweep_process(path, "--out", tmp_path / "whole", "--stages", tmp_path / "others", "--jobs", "2")
+    )
     assert code == 0, output
     assert (out / "table.csv").read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()
     assert (out / "table.tex").read_bytes() == (tmp_path / "whole" / "table.tex").read_bytes()
@@ -101,7 +102,10 @@ def test_what_is_to_be_run(sweep_file, tmp_path):
     done.results.write_text("{}")
     write_state(failed.folder, State(failed.digest, failed.values, FAILED, "broken"))
     assert [cell.name for cell in Sweep(cells).to_run()] == ["fusion=half,eta=0.0"]
-    assert [cell.name for cell in Sweep(cells, retry=True).to_run()] == ["fusion=learned,eta=0.3", "fusion=half,eta=0.0"]
+    assert [cell.name for cell in Sweep(cells, retry=True).to_run()] == [
+        "fusion=learned,eta=0.3",
+        "fusion=half,eta=0.0",
+    ]
     assert Sweep(cells).failures() == {"fusion=learned,eta=0.3": "broken"}
 
 

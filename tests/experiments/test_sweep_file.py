@@ -52,7 +52,10 @@ def test_only_and_seeds_choose_and_add_cells(sweep_file, tmp_path):
         (BASE + "axes = dict(fusoin=[1])", "axis 'fusoin' is no entry of the config: did you mean 'fusion'"),
         (BASE + 'axes = {"model.fusion.typo.x": [1]}', "is no entry of the config"),
         (BASE + 'axes = {"stages.9.lr": [1]}', "is no entry of the config"),
-        (BASE + "axes = dict(fusion=[dict(type='TimeWeight'), dict(type='TimeWeight')])", "two cells would have the name"),
+        (
+            BASE + "axes = dict(fusion=[dict(type='TimeWeight'), dict(type='TimeWeight')])",
+            "two cells would have the name",
+        ),
         (BASE + "axes = dict(stages=[[1]])", "has no name: name the values, stages=dict"),
         (BASE + "axes = dict(eta={'a/b': 1})", "cannot name a folder"),
         (BASE + "axes = dict(eta=[])", "has no values"),
@@ -63,7 +66,10 @@ def test_only_and_seeds_choose_and_add_cells(sweep_file, tmp_path):
         (BASE + "axes = dict(eta=[0.1])\nexclude = [dict(eta='0.2')]", "axis eta has no value '0.2': 0.1"),
         (BASE + "axes = dict(eta=[0.1])\nexclude = [dict(eta='0.1')]", "no cell is left"),
         (BASE + "axes = dict(eta=[0.1])\nbaseline = '0.2'", "baseline='0.2' is no cell: 0.1"),
-        (BASE + "axes = dict(eta=[0.1])\nvariants = ['prio']", "variants is a list of some of cloudy, prior, diffusion"),
+        (
+            BASE + "axes = dict(eta=[0.1])\nvariants = ['prio']",
+            "variants is a list of some of cloudy, prior, diffusion",
+        ),
         (BASE + "axes = dict(eta=[0.1])\naxis = 1", "nothing reads the entry 'axis'"),
         ("axes = dict(eta=[0.1])", "a sweep has `base"),
         ('base = "missing.py"\naxes = dict(eta=[0.1])', "missing.py does not exist"),

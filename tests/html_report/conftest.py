@@ -37,11 +37,11 @@ def measured_run(tmp_path_factory):
         (folder / "data" / name).mkdir(parents=True)
     random = np.random.default_rng(0)
     names = ["1", "2", HOSTILE]
-    for index, name in enumerate(names):
+    for index, name in enumerate([*names, "trained on"]):
         clear = random.integers(20, 180, (3, 24, 32), dtype=np.uint8)
         write_image(folder / "data" / "label" / f"{name}.png", clear)
-        write_image(folder / "data" / "cloud" / f"{name}.png", clear + np.uint8(20 * (index + 1)))
-    (folder / "data" / "split.json").write_text(json.dumps({"train": names, "test": names}))
+        write_image(folder / "data" / "cloud" / f"{name}.png", clear + np.uint8(15 * (index + 1)))
+    (folder / "data" / "split.json").write_text(json.dumps({"train": ["trained on"], "test": names}))
     datamodule = dict(type="PairedFolder", root=str(folder / "data"), val=None)
     (folder / "config.py").write_text(f"model = {MODEL}\ndatamodule = {datamodule}\nstages = []\n")
     torch.manual_seed(0)

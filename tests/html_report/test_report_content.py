@@ -3,7 +3,8 @@ import json
 import pytest
 
 from declouds.html_report import write_report as writing
-from declouds.html_report.training_curves import training_curves
+from declouds.html_report.training_curves import training_curves, training_facts
+from declouds.report import run_file
 from declouds.report.results import read_run
 from declouds.report.tables import Evaluation, write_evaluation
 
@@ -175,7 +176,12 @@ def test_a_stage_that_another_run_trained_is_read_there(tmp_path):
         dict(name="fine", folder="1_fine", trained_in="1_fine"),
         dict(name="last", folder="2_last", trained_in=None),
     ]
-    (tmp_path / "second" / "run.json").write_text(json.dumps(dict(format=1, stages=stages, sessions=[{}])))
+    record = {key: f"its {key}" for key in run_file.ENTRIES}
+    record["stages"] = [dict.fromkeys(run_file.OF_STAGE) | stage for stage in stages]
+    record["sessions"] = [dict.fromkeys(run_file.OF_SESSION)]
+    (tmp_path / "second" / "run.json").write_text(json.dumps(record | dict(format=run_file.FORMAT)))
     coarse, fine = training_curves(tmp_path / "second")
     assert coarse["trained_in"] == str(tmp_path / "first" / "0_coarse") and coarse["losses"]["loss"] == [[1, 0.9]]
     assert fine["trained_in"] is None and fine["losses"]["loss"] == [[1, 0.2]]
+    assert training_facts(tmp_path / "second")["seconds"] == "its seconds"
+    assert training_facts(tmp_path / "first") == {}

@@ -92,7 +92,8 @@ function beforeAfter(name, entries) {
 }
 
 function figuresTable(entries) {
-  const columns = entries.flatMap(({ run, image }) => run.methods.map(method => ({ run, image, method })));
+  const columns = entries.flatMap(({ run, image }) => [bestOf(run), ...run.methods.filter(method => method.name !== run.best)]
+    .map(method => ({ run, image, method })));
   const rows = METRICS.map((metric, at) => [metric, at]).filter(([metric]) => !metric.detail);
   const heads = columns.map(({ run, method }) => make("th", { scope: "col", class: method.name === run.best ? "own" : null },
     entries.length > 1 ? make("small", {}, run.label) : null, method.name));
