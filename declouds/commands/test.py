@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
     from declouds.metrics.load_checked import load_checked
     from declouds.metrics.lpips_net import load_lpips
     from declouds.metrics.protocols import PROTOCOLS, check_protocols
+    from declouds.metrics.signatures import SIGNATURES
     from declouds.registry import DATAMODULES
     from declouds.report.tables import Evaluation, print_tables, write_evaluation
     from declouds.weights.zoo import find_weights
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         )
         cost = meter.readings()
     evaluation = Evaluation(
-        protocols={name: PROTOCOLS[name] for name in protocols},
+        protocols={name: PROTOCOLS[name] for name in protocols} | {"signature": SIGNATURES},
         methods=methods,
         split={"part": args.split, **datamodule.split_record()[args.split]},
         compared=[("DE", "prior")] if "prior" in methods else [],

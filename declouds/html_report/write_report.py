@@ -64,7 +64,7 @@ def write_report(runs: Sequence[RunResults], out: Path, options: ReportOptions) 
         told["curves"] = [] if folder is None else training_curves(folder)
         told["facts"] += [] if folder is None else flat_facts(training_facts(folder), "training ")
     try:
-        with _replacing_folder(out, options.overwrite) as folder:
+        with _replacing_folder(out.resolve(), options.overwrite) as folder:
             shutil.copytree(PAGE, folder, dirs_exist_ok=True)
             notices = _add_pictures(runs, content, folder, options)
             text = json.dumps(content, allow_nan=False, separators=(",", ":"))
@@ -122,7 +122,12 @@ def _replacing_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         yield temporary
         if out.exists() and overwrite:
             os.rename(out, before)
-        os.rename(temporary, out)
+        try:
+            os.rename(temporary, out)
+        except OSError:
+            if before.exists():
+                os.rename(before, out)
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(before, ignore_errors=True)

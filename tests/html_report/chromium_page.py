@@ -49,7 +49,7 @@ class ChromiumPage:
 
     def open(self, path, mark=""):
         self.send("Page.navigate", url=Path(path).absolute().as_uri() + mark)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180  # a busy machine takes a minute
         while self.js("document.readyState") != "complete":
             assert time.monotonic() < deadline, "the page does not load"
             time.sleep(0.05)

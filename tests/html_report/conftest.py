@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from report_files import HOSTILE, read, write_log
 
-HOSTILE = "<img src=x onerror=document.title='taken'>"
 MODEL = dict(
     type="DiffusionEnhancement",
     denoiser=dict(
@@ -67,15 +67,6 @@ def measured_run(tmp_path_factory):
     return folder
 
 
-def write_log(folder, losses, psnr=None):
-    """Write the log of a stage as MMEngine does."""
-    lines = [{"loss": loss, "loss_denoise": loss, "lr": 1e-3, "iter": at, "step": at} for at, loss in losses]
-    if psnr is not None:
-        lines.append({"official/psnr": psnr, "data_time": 0.1, "step": 0})
-    (folder / "vis_data").mkdir(parents=True)
-    (folder / "vis_data" / "scalars.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
 @pytest.fixture
 def figures(tmp_path):
     """Return a function that writes scores of twelve images, better by some dB, and returns their folder."""
@@ -124,8 +115,3 @@ def report(tmp_path, monkeypatch):
         return tmp_path / out, read(tmp_path / out)
 
     return write
-
-
-def read(folder):
-    text = (folder / "data.js").read_text()
-    return json.loads(text[text.index("{") : text.rindex(";")])

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from report_files import write_log
 
 from declouds.html_report import write_report as writing
 from declouds.html_report.training_curves import training_curves, training_facts
@@ -156,8 +157,6 @@ def test_curves_come_from_the_logs_of_the_stages(measured_run, report):
 
 
 def test_a_resumed_stage_counts_its_later_values_and_a_torn_line_is_left_out(tmp_path, measured_run):
-    from conftest import write_log
-
     for at, losses in (("1", [(1, 0.9), (2, 0.8), (3, 0.7)]), ("2", [(3, 0.6), (4, float("nan")), (5, 0.5)])):
         write_log(tmp_path / "0_coarse" / f"2026010{at}_000000", losses)
     log = tmp_path / "0_coarse" / "20260102_000000" / "vis_data" / "scalars.json"
@@ -167,8 +166,6 @@ def test_a_resumed_stage_counts_its_later_values_and_a_torn_line_is_left_out(tmp
 
 
 def test_a_stage_that_another_run_trained_is_read_there(tmp_path):
-    from conftest import write_log
-
     write_log(tmp_path / "first" / "0_coarse" / "20260101_000000", [(1, 0.9)])
     write_log(tmp_path / "second" / "1_fine" / "20260101_000000", [(1, 0.2)])
     stages = [
@@ -185,3 +182,19 @@ def test_a_stage_that_another_run_trained_is_read_there(tmp_path):
     assert fine["trained_in"] is None and fine["losses"]["loss"] == [[1, 0.2]]
     assert training_facts(tmp_path / "second")["seconds"] == "its seconds"
     assert training_facts(tmp_path / "first") == {}
+
+
+def test_a_report_that_cannot_be_put_in_place_leaves_the_old_one(figures, report, capsys, monkeypatch, tmp_path):
+    scores = figures()
+    folder, _ = report(scores, "--no-pictures")
+    before, rename = sorted(path.name for path in folder.iterdir()), writing.os.rename
+
+    def refuse(source, target):
+        if str(source).endswith(".partial"):
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(writing.os, "rename", refuse)
+    assert "Input/output error" in refused(capsys, report, scores, "--no-pictures", "--overwrite")
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "report"]

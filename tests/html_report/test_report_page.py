@@ -2,11 +2,11 @@ import shutil
 
 import pytest
 from chromium_page import CHROMIUM, ChromiumPage
+from report_files import HOSTILE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: install Debian's package of that name")
 DASH, MINUS = "\u2013", "\u2212"
 HEADS = "[...document.querySelectorAll('#rows thead tr:last-child th button')]"
-HOSTILE = "<img src=x onerror=document.title='taken'>"
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 import torch
+from report_files import HOSTILE, read
 
 from declouds.html_report.colour_maps import (
     ERROR,
@@ -20,14 +21,10 @@ from declouds.html_report.step_recorder import KEPT, StepRecorder
 from declouds.image_io import read_image
 from declouds.value_range import ValueRange
 
-HOSTILE = "<img src=x onerror=document.title='taken'>"
-
 
 @pytest.fixture(scope="module")
 def shown(measured_run, tmp_path_factory):
     """A report of the run with pictures of its two worst images and of one that was asked for."""
-    from conftest import read
-
     from declouds.html_report.write_report import ReportOptions, write_report
     from declouds.report.results import read_run
 
@@ -65,8 +62,8 @@ def test_the_pictures_show_what_was_measured(shown, measured_run):
     assert [(weight["step"], weight["of"]) for weight in pictures["weights"]] == [(1, 3), (2, 3), (3, 3)]
     assert all(weight["mean"] == pytest.approx(0.9, abs=1e-6) for weight in pictures["weights"])
     assert [step["t"] for step in pictures["steps"]] == sorted((step["t"] for step in pictures["steps"]), reverse=True)
-    expected = map_picture(torch.full((1, 1), 0.9), WEIGHT)
-    assert (read_image(folder / pictures["weights"][0]["file"]) == expected).all()
+    expected = map_picture(torch.full((1, 1), 0.9), WEIGHT).astype(int)
+    assert abs(read_image(folder / pictures["weights"][0]["file"]) - expected).max() < 4  # the next colour at most
 
 
 def copy_of(measured_run, tmp_path, **changes):
