@@ -181,7 +181,11 @@ def test_the_readme_works_as_it_stands(workshop, capsys):
             continue
         for line in text.splitlines():
             words = shlex.split(line, comments=True)
-            elsewhere = words[1] in ("weights", "sweep", "reproduce")  # they need other files, and have tests of their own
+            elsewhere = words[1] in (
+                "weights",
+                "sweep",
+                "reproduce",
+            )  # these need other files
             if words[0] == "declouds" and not elsewhere and "configs/de_rice1.py" not in words:
                 main(words[1:])
                 done.add(words[1])

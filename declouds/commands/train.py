@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
         from mmengine.dist import is_main_process
 
         from declouds.engine.coarse_to_fine import CoarseToFine
+        from declouds.engine.stage_cost import costs_of_stages
         from declouds.engine.stop_signals import StoppedError
 
         work_dir = args.work_dir or Path("work_dirs") / args.config.stem
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
             config.amp = True  # part of the run: a resume must agree
         training = CoarseToFine(config, work_dir, launcher=launcher, stages=args.stages)
         if args.dry_run:
-            costs = training.dry_run()
+            costs = costs_of_stages(training)
             if is_main_process():
                 _print_costs(costs)
             return

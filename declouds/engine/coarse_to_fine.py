@@ -5,8 +5,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -17,7 +16,6 @@ from declouds.atomic_file import replacing
 from declouds.download import file_digest
 from declouds.engine import checkpoint
 from declouds.engine.config import read_config
-from declouds.engine.environment import peak_memory
 from declouds.engine.given_weights import PARTS, given_parts
 from declouds.engine.run_record import RunRecord
 from declouds.engine.settings import plain, settings_of
@@ -30,21 +28,6 @@ from declouds.errors import UserError
 from declouds.layers.timm_encoder import without_pretrained
 from declouds.models import build_model
 from declouds.weights.file import load_strictly, save_weights
-
-
-class StageCost(NamedTuple):
-    """What a stage will cost: figures for the full stage, seconds and bytes as measured on its first iterations.
-
-    A stage that is in the store of trained stages, ``shared``, costs nothing. ``outcome`` is what the trial trained.
-    """
-
-    stage: Stage
-    iterations: int
-    images: int
-    seconds: float
-    memory: int
-    shared: bool
-    outcome: Weights
 
 
 class CoarseToFine:
@@ -80,7 +63,7 @@ class CoarseToFine:
         """
         self._claim_work_dir(resume)
         with RunRecord(self.work_dir, self._about(), self.runs, self.settings.launcher) as story:
-            given = self._given_state
+            given = self.given_state
             state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
             for run, digest in zip(self.runs, self.stage_digests(), strict=True):
                 with self._claimed(digest):
@@ -101,30 +84,6 @@ class CoarseToFine:
             digests.append(stage_digest(self.settings, run.stage, run.number, chain))
             chain |= dict.fromkeys(run.stage.changes, digests[-1])
         return digests
-
-    def dry_run(self, known: dict[str, StageCost] | None = None) -> list[StageCost]:
-        """Run two iterations of every stage in a folder that is deleted again, and return what the full run costs.
-
-        Args:
-            known: digest -> cost, of stages that were tried in other runs; those of this run are added.
-        """
-        known, state = {} if known is None else known, self._given_state
-        digests = self.stage_digests()
-        for run, digest in zip(self.runs, digests, strict=True):
-            if digest not in known:
-                known[digest] = self._cost(run, digest, state)
-            state |= known[digest].outcome
-        return [known[digest] for digest in digests]
-
-    def _cost(self, run: StageRun, digest: str, state: Weights) -> StageCost:
-        shared = self.store is not None and self.store.weights(digest).exists()
-        if self.store is not None and shared:
-            seconds, outcome = 0.0, checkpoint.load(self.store.weights(digest))
-        else:
-            with TemporaryDirectory() as folder:
-                seconds, outcome = run.try_out(state, Path(folder))
-        count, images = run.stage.iterations, run.stage.iterations * run.stage.batch_size
-        return StageCost(run.stage, count, images, seconds * count, peak_memory(), shared, outcome["average"])
 
     def _outcome(
         self, run: StageRun, digest: str, state: dict[str, Weights], resume: bool, story: RunRecord
@@ -180,7 +139,8 @@ class CoarseToFine:
         )
 
     @property
-    def _given_state(self) -> Weights:
+    def given_state(self) -> Weights:
+        """The weights of the parts that are given, which training starts from."""
         return {key: value for given in self.given.values() for key, value in given.state.items()}
 
     def _stages_to_train(self, stages: list[Stage]) -> Iterator[StageRun]:

@@ -13,7 +13,8 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from declouds.engine.coarse_to_fine import CoarseToFine, StageCost
+from declouds.engine.coarse_to_fine import CoarseToFine
+from declouds.engine.stage_cost import StageCost, costs_of_stages
 from declouds.experiments.cell import FAILED, Cell
 from declouds.experiments.sweep import Sweep
 from declouds.models import build_model
@@ -39,7 +40,7 @@ def costs_of(cells: list[Cell], stages: Path) -> list[CellCost]:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # each says of its stages what the table says
             training = CoarseToFine(Config(cell.config), cell.folder / "run", stages=stages)
             before = set(known)
-            costs = dict(zip(training.stage_digests(), training.dry_run(known), strict=True))
+            costs = dict(zip(training.stage_digests(), costs_of_stages(training, known), strict=True))
         own = {digest: cost for digest, cost in costs.items() if digest not in before and not cost.shared}
         found.append(
             CellCost(

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 import declouds
 from declouds.engine.checkpoint import checkpoints
 from declouds.engine.coarse_to_fine import CoarseToFine
+from declouds.engine.stage_cost import costs_of_stages
 from declouds.errors import UserError
 from declouds.report.tables import read_results
 
@@ -131,7 +132,7 @@ def evaluate_alone(config, weights):
 
 def test_dry_run_tells_the_cost_and_leaves_nothing(tiny_config, tmp_path):
     work_dir = tmp_path / "dry"
-    costs = CoarseToFine(Config.fromfile(tiny_config()), work_dir).dry_run()
+    costs = costs_of_stages(CoarseToFine(Config.fromfile(tiny_config()), work_dir))
     assert [cost.iterations for cost in costs] == [4, 6, 3, 5]
     assert [cost.images for cost in costs] == [8, 24, 6, 10]
     assert all(cost.seconds > 0 and cost.memory > 2**20 for cost in costs)

@@ -37,7 +37,7 @@ function dots(run, methods, at) {
   const x = value => left + (width - left - 14) * (high > low ? (value - low) / (high - low) : 0.5);
   const height = row * methods.length + 22, parts = [];
   parts.push(draw("line", { class: "axis", x1: x(0), x2: x(0), y1: 4, y2: height - 18 }));
-  const marks = [...new Set([low, 0, high])].filter(value => value === 0 || Math.abs(x(value) - x(0)) > 50);
+  const marks = [...new Set([low, 0, high])].filter(value => value === 0 || Math.abs(x(value) - x(0)) > 64);
   for (const value of marks) {
     const anchor = value === high && high > 0 ? "end" : value === low && low < 0 ? "start" : "middle";
     parts.push(draw("text", { x: x(value), y: height - 4, "text-anchor": anchor }, written(metric, value)));
