@@ -1,6 +1,7 @@
 """`declouds cell`: one cell of a sweep, as `declouds sweep` runs it."""
 
 import argparse
+import sys
 from pathlib import Path
 
 HELP = "train and measure one cell of a sweep"
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> None:
 
     from declouds.commands import test, train
     from declouds.errors import UserError
+    from declouds.experiments.sweep import BUSY
 
     config, work_dir = args.folder / "config.py", args.folder / "run"
     if not config.is_file():
@@ -42,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
             weights = str(work_dir / "model.safetensors")
             _call(test, [str(config), weights, *scores, "--device", args.device, *lpips, *variants])
     except Timeout:
-        raise UserError(f"{args.folder} is being run by another process: wait for it, or stop it") from None
+        print(f"declouds: {args.folder} is being run by another process: wait for it, or stop it", file=sys.stderr)
+        sys.exit(BUSY)
 
 
 def _fuses(config: Path) -> bool:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from declouds.experiments.engines.local import LocalEngine
     from declouds.experiments.engines.ray_engine import RayEngine
     from declouds.experiments.live_table import LiveTable
-    from declouds.experiments.sweep import Sweep
+    from declouds.experiments.sweep import Sweep, finished_cells
     from declouds.experiments.sweep_file import read_sweep
     from declouds.experiments.sweep_table import write_tables
 
@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> None:
     done = [cell.folder for cell in cells if cell not in todo]
     with LiveTable([cell.folder for cell in cells], done, args.jobs) as watch:
         sweep.run(engine, lambda cell: [sys.executable, "-m", "declouds", "cell", str(cell), *given], watch)
-    if sweep.finished():
-        tables = write_tables(sweep_file, sweep.finished(), folder)
+    if finished := finished_cells(sweep_file, folder):
+        tables = write_tables(sweep_file, finished, folder)
         print(f"written: {', '.join(map(str, tables))}")
     failures = sweep.failures()
     for name, why in failures.items():
@@ -76,10 +76,10 @@ def _choice(options: list[str]) -> dict[str, list[str]]:
     """Read ``AXIS=NAME,...``."""
     from declouds.errors import UserError
 
-    choice = {}
+    choice: dict[str, list[str]] = {}
     for option in options:
         axis, separator, names = option.partition("=")
         if not separator or not names:
             raise UserError(f"--only takes AXIS=NAME,NAME, got {option!r}")
-        choice[axis] = names.split(",")
+        choice[axis] = choice.get(axis, []) + names.split(",")
     return choice

@@ -23,7 +23,7 @@ from declouds.engine.stage import Stage, read_stages
 from declouds.engine.stage_check import check_stage
 from declouds.engine.stage_model import Weights, part_of, start_of_stage
 from declouds.engine.stage_run import StageRun
-from declouds.engine.stage_store import StageStore, stage_digest
+from declouds.engine.stage_store import DIGEST, StageStore, stage_digest
 from declouds.errors import UserError
 from declouds.layers.timm_encoder import without_pretrained
 from declouds.models import build_model
@@ -99,7 +99,9 @@ class CoarseToFine:
             if is_main_process():
                 print(f"{run.title}: trained already, in {trained_in}", flush=True)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            if is_main_process() and not folder.exists():
+                folder.mkdir(parents=True)
+                (folder / DIGEST).write_text(digest)
             with story.training(run.stage.name):
                 outcome = run.train(start_of_stage(run.stage, state), folder, resume)
             if is_main_process():

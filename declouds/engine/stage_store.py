@@ -5,6 +5,7 @@ come out alike in both. The sampler and eta, for example, are no part of it.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,14 @@ from mmengine.dist import get_world_size
 
 import declouds
 from declouds.atomic_file import replacing
+from declouds.download import file_digest
 from declouds.engine import checkpoint
 from declouds.engine.settings import Settings, plain
 from declouds.engine.stage import Stage
 from declouds.errors import UserError
+from declouds.registry import PART_REGISTRIES
 
-ONLY_SAMPLING = ("eta", "sampler")  # entries of the model that training does not look at
+ONLY_SAMPLING = {"eta", "sampler"}  # entries of DiffusionEnhancement that training does not look at
 SHAPES_TRAINING = (
     "seed",
     "amp",
@@ -30,6 +33,8 @@ SHAPES_TRAINING = (
     "custom_hooks",
     "custom_imports",
 )  # entries of the config beside model and stages
+
+DIGEST = "digest.txt"  # in the folder of a stage: what it was begun as
 
 Chain = dict[str, str]  # part -> digest of the stage, or of the file, that its weights come from
 
@@ -46,15 +51,20 @@ def stage_digest(settings: Settings, stage: Stage, number: int, chain: Chain) ->
     model = settings.model_config
     if stage.train == ("reference",):
         entries, parts = {"reference"}, {"reference", "discriminator"}
-    elif model.get("type") == "DiffusionEnhancement" and "fusion" not in stage.train:
+    elif model.get("type") != "DiffusionEnhancement":
+        entries, parts = set(model), set(chain)
+    elif "fusion" not in stage.train:
         entries, parts = {"type", "denoiser", "noise_schedule"}, {"denoiser"}
     else:
-        entries, parts = set(model) - set(ONLY_SAMPLING), set(chain)
+        entries, parts = set(model) - ONLY_SAMPLING, set(chain)
+    used = {key: model[key] for key in entries if key in model}
     record = {"bands", "in_bands", "value_range", "band_names"}
     described = dict(
         stage=plain(vars(stage) | {"val_interval": None}),
         number=number,
-        model={key: value for key, value in model.items() if key in entries | record},
+        model=used | {key: model[key] for key in record if key in model},
+        files=sorted(_files(used)),
+        plugins=sorted(set(_plugin_sources([used, vars(stage), settings.config.datamodule]))),
         chain={part: digest for part, digest in chain.items() if part in parts},
         data=[plain(settings.config.datamodule), settings.datamodule.split_record()],
         config={key: plain(settings.config.get(key)) for key in SHAPES_TRAINING},
@@ -62,6 +72,32 @@ def stage_digest(settings: Settings, stage: Stage, number: int, chain: Chain) ->
         versions=[declouds.__version__, torch.__version__],
     )
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _files(value: Any) -> Iterator[str]:
+    """Yield what tells of a change in the files and folders that a config names, for example made priors."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _files(item)
+    elif isinstance(value, str) and (path := Path(value)).exists():
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            found = file.stat()
+            yield f"{file} {found.st_size} {found.st_mtime_ns}"
+
+
+def _plugin_sources(value: Any) -> Iterator[str]:
+    """Yield the digests of the source files of all parts that are not our own: these have no version here."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _plugin_sources(item)
+    elif isinstance(value, dict):
+        yield from _plugin_sources(list(value.values()))
+        for registry in PART_REGISTRIES:
+            part = registry.parts().get(str(value.get("type")))
+            if part is not None and not part.__module__.startswith("declouds."):
+                yield f"{part.__module__} {file_digest(Path(inspect.getfile(part)))}"
 
 
 class StageStore:
@@ -86,7 +122,13 @@ class StageStore:
             return "(not recorded)"
 
     def put(self, digest: str, outcome: dict[str, Any], stage_folder: Path) -> None:
-        """Keep the weights of a stage, and say where its logs are."""
+        """Keep the weights of a stage, and say where its logs are.
+
+        A folder that was begun as another stage (other data, other given weights, another version) is not kept.
+        """
+        begun = stage_folder / DIGEST
+        if not begun.exists() or begun.read_text() != digest:
+            return
         about = dict(trained_in=str(stage_folder.resolve()), stage=stage_folder.name)
         with replacing(self.folder / f"{digest}.json") as temporary:
             temporary.write_text(json.dumps(about, indent=1))

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
+from declouds.report.results import read_run
 
 FORMAT = 1
 WAITING, FINISHED, FAILED = "waiting", "finished", "failed"
@@ -60,6 +61,14 @@ class Cell:
         """The file of the scores."""
         return self.folder / "scores" / "results.json"
 
+    def has_results(self) -> bool:
+        """Return whether there are scores, whole and of this version."""
+        try:
+            read_run(self.results)
+        except UserError:
+            return False
+        return True
+
     def state(self) -> State:
         """Return how far the cell has come.
 
@@ -67,6 +76,10 @@ class Cell:
             UserError: the folder holds another cell, or its record cannot be read.
         """
         if not (self.folder / "cell.json").exists():
+            if (self.folder / "run").exists() or self.results.exists():
+                raise UserError(
+                    f"{self.folder} has no cell.json that tells its config: remove it, or give another --out"
+                )
             return State(self.digest, self.values)
         state = read_state(self.folder)
         if state.digest != self.digest:
@@ -81,14 +94,13 @@ class Cell:
         Raises:
             UserError: the folder cannot be written.
         """
+        if (self.folder / "cell.json").exists():
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            config = self.folder / "config.py"
-            if not config.exists():
-                with replacing(config) as temporary:
-                    Config(self.config).dump(temporary)
-            if not (self.folder / "cell.json").exists():
-                write_state(self.folder, State(self.digest, self.values))
+            with replacing(self.folder / "config.py") as temporary:
+                Config(self.config).dump(temporary)
+            write_state(self.folder, State(self.digest, self.values))
         except OSError as error:
             raise UserError(f"{self.folder} cannot be written to ({error.strerror}): give another --out") from error
 

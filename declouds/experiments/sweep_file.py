@@ -13,8 +13,21 @@ from declouds.errors import UserError
 from declouds.experiments.axes import Axis, read_axis, set_entry
 from declouds.experiments.cell import Cell
 from declouds.metrics.evaluate_model import VARIANTS
+from declouds.metrics.protocols import PROTOCOLS
 
 ENTRIES = ("base", "overrides", "axes", "paired", "exclude", "baseline", "variants", "metrics", "about")
+
+KINDS = (
+    ("base", str, "the path of a config"),
+    ("overrides", dict, "a dict, entry -> value"),
+    ("axes", dict, "a dict, entry -> values"),
+    ("paired", list, "a list of groups of axes, [('fusion', 'eta')]"),
+    ("exclude", list, "a list of combinations, [dict(fusion='half', eta='0.3')]"),
+    ("baseline", str, "the name of a cell"),
+    ("variants", list, "a list of names"),
+    ("metrics", list, "a list of metrics, ['official.psnr']"),
+    ("about", str, "a sentence"),
+)
 
 Group = tuple[Axis, ...]  # axes that take their values together
 
@@ -112,7 +125,10 @@ def read_sweep(path: Path, options: Sequence[str] = ()) -> SweepFile:
     for key in read:
         if key not in ENTRIES and not key.startswith("_"):
             raise UserError(f"{path}: nothing reads the entry {key!r}: known: {', '.join(ENTRIES)}")
-    content = plain({key: value for key, value in read.items() if key in ENTRIES})
+    content = {key: _plain(path, key, value) for key, value in read.items() if key in ENTRIES}
+    for key, kind, words in KINDS:
+        if not isinstance(content.get(key, kind()), kind):
+            raise UserError(f"{path}: {key} is {words}, not {content[key]!r}")
     if not isinstance(content.get("base"), str) or not isinstance(content.get("axes"), dict) or not content["axes"]:
         raise UserError(f"{path}: a sweep has `base = 'CONFIG.py'` and `axes = dict(fusion=[...], seed=[...])`")
     base = load_config(path.parent / content["base"], list(options))
@@ -120,7 +136,8 @@ def read_sweep(path: Path, options: Sequence[str] = ()) -> SweepFile:
     for key, value in content.get("overrides", {}).items():
         set_entry(config, read_axis(path, key, {"value": value}, config).key, value)
     paired = content.get("paired", [])
-    unnamed = {name for names in paired for name in names[1:]}  # what is paired goes by the name of the first
+    # What is paired goes by the name of the first.
+    unnamed = {name for names in paired if isinstance(names, list) for name in names[1:]}
     axes = {
         name: read_axis(path, name, _numbered(values) if name in unnamed else values, config)
         for name, values in content["axes"].items()
@@ -129,10 +146,10 @@ def read_sweep(path: Path, options: Sequence[str] = ()) -> SweepFile:
         path,
         config,
         tuple(_groups(path, axes, paired)),
-        tuple(_rule(rule) for rule in content.get("exclude", [])),
+        tuple(_rule(path, rule) for rule in content.get("exclude", [])),
         content.get("baseline"),
         _variants(path, content.get("variants", [])),
-        tuple(content.get("metrics", ())),
+        _metrics(path, content.get("metrics", [])),
         content.get("about", ""),
     )
     for rule in sweep.exclude:
@@ -155,6 +172,8 @@ def _groups(path: Path, axes: dict[str, Axis], paired: Sequence[Sequence[str]]) 
     """Yield the groups of axes, in the order of their first axes."""
     partners: dict[str, list[str]] = {}
     for names in paired:
+        if not isinstance(names, list) or len(names) < 2:
+            raise UserError(f"{path}: paired: a group is a list of two axes or more, not {names!r}")
         for name in names:
             if name not in axes:
                 raise UserError(f"{path}: paired names the axis {name!r}, which is not there: {', '.join(axes)}")
@@ -179,14 +198,38 @@ def _positions(group: Group) -> list[list[tuple[Axis, str]]]:
     return [list(zip(group, labels, strict=True)) for labels in zip(*(axis.values for axis in group), strict=True)]
 
 
-def _rule(rule: dict[str, Any]) -> dict[str, list[str]]:
+def _plain(path: Path, key: str, value: Any) -> Any:
+    try:
+        return plain(value)
+    except TypeError as error:
+        raise UserError(f"{path}: {key} holds what no config can ({error}): write plain numbers and words") from error
+
+
+def _metrics(path: Path, names: list[Any]) -> tuple[str, ...]:
+    for name in names:
+        if str(name).split(".")[0] not in (*PROTOCOLS, "signature") or "." not in str(name):
+            raise UserError(f"{path}: metrics: {name!r} is no metric: write PROTOCOL.METRIC, for example official.psnr")
+    return tuple(names)
+
+
+def _rule(path: Path, rule: Any) -> dict[str, list[str]]:
+    if not isinstance(rule, dict):
+        raise UserError(f"{path}: exclude: a combination is dict(axis='value', ...), not {rule!r}")
     return {
         axis: [str(name) for name in (names if isinstance(names, list) else [names])] for axis, names in rule.items()
     }
 
 
 def _check_names(sweep: SweepFile) -> None:
-    names = [cell.name for cell in sweep.cells(Path())]
+    cells = sweep.cells(Path())
+    names = [cell.name for cell in cells]
+    configs = {cell.digest: cell.name for cell in reversed(cells)}
+    for cell in cells:
+        if configs[cell.digest] != cell.name:
+            raise UserError(
+                f"{sweep.path}: the cells {configs[cell.digest]} and {cell.name} are one config: axes that set one "
+                "entry undo each other; pair or exclude them"
+            )
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{sweep.path}: two cells have the name {name}: name the values of the axes differently")

@@ -62,14 +62,14 @@ def _by_images(runs: dict[str, list[RunResults]]) -> list[dict[str, list[RunResu
     """Sort runs by the images that they were tested on."""
     groups: dict[str, dict[str, list[RunResults]]] = {}
     for label, found in runs.items():
-        names = sorted(str(row["name"]) for row in found[0].rows())
-        cloudiness = [round(row.get("image.change", 0.0), 6) for row in found[0].rows()]
-        groups.setdefault(json.dumps([names, str(cloudiness)]), {})[label] = found
+        facts = sorted((str(row["name"]), f"{row.get('image.change', 0.0):.2f}") for row in found[0].rows())
+        groups.setdefault(json.dumps(facts), {})[label] = found
     return list(groups.values())
 
 
 def _comparison(sweep: SweepFile, runs: dict[str, list[RunResults]]) -> Comparison:
-    baseline = sweep.baseline if sweep.baseline in runs else None
+    chosen = {cell.name: _label(cell) for cell in sweep.cells(Path())}.get(sweep.baseline or "")
+    baseline = chosen if chosen in runs else None  # other images, or not run yet: the first one
     return compare_runs(list(runs.items()), baseline, sweep.metrics or None)
 
 

@@ -1,6 +1,7 @@
 """Stages that runs share."""
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -9,8 +10,9 @@ import torch
 from declouds.engine import checkpoint
 from declouds.engine.coarse_to_fine import CoarseToFine
 from declouds.engine.config import load_config
-from declouds.engine.stage_store import StageStore
+from declouds.engine.stage_store import DIGEST, StageStore
 from declouds.errors import UserError
+from declouds.registry import FUSIONS
 from declouds.weights.file import read_weights
 
 
@@ -64,6 +66,49 @@ def test_a_finished_run_fills_the_store(tiny_config, tmp_path):
         assert StageStore(store).weights(digest).exists()
         about = json.loads((store / f"{digest}.json").read_text())
         assert about["trained_in"] == str(tmp_path / "a" / about["stage"])
+
+
+def test_the_source_of_a_part_that_is_not_ours_and_files_that_a_config_names_are_in_the_digest(
+    tiny_config, tmp_path, monkeypatch
+):
+    own = tmp_path / "own_fusion_of_a_test.py"
+    own.write_text(
+        "import torch\nfrom declouds.registry import FUSIONS\n"
+        "@FUSIONS.register_module(force=True)\nclass OwnOfATest(torch.nn.Module):\n"
+        "    def __init__(self, priors='', bands=3):\n        super().__init__()\n"
+        "        self.weight = torch.nn.Parameter(torch.zeros(bands, 1, 1))\n"
+        "    def forward(self, clear_hat, prior, x_t, t, cloudy):\n        return self.weight.expand_as(prior)\n"
+    )
+    priors = tmp_path / "priors"
+    priors.mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(FUSIONS, "_module_dict", dict(FUSIONS.parts()))
+    extra = f"""
+custom_imports = dict(imports=["own_fusion_of_a_test"])
+model["fusion"] = dict(type="OwnOfATest", priors={str(priors)!r})
+"""
+
+    def digests():
+        return _training(tiny_config(extra=extra), tmp_path / "run", None).stage_digests()
+
+    first = digests()
+    own.write_text(own.read_text() + "# mended\n")
+    second = digests()
+    (priors / "1.png").write_bytes(b"1")
+    third = digests()
+    assert first[:2] == second[:2] == third[:2]  # the stages that do not use it
+    assert all(len({one, other, last}) == 3 for one, other, last in zip(first[2:], second[2:], third[2:], strict=True))
+
+
+def test_a_stage_that_was_begun_as_another_is_not_put_into_the_store(tiny_config, tmp_path):
+    training = _training(tiny_config(), tmp_path / "a", tmp_path / "stages")
+    training.run()
+    shutil.rmtree(tmp_path / "stages")
+    (tmp_path / "a" / "1_coarse" / DIGEST).write_text("of other data")
+    training = _training(tiny_config(), tmp_path / "a", tmp_path / "stages")
+    training.run(resume=True)
+    kept = [StageStore(tmp_path / "stages").weights(digest).exists() for digest in training.stage_digests()]
+    assert kept == [True, False, True, True]
 
 
 def test_a_stage_is_claimed_by_one_at_a_time(tmp_path):

@@ -48,6 +48,7 @@ def sweep_process():
 
     def start(*arguments):
         environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", OMP_NUM_THREADS="1")
+        environment |= {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}  # no network for LPIPS
         command = [sys.executable, "-m", "declouds", "sweep", *map(str, arguments)]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

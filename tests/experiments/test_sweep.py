@@ -4,13 +4,22 @@ import json
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from declouds.errors import UserError
-from declouds.experiments.cell import FAILED, State, read_state, write_state
-from declouds.experiments.sweep import Sweep
+from declouds.experiments.cell import FAILED, WAITING, State, read_state, write_state
+from declouds.experiments.sweep import BUSY, Sweep, finished_cells
 from declouds.experiments.sweep_file import read_sweep
+from declouds.experiments.sweep_table import write_tables
+from declouds.report.tables import Evaluation, write_evaluation
+
+
+def write_scores(cell, psnr=20.0):
+    rows = [{"name": name, "official.psnr": psnr, "image.change": 0.1} for name in "ab"]
+    evaluation = Evaluation({"official": "as it is"}, {"DE": rows}, {"digest": "d"})
+    write_evaluation(evaluation, cell.results.parent)
 
 
 def finish(process):
@@ -98,8 +107,7 @@ def test_what_is_to_be_run(sweep_file, tmp_path):
     done, failed, _ = cells
     for cell in cells:
         cell.prepare()
-    done.results.parent.mkdir()
-    done.results.write_text("{}")
+    write_scores(done)
     write_state(failed.folder, State(failed.digest, failed.values, FAILED, "broken"))
     assert [cell.name for cell in Sweep(cells).to_run()] == ["fusion=half,eta=0.0"]
     assert [cell.name for cell in Sweep(cells, retry=True).to_run()] == [
@@ -113,8 +121,9 @@ def test_the_folder_of_another_config_and_broken_records_are_refused(sweep_file,
     cells = read_sweep(sweep_file()).cells(tmp_path)
     cells[0].prepare()
     changed = read_sweep(sweep_file(), ["seed=5"]).cells(tmp_path)
-    with pytest.raises(UserError, match="holds results of another config than the sweep's"):
-        Sweep(changed)
+    (why,) = Sweep(changed[:1]).failures().values()
+    assert "holds results of another config than the sweep's" in why
+    assert Sweep(changed).to_run() == changed[1:]  # the others go on
     record = cells[0].folder / "cell.json"
     for text, words in (
         (record.read_text()[:40], "is no record of a cell"),
@@ -123,5 +132,65 @@ def test_the_folder_of_another_config_and_broken_records_are_refused(sweep_file,
     ):
         record.write_text(text)
         with pytest.raises(UserError, match=words) as refusal:
-            Sweep(cells)
+            cells[0].state()
         assert str(record) in str(refusal.value)
+    record.unlink()
+    assert cells[0].state().status == WAITING  # killed before it was written: the config is written anew
+    (cells[0].folder / "run").mkdir()
+    with pytest.raises(UserError, match=r"has no cell\.json that tells its config"):
+        cells[0].state()
+
+
+def test_scores_that_are_half_written_or_of_another_version_do_not_count(sweep_file, tmp_path):
+    cell = read_sweep(sweep_file()).cells(tmp_path)[0]
+    cell.prepare()
+    write_scores(cell)
+    assert Sweep([cell]).to_run() == []
+    whole = cell.results.read_text()
+    for text in (whole[:100], whole.replace('"format": 1', '"format": 99')):
+        cell.results.write_text(text)
+        assert Sweep([cell]).to_run() == [cell]
+        assert finished_cells(read_sweep(sweep_file()), tmp_path) == []
+
+
+def test_a_cell_that_another_process_runs_is_no_failure(sweep_file, tmp_path):
+    cell = read_sweep(sweep_file()).cells(tmp_path)[0]
+
+    class Engine:
+        def run(self, folders, command, watch):
+            watch.started(folders[0])
+            watch.ended(folders[0], BUSY, "is being run by another process")
+
+    ended = []
+    watch = SimpleNamespace(started=lambda folder: None, ended=lambda *told: ended.append(told))
+    sweep = Sweep([cell])
+    sweep.run(Engine(), lambda folder: [], watch)
+    assert ended == [(cell.folder, BUSY, "is being run by another process")]
+    assert sweep.failures() == {}
+
+
+def test_the_baseline_is_found_whatever_its_seed(sweep_file, tmp_path):
+    text = 'base = "tiny.py"\naxes = dict(eta=[0.1, 0.2], seed=[0, 1])\nbaseline = "eta=0.2,seed=0"\n'
+    sweep = read_sweep(sweep_file(text))
+    cells = sweep.cells(tmp_path)
+    for number, cell in enumerate(cells):
+        cell.prepare()
+        write_scores(cell, 20.0 + number)
+    write_tables(sweep, cells, tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    assert "Differences to 0.2, 2 images" in table
+    assert "| 0.1 | 20.500 ± 0.707" in table
+
+
+def test_the_table_is_of_all_that_is_finished_whatever_was_chosen_this_time(sweep_file, tmp_path):
+    sweep = read_sweep(sweep_file())
+    chosen = sweep.cells(tmp_path, {"fusion": ["half"]}, [4, 5])
+    for cell in [*sweep.cells(tmp_path)[:2], *chosen]:
+        cell.prepare()
+        write_scores(cell)
+    write_state(chosen[1].folder, State(chosen[1].digest, chosen[1].values, FAILED, "broken"))
+    assert [cell.name for cell in finished_cells(sweep, tmp_path)] == [
+        "fusion=learned,eta=0.0",
+        "fusion=learned,eta=0.3",
+        "fusion=half,eta=0.0,seed=4",
+    ]
