@@ -14,6 +14,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a pr
 
 # Runs a sweep of the folders given, two at a time; what a cell does is in its file `do`.
 SWEEP = """
+import signal
+# Under nohup, or in the background of a script, these come ignored: a terminal's are wanted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 import sys
 from pathlib import Path
 from declouds.experiments.engines.local import LocalEngine
