@@ -91,7 +91,7 @@ def alive(pid):
         return False
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=180.0):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen"
