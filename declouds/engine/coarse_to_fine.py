@@ -91,11 +91,11 @@ class CoarseToFine:
         """Return the weights that a stage has trained: its own from before, those of another run, or new ones."""
         folder = self.work_dir / f"{run.number}_{run.stage.name}"
         finished = folder / "finished.pth"
-        shared, trained_in = None if self.store is None else self.store.weights(digest), None
+        trained_in = None
         if finished.exists():
             outcome = checkpoint.load(finished)
-        elif self.store is not None and shared is not None and shared.exists():
-            outcome, trained_in = checkpoint.load(shared), self.store.trained_in(digest)
+        elif self.store is not None and self.store.has(digest):
+            outcome, trained_in = checkpoint.load(self.store.weights(digest)), self.store.trained_in(digest)
             if is_main_process():
                 print(f"{run.title}: trained already, in {trained_in}", flush=True)
         else:
@@ -106,7 +106,7 @@ class CoarseToFine:
                 outcome = run.train(start_of_stage(run.stage, state), folder, resume)
             if is_main_process():
                 checkpoint.atomic_save(outcome, finished)
-        if is_main_process() and self.store is not None and shared is not None and not shared.exists():
+        if is_main_process() and self.store is not None:
             self.store.put(digest, outcome, folder)
         barrier()
         story.finish_stage(run.stage.name, trained_in)

@@ -44,10 +44,9 @@ def costs_of_stages(training: CoarseToFine, known: dict[str, StageCost] | None =
 
 
 def _cost(training: CoarseToFine, run: StageRun, digest: str, state: Weights) -> StageCost:
-    stored = None if training.store is None else training.store.weights(digest)
-    shared = stored is not None and stored.exists()
-    if stored is not None and shared:
-        seconds, outcome = 0.0, checkpoint.load(stored)
+    shared = training.store is not None and training.store.has(digest)
+    if training.store is not None and shared:
+        seconds, outcome = 0.0, checkpoint.load(training.store.weights(digest))
     else:
         with TemporaryDirectory() as folder:
             seconds, outcome = run.try_out(state, Path(folder))

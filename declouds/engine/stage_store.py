@@ -114,6 +114,10 @@ class StageStore:
         """Return the file of a stage; whole if it is there."""
         return self.folder / f"{digest}.pth"
 
+    def has(self, digest: str) -> bool:
+        """Return whether a stage is here."""
+        return self.weights(digest).exists()
+
     def trained_in(self, digest: str) -> str:
         """Return the folder, of a stage of some run, in which a stage was trained."""
         try:
@@ -124,10 +128,11 @@ class StageStore:
     def put(self, digest: str, outcome: dict[str, Any], stage_folder: Path) -> None:
         """Keep the weights of a stage, and say where its logs are.
 
-        A folder that was begun as another stage (other data, other given weights, another version) is not kept.
+        What is here already stays, and a folder that was begun as another stage (other data, other given weights,
+        another version) is not kept.
         """
         begun = stage_folder / DIGEST
-        if not begun.exists() or begun.read_text() != digest:
+        if self.has(digest) or not begun.exists() or begun.read_text() != digest:
             return
         about = dict(trained_in=str(stage_folder.resolve()), stage=stage_folder.name)
         with replacing(self.folder / f"{digest}.json") as temporary:

@@ -64,9 +64,7 @@ def print_costs(sweep: Sweep, stages: Path, jobs: int) -> None:
     for cell in sweep.cells:
         cost = costs.get(cell.name)
         if cost is None:
-            failed = sweep.states[cell.folder].status == FAILED
-            why = f"has failed: {sweep.states[cell.folder].why} (--retry runs it again)" if failed else "is finished"
-            table.add_row(Text(cell.name), Text(why), "", "", "")
+            table.add_row(Text(cell.name), Text(_why_not(sweep, cell)), "", "", "")
             continue
         minutes = (f"{seconds / 60:.1f}" for seconds in (cost.training, cost.testing))
         table.add_row(Text(cell.name), Text(", ".join(cost.own) or "-"), Text(", ".join(cost.shared) or "-"), *minutes)
@@ -75,6 +73,14 @@ def print_costs(sweep: Sweep, stages: Path, jobs: int) -> None:
     print(f"about {total / 3600:.2f} hours of one process, {total / 3600 / jobs:.2f} with --jobs {jobs} if it had "
           "that many times the machine. The first iterations are slow, so training is an upper estimate; "
           "validation comes on top.")  # fmt: skip
+
+
+def _why_not(sweep: Sweep, cell: Cell) -> str:
+    """Return why a cell is not run."""
+    if cell.name in sweep.unusable:
+        return sweep.unusable[cell.name]
+    state = sweep.states[cell.folder]
+    return f"has failed: {state.why} (--retry runs it again)" if state.status == FAILED else "is finished"
 
 
 def _seconds_of_test(training: CoarseToFine, cell: Cell) -> float:

@@ -10,6 +10,7 @@ import pytest
 
 from declouds.errors import UserError
 from declouds.experiments.cell import FAILED, WAITING, State, read_state, write_state
+from declouds.experiments.costs import print_costs
 from declouds.experiments.sweep import BUSY, Sweep, finished_cells
 from declouds.experiments.sweep_file import read_sweep
 from declouds.experiments.sweep_table import write_tables
@@ -140,6 +141,19 @@ def test_the_folder_of_another_config_and_broken_records_are_refused(sweep_file,
     (cells[0].folder / "run").mkdir()
     with pytest.raises(UserError, match=r"has no cell\.json that tells its config"):
         cells[0].state()
+
+
+def test_a_dry_run_tells_of_cells_that_cannot_be_run(sweep_file, tmp_path, capsys):
+    cells = read_sweep(sweep_file()).cells(tmp_path)[:2]
+    for cell in cells:
+        cell.prepare()
+    (cells[0].folder / "cell.json").write_text("{")
+    write_scores(cells[1])
+    print_costs(Sweep(cells), tmp_path / "stages", jobs=1)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "2 cells, 0 to run" in shown
+    assert "is no record" in shown
+    assert "is finished" in shown
 
 
 def test_scores_that_are_half_written_or_of_another_version_do_not_count(sweep_file, tmp_path):
