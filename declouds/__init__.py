@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return load_model
     if name == "remove_clouds":
-        from declouds.inference.remove_clouds import remove_clouds
+        from declouds.scenes.api import remove_clouds
 
         return remove_clouds
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,8 @@ import functools
 import importlib.metadata
 import inspect
 import logging
+import pkgutil
+from pathlib import Path
 from typing import Any
 
 from mmengine.registry import Registry
@@ -19,12 +21,18 @@ from declouds.errors import UserError
 PLUGIN_GROUP = "declouds.plugins"
 
 
+def _modules_in(folder: str) -> list[str]:
+    """Return the modules of a folder of parts, which register themselves when they are imported."""
+    path = Path(__file__).parent / folder
+    return [f"declouds.{folder}.{module.name}" for module in pkgutil.iter_modules([str(path)])]
+
+
 class PartRegistry(Registry):
     """An MMEngine registry that answers an unknown name with the names it knows, nearest first."""
 
     def __init__(self, name: str, folder: str) -> None:
         # Scope 'mmengine' and no parent: with a scope of our own MMEngine warns at every build.
-        super().__init__(name, build_func=_build, scope="mmengine", locations=[f"declouds.{folder}"])
+        super().__init__(name, build_func=_build, scope="mmengine", locations=_modules_in(folder))
 
     def names(self) -> list[str]:
         """Return every registered name, sorted."""

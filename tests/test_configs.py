@@ -8,12 +8,12 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import declouds.models  # noqa: F401 (registers the models)
-from declouds.engine.config import REQUIRED, load_config
-from declouds.engine.stage import read_stages
 from declouds.errors import UserError
 from declouds.models import OnePass
 from declouds.models.one_pass import build_loss
 from declouds.registry import DATAMODULES, DISCRIMINATORS
+from declouds.training.config import REQUIRED, load_config
+from declouds.training.stage import read_stages
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.py"))

@@ -138,7 +138,7 @@ def test_places_for_measured_figures_are_marked():
 @pytest.fixture
 def workshop(tmp_path, monkeypatch):
     """A folder like the repository's root, with a tiny config, a few pairs, and no network for LPIPS."""
-    from declouds.metrics import lpips_net
+    from declouds.evaluation import lpips_net
 
     monkeypatch.delenv("DECLOUDS_LPIPS_WEIGHTS", raising=False)
     monkeypatch.setenv("DECLOUDS_CACHE", str(tmp_path / "cache"))
@@ -193,7 +193,7 @@ def test_the_readme_works_as_it_stands(workshop, capsys):
 
     assert "hours" in capsys.readouterr().out  # of the dry run
     assert np.array_equal(read_image(Path("clear.tif")), read_image(Path("clear_too.tif")))
-    from declouds.report.tables import read_results
+    from declouds.evaluation.tables import read_results
 
     for out in ("simulated", "mine", "mine_again"):
         assert "protocol: official" in Path("scores", out, "table.txt").read_text()

@@ -8,7 +8,6 @@ import types
 import pytest
 
 from declouds.cli import main
-from declouds.engine.config import load_config
 from declouds.errors import UserError
 from declouds.registry import (
     DENOISERS,
@@ -20,6 +19,7 @@ from declouds.registry import (
     describe,
     load_plugins,
 )
+from declouds.training.config import load_config
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_first():

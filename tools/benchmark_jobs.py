@@ -68,9 +68,8 @@ def prepare(job: Job) -> tuple[Callable[[], object], dict[str, Any], Any]:
 
     import declouds
     import declouds.models
-    from declouds.engine.config import load_config
-    from declouds.engine.environment import keep_freed_memory
-    from declouds.inference.device import pick_device
+    from declouds.hardware import keep_freed_memory, pick_device
+    from declouds.training.config import load_config
 
     keep_freed_memory()  # as the commands do
     if job.threads is not None:
@@ -99,7 +98,7 @@ def training_step(job: Job, model: Any, device: Any) -> Callable[[], object]:
     import torch
     from mmengine.optim import build_optim_wrapper
 
-    from declouds.engine import autocast  # noqa: F401 (registers itself)
+    from declouds.training import autocast  # noqa: F401 (registers itself)
 
     learned = [part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())]
     model.train_only([part for part in learned if part != "reference"] or learned)
@@ -127,9 +126,9 @@ def scene(job: Job, model: Any, device: Any) -> Callable[[], object]:
     """Return the clearing of a GeoTIFF; the first call, for warming up, predicts one window alone."""
     import torch
 
-    from declouds.inference.options import SceneOptions
-    from declouds.inference.remove_clouds import remover_of
-    from declouds.inference.scene import clear_scene
+    from declouds.scenes.api import remover_of
+    from declouds.scenes.clear import clear_scene
+    from declouds.scenes.options import SceneOptions
 
     source, cleared = job.folder / "scene.tif", job.folder / "cleared.tif"
     write_scene(source, model.in_bands, job.size, model.value_range)

@@ -24,7 +24,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from declouds.errors import UserError
-from declouds.inference.tiles import windows
+from declouds.scenes.sampling.tiles import windows
 
 TURNED = Affine(8.66, 5, 600000, 5, -8.66, 5400000)  # the grid of made scenes is no rectangle on the map
 

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _fuses(config: Path) -> bool:
-    from declouds.engine.config import load_config
+    from declouds.training.config import load_config
 
     return load_config(config).model.get("fusion") is not None
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from declouds.evaluation.results import RunResults
     from declouds.report.compared_runs import Comparable
-    from declouds.report.results import RunResults
 
 HELP = "compare runs: means with intervals, paired differences, and by cloud cover"
 
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Check the runs, then compare, print and write."""
     from declouds.errors import UserError
+    from declouds.evaluation.tables import check_free
     from declouds.report.comparison import compare_runs
     from declouds.report.comparison_text import FILES, print_comparison, write_comparison
-    from declouds.report.tables import check_free
 
     if args.out is not None:
         check_free(args.out, args.overwrite, FILES)
@@ -70,7 +70,7 @@ def _runs(args: argparse.Namespace) -> "list[Comparable]":
 
 def _run(text: str, method: str | None, name: str | None) -> "RunResults":
     """Read ``RUN`` or ``RUN:METHOD``, with that method alone."""
-    from declouds.report.results import read_run
+    from declouds.evaluation.results import read_run
 
     path, chosen = text, None
     if not Path(text).exists() and ":" in text:

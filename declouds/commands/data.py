@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from declouds.pairs.doctor import Diagnosis
+    from declouds.datamodules.doctor import Diagnosis
 
 T = TypeVar("T")
 HELP = "check a data set of cloudy and clear images, or split it"
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> None:
 def _check(args: argparse.Namespace) -> None:
     from rich.console import Console
 
+    from declouds.datamodules.doctor import examine
+    from declouds.datamodules.layout import EXPECTED, recognise
     from declouds.errors import UserError
-    from declouds.pairs.doctor import examine
-    from declouds.pairs.layout import EXPECTED, recognise
 
     console = Console(width=None if sys.stdout.isatty() else 160)  # rich folds a table at 80 in a log file
     subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split)
@@ -68,10 +68,10 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _split(args: argparse.Namespace) -> None:
+    from declouds.datamodules.folders import pairs_in
+    from declouds.datamodules.make_split import make_split
+    from declouds.datamodules.splits import write_split
     from declouds.errors import UserError
-    from declouds.pairs.folders import pairs_in
-    from declouds.pairs.make_split import make_split
-    from declouds.pairs.splits import write_split
 
     if args.output.exists():
         raise UserError(f"{args.output} exists already: choose another name, or remove it")

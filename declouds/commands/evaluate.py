@@ -35,11 +35,11 @@ def run(args: argparse.Namespace) -> None:
     from rich.progress import track
 
     from declouds.errors import UserError
+    from declouds.evaluation.lpips_net import load_lpips
+    from declouds.evaluation.picture_pairs import find_pairs, read_pair, read_split
+    from declouds.evaluation.protocols import PROTOCOLS, check_protocols, measure
+    from declouds.evaluation.tables import Evaluation, check_free, print_tables, write_evaluation
     from declouds.image_io import image_size
-    from declouds.metrics.lpips_net import load_lpips
-    from declouds.metrics.picture_pairs import find_pairs, read_pair, read_split
-    from declouds.metrics.protocols import PROTOCOLS, check_protocols, measure
-    from declouds.report.tables import Evaluation, check_free, print_tables, write_evaluation
     from declouds.value_range import ValueRange
 
     if args.out is not None:

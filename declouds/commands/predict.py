@@ -61,13 +61,13 @@ def _add_windows(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check the files, load the model, clear the scenes, and tell what was done."""
-    from declouds.engine.environment import keep_freed_memory, pick_launcher, start_processes, stop_processes
     from declouds.errors import UserError
-    from declouds.inference.checks import check_files
-    from declouds.inference.inputs import find_scenes
-    from declouds.inference.products import Products
-    from declouds.inference.ranks import Ranks
-    from declouds.inference.remove_clouds import remover_of
+    from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
+    from declouds.scenes.api import remover_of
+    from declouds.scenes.checks import check_files
+    from declouds.scenes.inputs import find_scenes
+    from declouds.scenes.products import Products
+    from declouds.scenes.sampling.ranks import Ranks
 
     options = _options(args)
     options.check()
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
 def _check_apart(scenes: list[tuple[Path, Path]], options: Any) -> None:
     """Refuse scenes of which one's output is another's, or another's input."""
     from declouds.errors import UserError
-    from declouds.inference.products import Products
+    from declouds.scenes.products import Products
 
     sources = {source.absolute() for source, _ in scenes} if len(scenes) > 1 else set()
     taken: dict[Path, Path] = {}
@@ -130,7 +130,7 @@ def _options(args: argparse.Namespace) -> Any:
     """Return the choices of the command line."""
     from dataclasses import fields
 
-    from declouds.inference.options import SceneOptions
+    from declouds.scenes.options import SceneOptions
 
     chosen = {field.name: getattr(args, field.name) for field in fields(SceneOptions)}
     return SceneOptions(**chosen | dict(bands=args.bands.split(",") if args.bands else None))
@@ -153,7 +153,7 @@ def _clear(remover: Any, source: Path, destination: Path, options: Any, ranks: A
     from rich.markup import escape
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from declouds.inference.scene import clear_scene
+    from declouds.scenes.clear import clear_scene
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
     import sys
 
     from declouds.errors import UserError
-    from declouds.html_report.write_report import ReportOptions, write_report
-    from declouds.report.results import read_run
+    from declouds.evaluation.results import read_run
+    from declouds.report.write_report import ReportOptions, write_report
 
     if args.names is not None and len(args.names) != len(args.runs):
         raise UserError(f"--names gives {len(args.names)} names for {len(args.runs)} runs: give one each")

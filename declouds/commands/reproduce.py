@@ -36,11 +36,10 @@ def run(args: argparse.Namespace) -> None:
     table = read_table(args.table)
     roots = _roots(args.data)
 
-    from declouds.engine.environment import keep_freed_memory
+    from declouds.evaluation.lpips_net import load_lpips
+    from declouds.evaluation.tables import check_free
     from declouds.experiments.reproduce.run import Reproduction
-    from declouds.inference.device import pick_device
-    from declouds.metrics.lpips_net import load_lpips
-    from declouds.report.tables import check_free
+    from declouds.hardware import keep_freed_memory, pick_device
 
     keep_freed_memory()
     out = args.out or Path("reproduced") / table.name

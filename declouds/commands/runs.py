@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from declouds.report.run_list import Listed
+    from declouds.runs.listing import Listed
 
 HELP = "list runs, cells of sweeps and scores; or tell the story of one"
 COLUMNS = ("name", "status", "config", "model", "data", "seed", "stages", "seconds", "peak_memory", "official.psnr")
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find, filter, sort and print."""
-    from declouds.report.run_filter import check_keys, in_order, read_condition
-    from declouds.report.run_list import find_listed, give_scores
+    from declouds.runs.filter import check_keys, in_order, read_condition
+    from declouds.runs.listing import find_listed, give_scores
 
     folders = args.folders or [Path("work_dirs")]
     conditions = [read_condition(text) for text in args.where]
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         _print_json(rows, args.columns)
     elif len(folders) == len(listed) == 1 and listed[0].path == folders[0] and not args.columns:
-        from declouds.report.run_page import print_page
+        from declouds.runs.page import print_page
 
         print_page(listed[0], _console())
     elif listed:
@@ -68,7 +68,7 @@ def _print_table(listed: "list[Listed]", rows: list[dict[str, Any]], columns: "t
     from rich.table import Table
     from rich.text import Text
 
-    from declouds.report.run_page import shown
+    from declouds.runs.page import shown
 
     table = Table()
     for column in columns:

@@ -47,18 +47,17 @@ def run(args: argparse.Namespace) -> None:
     _check_arguments(args)
 
     from declouds.download import file_digest
-    from declouds.engine.config import load_config
-    from declouds.engine.environment import keep_freed_memory
-    from declouds.engine.machine import device_name, machine_facts
-    from declouds.engine.meter import Meter
-    from declouds.inference.device import pick_device
-    from declouds.metrics.evaluate_model import evaluate_model
-    from declouds.metrics.load_checked import load_checked
-    from declouds.metrics.lpips_net import load_lpips
-    from declouds.metrics.protocols import PROTOCOLS, check_protocols
-    from declouds.metrics.signatures import SIGNATURES
+    from declouds.evaluation.evaluate_model import evaluate_model
+    from declouds.evaluation.load_checked import load_checked
+    from declouds.evaluation.lpips_net import load_lpips
+    from declouds.evaluation.protocols import PROTOCOLS, check_protocols
+    from declouds.evaluation.signatures import SIGNATURES
+    from declouds.evaluation.tables import Evaluation, print_tables, write_evaluation
+    from declouds.hardware import keep_freed_memory, pick_device
     from declouds.registry import DATAMODULES
-    from declouds.report.tables import Evaluation, print_tables, write_evaluation
+    from declouds.runs.machine import device_name, machine_facts
+    from declouds.runs.meter import Meter
+    from declouds.training.config import load_config
     from declouds.weights.zoo import find_weights
 
     keep_freed_memory()
@@ -114,8 +113,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_arguments(args: argparse.Namespace) -> None:
     from declouds.errors import UserError
-    from declouds.inference.tiles import check_tiling
-    from declouds.report.tables import check_free
+    from declouds.evaluation.tables import check_free
+    from declouds.scenes.sampling.tiles import check_tiling
 
     if args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: at least one image is predicted at a time")

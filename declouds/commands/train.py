@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, or say what training would cost."""
-    from declouds.engine.config import load_config
-    from declouds.engine.environment import keep_freed_memory, pick_launcher, start_processes, stop_processes
+    from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
+    from declouds.training.config import load_config
 
     config = load_config(args.config, args.cfg_options)
     keep_freed_memory()
@@ -40,9 +40,9 @@ def run(args: argparse.Namespace) -> None:
     try:
         from mmengine.dist import is_main_process
 
-        from declouds.engine.coarse_to_fine import CoarseToFine
-        from declouds.engine.stage_cost import costs_of_stages
-        from declouds.engine.stop_signals import StoppedError
+        from declouds.runs.stop_signals import StoppedError
+        from declouds.training.coarse_to_fine import CoarseToFine
+        from declouds.training.stage_cost import costs_of_stages
 
         work_dir = args.work_dir or Path("work_dirs") / args.config.stem
         if args.amp:

@@ -141,8 +141,8 @@ def _verify(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from declouds.inference.device import pick_device
-    from declouds.metrics.verify_weights import pairs_of_score, verify_weights
+    from declouds.evaluation.verify_weights import pairs_of_score, verify_weights
+    from declouds.hardware import pick_device
     from declouds.weights.file import load_model
     from declouds.weights.zoo import fetch, zoo_entry
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from declouds.datamodules.cuhk_cr_files import cuhk_cr_pairs
 from declouds.datamodules.file_pairs import FilePairDataset
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
-from declouds.pairs.cuhk_cr import cuhk_cr_pairs
-from declouds.pairs.splits import choose, find_split, with_validation
+from declouds.datamodules.splits import choose, find_split, with_validation
 from declouds.registry import DATAMODULES
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from declouds.datamodules.pair import Pair, PairHeader, check_same_bands, read_bands, read_header, some
 from declouds.datamodules.pair_dataset import Arrays, PairDataset
 from declouds.errors import UserError
 from declouds.image_io import read_image
-from declouds.pairs.pair import Pair, PairHeader, check_same_bands, read_bands, read_header, some
 from declouds.value_range import ValueRange
 
 

@@ -9,8 +9,8 @@ from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
 
 from declouds.datamodules.pair_dataset import PairDataset
+from declouds.datamodules.splits import digest
 from declouds.errors import UserError
-from declouds.pairs.splits import digest
 from declouds.value_range import ValueRange
 
 PARTS_OF_STAGE = {

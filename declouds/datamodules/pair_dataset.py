@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torchgeo.datasets import NonGeoDataset
 
+from declouds.datamodules.folders import PARTS
 from declouds.datamodules.plot import plot_sample
 from declouds.errors import UserError
-from declouds.pairs.folders import PARTS
 from declouds.value_range import ValueRange
 
 if TYPE_CHECKING:

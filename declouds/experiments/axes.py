@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from mmengine.registry import MODELS
 
-from declouds.engine.config import KNOWN
 from declouds.errors import UserError
+from declouds.training.config import KNOWN
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # what a folder may be called everywhere
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
-from declouds.report.results import read_run
+from declouds.evaluation.results import read_run
 
 FORMAT = 1
 WAITING, FINISHED, FAILED = "waiting", "finished", "failed"

@@ -13,12 +13,12 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from declouds.engine.coarse_to_fine import CoarseToFine
-from declouds.engine.stage_cost import StageCost, costs_of_stages
 from declouds.experiments.cell import FAILED, Cell
 from declouds.experiments.sweep import Sweep
 from declouds.models import build_model
 from declouds.registry import DATAMODULES
+from declouds.training.coarse_to_fine import CoarseToFine
+from declouds.training.stage_cost import StageCost, costs_of_stages
 
 
 class CellCost(NamedTuple):

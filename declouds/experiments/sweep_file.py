@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from declouds.engine.config import load_config, read_config
-from declouds.engine.settings import plain
 from declouds.errors import UserError
+from declouds.evaluation.evaluate_model import VARIANTS
+from declouds.evaluation.protocols import PROTOCOLS
 from declouds.experiments.axes import Axis, read_axis, set_entry
 from declouds.experiments.cell import Cell
-from declouds.metrics.evaluate_model import VARIANTS
-from declouds.metrics.protocols import PROTOCOLS
+from declouds.training.config import load_config, read_config
+from declouds.training.settings import plain
 
 ENTRIES = ("base", "overrides", "axes", "paired", "exclude", "baseline", "variants", "metrics", "about")
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from declouds.evaluation.results import RunResults, read_run
+from declouds.evaluation.tables import write_texts
 from declouds.experiments.cell import Cell
 from declouds.experiments.sweep_file import SweepFile
 from declouds.report.comparison import Comparison, compare_runs
 from declouds.report.comparison_text import print_comparison, to_csv, to_latex, to_markdown
-from declouds.report.results import RunResults, read_run
-from declouds.report.tables import write_texts
 
 FILES = ("table.md", "table.tex", "table.csv")
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from declouds.errors import UserError
+from declouds.evaluation.results import RunResults
+from declouds.evaluation.statistics import Row, column, metrics_of
 from declouds.report.image_bins import CHANGE, COVER
-from declouds.report.results import RunResults
-from declouds.report.statistics import Row, column, metrics_of
 
 Rows = Sequence[Row]
 # A run; or a name and its rows, or what was measured for each of several seeds.

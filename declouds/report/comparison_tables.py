@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from declouds.evaluation.metric_names import better, decimals
+from declouds.evaluation.statistics import CONFIDENCE, RESAMPLES, Estimate
 from declouds.report.comparison import Cell, Comparison
 from declouds.report.image_bins import ALL
-from declouds.report.metric_names import better, decimals
-from declouds.report.statistics import CONFIDENCE, RESAMPLES, Estimate
 
 ARROWS = {"higher": "\u2191", "lower": "\u2193", "nearer 0": "\u21920"}
 LEGEND = (

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from declouds.evaluation.tables import csv_text, write_texts
 from declouds.report.comparison import Comparison
 from declouds.report.comparison_tables import text_notes, text_tables
-from declouds.report.tables import csv_text, write_texts
 
 FILES = ("compare.md", "compare.tex", "compare.csv")
 

@@ -20,9 +20,9 @@ class Expected:
         data_set: its name, and what was done to it.
         size: pixels on each side of every image.
         split: names of the images.
-        split_digest: of these names, see `declouds.pairs.splits.digest`.
+        split_digest: of these names, see `declouds.datamodules.splits.digest`.
         pixels_digest: SHA-256 of the pixels, cloudy then clear, image by image in the order of ``split``.
-        protocol: see `declouds.metrics.protocols`.
+        protocol: see `declouds.evaluation.protocols`.
         scores: metric -> mean over the images.
         tolerances: metric -> how far from it a repetition may be.
         remark: what must be said beside the figure.

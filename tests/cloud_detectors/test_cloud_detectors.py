@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from declouds.cloud_detectors import BrightWhite, OmniCloudMask
+from declouds.cloud_detectors.bright_white import BrightWhite
 from declouds.cloud_detectors.named_bands import find_bands
+from declouds.cloud_detectors.omni_cloud_mask import OmniCloudMask
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.registry import CLOUD_DETECTORS

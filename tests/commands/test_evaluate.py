@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from declouds.cli import main
+from declouds.evaluation import lpips_net
 from declouds.image_io import write_image
-from declouds.metrics import lpips_net
 
 
 @pytest.fixture(autouse=True)

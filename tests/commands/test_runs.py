@@ -11,9 +11,9 @@ import pytest
 
 from declouds.cli import main
 from declouds.errors import UserError
-from declouds.report.process_identity import this_process
-from declouds.report.run_filter import read_condition
-from declouds.report.run_list import flat
+from declouds.runs.filter import read_condition
+from declouds.runs.listing import flat
+from declouds.runs.process_identity import this_process
 
 ROOT = Path(__file__).resolve().parents[2]
 

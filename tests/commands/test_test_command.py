@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from declouds.cli import main
+from declouds.evaluation import lpips_net
+from declouds.evaluation.load_checked import differing_parts
 from declouds.image_io import read_image, write_image
-from declouds.metrics import lpips_net
-from declouds.metrics.load_checked import differing_parts
 
 MODEL = dict(
     type="DiffusionEnhancement",

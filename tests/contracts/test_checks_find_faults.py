@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from declouds import testing
-from declouds.datamodules import Simulated
-from declouds.noise_schedules import LinearSchedule
-from declouds.samplers import DDIM
+from declouds.datamodules.simulated import Simulated
+from declouds.noise_schedules.linear import LinearSchedule
+from declouds.samplers.ddim import DDIM
 
 
 class Denoiser(nn.Module):

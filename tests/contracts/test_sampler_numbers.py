@@ -8,9 +8,12 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from mmengine.registry import MODELS
 
 import declouds.models  # noqa: F401 (registers the models)
-from declouds.noise_schedules import CosineSchedule, LinearSchedule
+from declouds.noise_schedules.cosine import CosineSchedule
+from declouds.noise_schedules.linear import LinearSchedule
 from declouds.registry import SAMPLERS
-from declouds.samplers import DDIM, DDPM, Pyramid
+from declouds.samplers.ddim import DDIM
+from declouds.samplers.ddpm import DDPM
+from declouds.samplers.pyramid import Pyramid
 
 SMALL = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=())
 

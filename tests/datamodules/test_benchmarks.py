@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from declouds.datamodules import CUHKCR, RICE, CUHKCRDataset, RICEDataset
+from declouds.datamodules.cuhk_cr import CUHKCR, CUHKCRDataset
+from declouds.datamodules.rice import RICE, RICEDataset
+from declouds.datamodules.splits import digest, find_split, shipped_splits
 from declouds.errors import UserError
 from declouds.image_io import read_image, write_image
-from declouds.pairs.splits import digest, find_split, shipped_splits
 
 
 @pytest.mark.parametrize(("version", "counts"), [(1, (58, 6, 16)), (2, (81, 9, 24))])

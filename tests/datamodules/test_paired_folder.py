@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from declouds.datamodules import PairedFolder, PairedFolderDataset
 from declouds.datamodules.file_pairs import shrink
+from declouds.datamodules.paired import PairedFolder, PairedFolderDataset
+from declouds.datamodules.splits import digest
 from declouds.errors import UserError
 from declouds.image_io import read_image, write_image
-from declouds.pairs.splits import digest
 from declouds.registry import DATAMODULES
 
 SPLIT = {"train": ["1", "2", "10"], "test": ["11", "12"]}

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from declouds.datamodules import Simulated, SimulatedDataset
+from declouds.datamodules.simulated import Simulated, SimulatedDataset
 from declouds.errors import UserError
 from declouds.registry import DATAMODULES
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from declouds.discriminators import PatchDiscriminator
+from declouds.discriminators.patch_discriminator import PatchDiscriminator
 
 
 @pytest.mark.parametrize(("halvings", "width"), [(1, 12), (2, 26), (3, 54)])

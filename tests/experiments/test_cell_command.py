@@ -4,8 +4,8 @@ import pytest
 from filelock import FileLock
 
 from declouds.cli import main
+from declouds.evaluation import lpips_net
 from declouds.experiments.sweep_file import read_sweep
-from declouds.metrics import lpips_net
 
 
 def test_a_folder_that_is_no_cell_is_refused(tmp_path, capsys):

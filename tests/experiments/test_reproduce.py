@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from declouds.cli import main
+from declouds.datamodules.folders import pairs_in
+from declouds.datamodules.splits import digest
+from declouds.evaluation import lpips_net
 from declouds.experiments.reproduce.pixels import pixels_digest
 from declouds.image_io import read_image, write_image
-from declouds.metrics import lpips_net
-from declouds.pairs.folders import pairs_in
-from declouds.pairs.splits import digest
 
 SHIFTED_BY_30 = 20 * math.log10(255 / 30)  # PSNR
 SIZE = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=())

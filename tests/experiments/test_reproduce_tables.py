@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from declouds.cli import main
-from declouds.engine.config import load_config
+from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError
 from declouds.experiments.reproduce.table import read_table, shipped_tables
-from declouds.pairs.splits import digest, find_split
 from declouds.registry import DATAMODULES
+from declouds.training.config import load_config
 from declouds.weights.zoo import zoo
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 
 from declouds.errors import UserError
+from declouds.evaluation.tables import Evaluation, write_evaluation
 from declouds.experiments.cell import FAILED, WAITING, State, read_state, write_state
 from declouds.experiments.costs import print_costs
 from declouds.experiments.sweep import BUSY, Sweep, finished_cells
 from declouds.experiments.sweep_file import read_sweep
 from declouds.experiments.sweep_table import write_tables
-from declouds.report.tables import Evaluation, write_evaluation
 
 
 def write_scores(cell, psnr=20.0):

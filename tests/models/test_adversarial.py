@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from declouds.engine.part_optimizers import PartOptimizers
 from declouds.models import Adversarial
 from declouds.registry import DISCRIMINATORS
+from declouds.training.part_optimizers import PartOptimizers
 
 
 @DISCRIMINATORS.register_module()

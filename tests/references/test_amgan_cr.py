@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from declouds.references import AMGANCR
+from declouds.references.amgan_cr import AMGANCR
 
 
 def small(bands=3, **arguments):

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from declouds.errors import UserError
-from declouds.references import CVAE
-from declouds.references.cvae import fit
+from declouds.references.cvae import CVAE, fit
 
 SMALL = dict(samples=3, latent=8, size=32, width=32, depth=2, features=4)
 

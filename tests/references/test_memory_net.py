@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from declouds.errors import UserError
-from declouds.references import MemoryNet, MPRNet
-from declouds.references.memory_net import SHRINK, PrototypeMemory, recall
+from declouds.references.memory_net import SHRINK, MemoryNet, PrototypeMemory, recall
+from declouds.references.mpr_net import MPRNet
 from declouds.registry import REFERENCES
 
 SMALL = dict(features=8, level_step=4, full_step=4, full_blocks=1)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from declouds.errors import UserError
-from declouds.references import MSDA, Identity, MPRNet
+from declouds.references.identity import Identity
+from declouds.references.mpr_net import MPRNet
+from declouds.references.msda import MSDA
 from declouds.registry import REFERENCES
 
 SMALL = {

@@ -5,8 +5,7 @@ import torch
 
 from declouds.models import OnePass
 from declouds.models.one_pass import attention_target
-from declouds.references import SpAGAN
-from declouds.references.spa_gan import FourDirections, SpatialAttention, Step
+from declouds.references.spa_gan import FourDirections, SpAGAN, SpatialAttention, Step
 
 
 def images(*shape):

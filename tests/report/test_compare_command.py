@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from declouds.cli import main
-from declouds.report.tables import Evaluation, write_evaluation
+from declouds.evaluation.tables import Evaluation, write_evaluation
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 import declouds
 from declouds.errors import UserError
-from declouds.metrics.load_checked import differing_parts
+from declouds.evaluation.load_checked import differing_parts
 from declouds.models import build_model
 from declouds.weights.file import FORMAT, read_weights
 from declouds.weights.import_file import import_file

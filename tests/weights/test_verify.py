@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from declouds.cli import main
+from declouds.datamodules.splits import digest
+from declouds.evaluation.official import measure_official
 from declouds.image_io import read_image, write_image
-from declouds.metrics.official import measure_official
-from declouds.pairs.splits import digest
 from declouds.weights.zoo import Expected
 
 SIZE = 16

@@ -7,10 +7,10 @@ import torch
 
 import declouds
 from declouds.cli import main
+from declouds.datamodules.splits import digest
 from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.image_io import read_image
-from declouds.pairs.splits import digest
 from declouds.weights import zoo as zoo_module
 from declouds.weights.file import read_weights
 from declouds.weights.kinds import KINDS

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.progress import track
 
 from declouds.datamodules.file_pairs import FilePairDataset
-from declouds.engine.settings import plain
+from declouds.datamodules.pair import Pair
+from declouds.datamodules.splits import digest
 from declouds.errors import UserError
 from declouds.experiments.reproduce.obstacle import MISSING, WRONG, Obstacle
 from declouds.experiments.reproduce.pixels import pixels_digest
 from declouds.experiments.reproduce.table import DataSet, Part, Row
-from declouds.pairs.pair import Pair
-from declouds.pairs.splits import digest
 from declouds.registry import DATAMODULES
+from declouds.training.settings import plain
 
 Known = dict[tuple[Pair, ...], str]  # images -> digest of their pixels
 

@@ -9,18 +9,18 @@ from typing import Any
 import torch
 
 import declouds
-from declouds.engine.settings import plain
 from declouds.errors import UserError
+from declouds.evaluation.evaluate_model import evaluate_model
+from declouds.evaluation.load_checked import load_checked
+from declouds.evaluation.lpips_net import Lpips
+from declouds.evaluation.protocols import PROTOCOLS
+from declouds.evaluation.results import FORMAT, RESULTS, read_results
+from declouds.evaluation.statistics import Row as Measured
+from declouds.evaluation.tables import Evaluation, write_evaluation
 from declouds.experiments.reproduce.data_check import data_config
 from declouds.experiments.reproduce.plan import Plan
-from declouds.metrics.evaluate_model import evaluate_model
-from declouds.metrics.load_checked import load_checked
-from declouds.metrics.lpips_net import Lpips
-from declouds.metrics.protocols import PROTOCOLS
 from declouds.models import build_model
-from declouds.report.results import FORMAT, RESULTS, read_results
-from declouds.report.statistics import Row as Measured
-from declouds.report.tables import Evaluation, write_evaluation
+from declouds.training.settings import plain
 from declouds.weights.file import load_model
 
 OWN = "reproduce"  # the entry of `about` in a results.json that is ours

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
-from declouds.pairs.folders import natural_order
-from declouds.pairs.pair import Pair, read_bands
+from declouds.datamodules.folders import natural_order
+from declouds.datamodules.pair import Pair, read_bands
 
 Track = Callable[[Sequence[Pair]], Iterable[Pair]]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 import declouds
-from declouds.engine.config import load_config
 from declouds.errors import UserError
 from declouds.experiments.reproduce.data_check import Data, Known, find_data
 from declouds.experiments.reproduce.obstacle import READY, TO_TRAIN, WRONG, Obstacle
 from declouds.experiments.reproduce.table import DataSet, Row, Table
 from declouds.experiments.reproduce.weights_check import Weights, find_weights, for_shell, training_command
+from declouds.training.config import load_config
 
 
 @dataclass

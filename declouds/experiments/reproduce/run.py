@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from declouds.errors import UserError
+from declouds.evaluation.lpips_net import Lpips
+from declouds.evaluation.tables import write_texts
 from declouds.experiments.reproduce.measure import check_folder, is_kept, measure_row, needs_lpips
 from declouds.experiments.reproduce.obstacle import READY, TO_TRAIN
 from declouds.experiments.reproduce.plan import Plan, look_for_weights, make_plan
@@ -15,8 +17,6 @@ from declouds.experiments.reproduce.show import as_markdown, print_outcomes, pri
 from declouds.experiments.reproduce.table import Table
 from declouds.experiments.reproduce.verdict import Outcome, exit_code, failed, judge, not_measured
 from declouds.experiments.reproduce.weights_check import for_process, for_shell, training_command
-from declouds.metrics.lpips_net import Lpips
-from declouds.report.tables import write_texts
 
 LoadLpips = Callable[[], Lpips | None]
 

@@ -8,12 +8,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 import declouds
+from declouds.evaluation.metric_names import decimals
+from declouds.evaluation.statistics import CONFIDENCE, Estimate
 from declouds.experiments.reproduce.obstacle import READY
 from declouds.experiments.reproduce.plan import Plan
 from declouds.experiments.reproduce.table import Figure, Row, Table
 from declouds.experiments.reproduce.verdict import FAIL, MISSING, NO_EXPECTATION, PASS, Outcome
-from declouds.report.metric_names import decimals
-from declouds.report.statistics import CONFIDENCE, Estimate
 
 COLUMNS = ("row", "method", "metric", "published", "expected", "obtained", "")
 COLOURS = {PASS: "green", FAIL: "bold red", MISSING: "yellow", NO_EXPECTATION: "yellow"}

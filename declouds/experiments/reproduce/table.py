@@ -21,7 +21,7 @@ class Part:
 
     Attributes:
         images: how many.
-        names: SHA-256 of their sorted names, see `declouds.pairs.splits.digest`.
+        names: SHA-256 of their sorted names, see `declouds.datamodules.splits.digest`.
         pixels: SHA-256 of their pixels, see `declouds.experiments.reproduce.pixels.pixels_digest`.
     """
 
@@ -54,7 +54,7 @@ class Figure:
     """One number of a table.
 
     Attributes:
-        method: ``cloudy``, ``prior``, ``diffusion``, ``DE`` or ``result``, see `declouds.metrics.evaluate_model`.
+        method: ``cloudy``, ``prior``, ``diffusion``, ``DE`` or ``result``, see `declouds.evaluation.evaluate_model`.
         metric: with its protocol, as ``official.psnr``; the mean over the images is meant.
         published: by the row's source.
         expected: what we have obtained; without it nobody can say whether a figure is right.

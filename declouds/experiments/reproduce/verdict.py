@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from declouds.evaluation.statistics import Estimate, summarise
+from declouds.evaluation.statistics import Row as Measured
 from declouds.experiments.reproduce.obstacle import WRONG
 from declouds.experiments.reproduce.plan import Plan
 from declouds.experiments.reproduce.table import Figure, Row
-from declouds.report.statistics import Estimate, summarise
-from declouds.report.statistics import Row as Measured
 
 PASS, FAIL, MISSING, NO_EXPECTATION = "PASS", "FAIL", "MISSING", "NO EXPECTATION"
 ALL_PASSED, SOME_FAILED, NOTHING_RUN = 0, 1, 3  # exit codes; 2 is that of what the user has to mend

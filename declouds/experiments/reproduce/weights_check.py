@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from declouds.download import file_digest
-from declouds.engine.settings import plain
 from declouds.errors import UserError
 from declouds.experiments.reproduce.data_check import Data
 from declouds.experiments.reproduce.obstacle import MISSING, TO_TRAIN, WRONG, Obstacle
 from declouds.experiments.reproduce.table import Row
+from declouds.training.settings import plain
 from declouds.weights.file import read_weights
 from declouds.weights.zoo import fetch
 

@@ -1,0 +1,136 @@
+"""Examine a data set before it is trained on: every file is opened, every pixel is read."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from declouds.datamodules.layout import Subset
+from declouds.datamodules.pair import BandFile, Pair, PairHeader, check_same_bands, read_bands, read_header, some
+from declouds.errors import UserError
+from declouds.image_io import read_image
+
+
+@dataclass
+class Examined:
+    """What the pictures of one subset hold."""
+
+    subset: Subset
+    headers: list[PairHeader] = field(default_factory=list)
+    cloudy_values: list[tuple[float, float]] = field(default_factory=list)
+    clear_values: list[tuple[float, float]] = field(default_factory=list)
+    mask_values: set[float] = field(default_factory=set)
+
+
+@dataclass
+class Diagnosis:
+    """All that was found: what breaks training (faults), and what spoils it (warnings)."""
+
+    examined: list[Examined]
+    faults: list[str]
+    warnings: list[str]
+
+
+Work = Sequence[tuple["Examined", Pair]]
+
+
+def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examined, Pair]]] = iter) -> Diagnosis:
+    """Read every picture of the subsets; ``track`` may wrap the loop over pairs in a progress bar."""
+    diagnosis = Diagnosis([Examined(subset) for subset in subsets], [], [])
+    seen: dict[str, dict[str, list[str]]] = {"cloudy": defaultdict(list), "clear": defaultdict(list)}
+    odd: dict[str, list[str]] = defaultdict(list)
+    for subset in subsets:
+        diagnosis.faults += subset.faults
+    for examined, pair in track([(one, pair) for one in diagnosis.examined for pair in one.subset.pairs]):
+        try:
+            header = read_header(pair)
+            cloudy, clear = _look(pair, examined, odd)
+        except UserError as error:
+            diagnosis.faults.append(str(error))
+            continue
+        examined.headers.append(header)
+        place = f"{examined.subset.title}/{pair.name}"
+        seen["cloudy"][_pixel_hash(cloudy)].append(place)
+        seen["clear"][_pixel_hash(clear)].append(place)
+        if np.array_equal(cloudy, clear):
+            odd["the cloudy image equals the clear one"].append(place)
+    diagnosis.warnings += [f"{what}: {some(places)}" for what, places in odd.items()]
+    for examined in diagnosis.examined:
+        _compare_headers(examined, diagnosis)
+    diagnosis.warnings += _duplicates(seen)
+    return diagnosis
+
+
+def _look(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Read a pair and note its values."""
+    place = f"{examined.subset.title}/{pair.name}"
+    images = []
+    for files, values in ((pair.cloudy, examined.cloudy_values), (pair.clear, examined.clear_values)):
+        image = read_bands(files)
+        images.append(image)
+        values.append((float(image.min()), float(image.max())))
+        if image.min() == image.max():
+            odd["an image of one value everywhere"].append(place)
+        elif len(image) == 4 and image.dtype == np.uint8 and len(files) == 1 and image[3].min() == 255:
+            odd["band 4 is 255 everywhere, an opacity band: choose bands=[1, 2, 3]"].append(place)
+        if len(files) == 2 and not _is_grey(files[1]):
+            odd["near infrared whose bands differ, of which the first is taken"].append(place)
+    if pair.mask is not None:
+        mask = read_image(pair.mask)
+        examined.mask_values |= set(np.unique(mask).tolist())
+        if not mask.any():
+            odd["a mask that marks no cloud"].append(place)
+    return images[0], images[1]
+
+
+def _is_grey(file: BandFile) -> bool:
+    image = read_image(file.path)
+    return bool((image == image[:1]).all())
+
+
+def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
+    """Compare the pairs of a subset with one another, as a data set of them would."""
+    if len(examined.headers) != len(examined.subset.pairs) or not examined.headers:
+        return  # told already
+    try:
+        check_same_bands(examined.subset.pairs, examined.headers)
+    except UserError as error:
+        diagnosis.faults.append(str(error))
+    title = examined.subset.title
+    sizes = sorted({(header.height, header.width) for header in examined.headers})
+    if len(sizes) > 1:
+        listed = some([f"{height}x{width}" for height, width in sizes])
+        diagnosis.warnings.append(f"{title}: pictures of several sizes ({listed}): train on crops of one size")
+    dtype = examined.headers[0].dtype
+    if dtype != "uint8":
+        low = min(low for low, _ in examined.cloudy_values + examined.clear_values)
+        high = max(high for _, high in examined.cloudy_values + examined.clear_values)
+        diagnosis.warnings.append(
+            f"{title}: {dtype} images have no known range: train with value_range=(low, high); "
+            f"found {low:g} to {high:g}"
+        )
+
+
+def _duplicates(seen: dict[str, dict[str, list[str]]]) -> list[str]:
+    """Tell which pictures have the very same pixels, so also files of the same bytes; leaks between parts first."""
+    across, within = [], []
+    for side, places_of in seen.items():
+        for places in places_of.values():
+            parts = {place.rpartition("/")[0] for place in places}
+            if len(parts) > 1:
+                across.append(f"{side} {' = '.join(places)}")
+            elif len(places) > 1:
+                within.append(f"{side} {' = '.join(places)}")
+    warnings = []
+    if across:
+        warnings.append(f"the same picture in several parts, so a test would be on training data: {some(across, 10)}")
+    if within:
+        warnings.append(f"the same picture more than once in one part: {some(within, 10)}")
+    return warnings
+
+
+def _pixel_hash(image: np.ndarray) -> str:
+    shape = f"{image.dtype}{image.shape}".encode()
+    return hashlib.sha256(shape + np.ascontiguousarray(image).tobytes()).hexdigest()

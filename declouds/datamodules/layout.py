@@ -1,0 +1,120 @@
+"""Recognise how a data set lies on disk, so that it can be checked without being told."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from declouds.datamodules.cuhk_cr_files import FOLDERS, cuhk_cr_pairs, find_top, nir_folder
+from declouds.datamodules.folders import images_in, pairs_in, part_folders
+from declouds.datamodules.pair import Pair, some
+from declouds.datamodules.splits import find_split
+from declouds.errors import UserError
+
+EXPECTED = """\
+one folder, split by a file          folders, split already        CUHK-CR
+  DIR/split.json                       DIR/train/cloud/7.png         DIR/CUHK-CR1/train/cloud/7.png
+  DIR/cloud/7.png                      DIR/train/label/7.png         DIR/CUHK-CR1/train/label/7.png
+  DIR/label/7.png                      DIR/test/cloud/7.png          DIR/CUHK-CR1/test/...
+  DIR/mask/7.png (optional)            DIR/test/label/7.png          DIR/nir/CUHK-CR1/... (optional)
+cloud/ and label/ can have other names: --cloudy NAME --clear NAME"""
+
+
+@dataclass
+class Subset:
+    """The pairs of one part of one data set, and what was wrong with finding them."""
+
+    data_set: str
+    part: str
+    pairs: list[Pair]
+    faults: list[str]
+
+    @property
+    def title(self) -> str:
+        """How the subset is called in messages."""
+        return f"{self.data_set}/{self.part}" if self.part else self.data_set
+
+
+def recognise(
+    root: Path, cloudy: str = "cloud", clear: str = "label", mask: str = "mask", split: str | None = None
+) -> list[Subset]:
+    """Find the data sets below a folder.
+
+    Images without a partner and the like are told in the subset, which then holds the other pairs. The list is empty
+    if the folder looks like nothing in `EXPECTED`.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder: give the folder of a data set")
+    subsets = list(_cuhk_cr(root))
+    for name, folder in _plain_folders(root, cloudy).items():
+        parts = {part: below for part, below in part_folders(folder).items() if (below / cloudy).is_dir()}
+        for part, below in parts.items():
+            subsets.append(Subset(name, part, *_matched(below, cloudy, clear, mask)))
+        if not parts:
+            subsets += _split_subset(name, folder, split, *_matched(folder, cloudy, clear, mask))
+    return subsets
+
+
+def _cuhk_cr(root: Path) -> Iterator[Subset]:
+    for cloud, name in FOLDERS.items():
+        try:
+            folder = find_top(root, name) / name
+        except UserError:
+            continue
+        try:
+            parts = cuhk_cr_pairs(root, cloud, nir=any(nir_folder(folder, part) for part in part_folders(folder)))
+        except UserError as error:
+            yield Subset(name, "", [], [str(error)])
+            continue
+        for part, pairs in parts.items():
+            yield Subset(name, part, pairs, [])
+
+
+def _plain_folders(root: Path, cloudy: str) -> dict[str, Path]:
+    """Return name -> folder for each folder of pairs: the root itself, or RICE1 and RICE2 below it."""
+    candidates = {path.name: path for path in (root, root / "RICE1", root / "RICE2")}
+    return {
+        name: path
+        for name, path in candidates.items()
+        if (path / cloudy).is_dir() or any((below / cloudy).is_dir() for below in part_folders(path).values())
+    }
+
+
+def _matched(folder: Path, cloudy: str, clear: str, mask: str) -> tuple[list[Pair], list[str]]:
+    """Return the pairs of a folder, and what is wrong with its other images."""
+    masks = mask if (folder / mask).is_dir() else None
+    try:
+        return pairs_in(folder, cloudy, clear, masks), []
+    except UserError as error:
+        faults = [str(error)]
+    try:
+        clear_files, mask_files = images_in(folder / clear), images_in(folder / mask) if masks else {}
+        cloudy_files = images_in(folder / cloudy)
+    except UserError:
+        return [], faults
+    both = [name for name in cloudy_files if name in clear_files]
+    return [Pair.of(name, cloudy_files[name], clear_files[name], mask_files.get(name)) for name in both], faults
+
+
+def _split_subset(name: str, folder: Path, split: str | None, pairs: list[Pair], faults: list[str]) -> Iterator[Subset]:
+    """Divide the pairs by the split file, if there is one."""
+    if split is None and not (folder / "split.json").is_file():
+        yield Subset(name, "", pairs, faults)
+        return
+    try:
+        chosen = find_split(split or "split.json", folder)
+    except UserError as error:
+        yield Subset(name, "", pairs, [*faults, str(error)])
+        return
+    by_name = {pair.name: pair for pair in pairs}
+    for part, names in chosen.parts.items():
+        absent = [absent for absent in names if absent not in by_name]
+        told = (
+            [f"{folder}: split {chosen.name} lists {part} images that are not there: {some(absent)}"] if absent else []
+        )
+        yield Subset(name, part, [by_name.pop(there) for there in names if there in by_name], told + faults)
+        faults = []
+    if by_name:
+        yield Subset(name, "in no part", list(by_name.values()), [])

@@ -1,0 +1,138 @@
+"""Which pair is used for what: split files, the splits shipped with the package, and the validation part.
+
+A split file is JSON: ``{"train": ["7", "10"], "val": [...], "test": ["9"], "about": "free text"}``. Each part lists
+names of pairs (the file name without suffix). Where the folders themselves are split into ``train`` and ``test``, a
+part that the file does not list stays whole; elsewhere it is empty.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from declouds.datamodules.folders import PARTS, natural_order
+from declouds.datamodules.pair import Pair, some
+from declouds.errors import UserError
+
+SHIPPED = Path(__file__).parent / "split_files"
+
+
+@dataclass(frozen=True)
+class Split:
+    """A named split: part -> names of pairs."""
+
+    name: str
+    parts: dict[str, tuple[str, ...]]
+
+
+def digest(names: Iterable[str]) -> str:
+    """Return the SHA-256 of the sorted names, one a line: the same pairs give the same digest in any order."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+
+
+def shipped_splits() -> list[str]:
+    """Return the names of the splits that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
+def find_split(split: str | Path, root: Path, restart: bool = False) -> Split:
+    """Read a shipped split by its name, or a JSON file by its path, seen from ``root`` or from where we are.
+
+    With ``restart`` names start again in every part (1.png of ``train`` is another image than 1.png of ``test``), so
+    a name may stand in several.
+
+    Raises:
+        UserError: there is no such split, or the file is none.
+    """
+    if str(split) in shipped_splits():
+        return _read_split(SHIPPED / f"{split}.json", str(split), restart)
+    for path in (root / split, Path(split)):
+        if path.is_file():
+            return _read_split(path, path.name, restart)
+    raise UserError(
+        f"no split {split}: neither a file in {root} or in {Path.cwd()} nor one of the shipped splits "
+        f"({', '.join(shipped_splits())}): write one with `declouds data split`, or say split='folders' "
+        "for a folder that holds train/ and test/"
+    )
+
+
+def choose(pairs: Sequence[Pair], split: Split, part: str) -> list[Pair]:
+    """Return the pairs that one part of a split lists, in the order of its list.
+
+    Raises:
+        UserError: the split lists a name that no pair has.
+    """
+    by_name = {pair.name: pair for pair in pairs}
+    unknown = [name for name in split.parts[part] if name not in by_name]
+    if unknown:
+        raise UserError(
+            f"split {split.name} lists {part} images that are not there: {some(unknown)}: "
+            "is it the split of another data set?"
+        )
+    return [by_name[name] for name in split.parts[part]]
+
+
+def with_validation(parts: dict[str, list[Pair]], val: float | str | None, seed: int = 0) -> dict[str, list[Pair]]:
+    """Fill the ``val`` part where the data define none.
+
+    ``val`` is a fraction of the training pairs, held out of them by a hash of ``seed`` and name (so a pair stays where
+    it is when others are added); or ``'test'``, which uses the test pairs to choose the model and must be said beside a
+    figure; or None: no validation.
+
+    Raises:
+        UserError: ``val`` is none of these, or would leave no training pair.
+    """
+    train = parts.get("train", [])
+    if parts.get("val") or val is None:
+        return parts
+    if val == "test":
+        return {**parts, "val": parts.get("test", [])}
+    if isinstance(val, str) or not 0 < val < 1:
+        raise UserError(f"val={val!r}: give a fraction between 0 and 1, 'test' or None")
+    if not train:
+        return parts
+    count = max(1, round(val * len(train)))
+    if count >= len(train):
+        raise UserError(f"val={val} leaves none of the {len(train)} training pairs: give a smaller fraction or None")
+    by_hash = sorted(train, key=lambda pair: hashlib.sha256(f"{seed}:{pair.name}".encode()).digest())
+    held_out = {pair.name for pair in by_hash[:count]}
+    return {
+        **parts,
+        "train": [pair for pair in train if pair.name not in held_out],
+        "val": [pair for pair in train if pair.name in held_out],
+    }
+
+
+def write_split(path: Path, parts: dict[str, list[str]], about: str) -> None:
+    """Write a split file; an existing file is never replaced.
+
+    Raises:
+        UserError: the file exists, or cannot be written.
+    """
+    ordered = {part: sorted(names, key=natural_order) for part, names in parts.items()}
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(json.dumps({"about": about, **ordered}, indent=1) + "\n")
+    except FileExistsError as error:
+        raise UserError(f"{path} exists already: choose another name, or remove it") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}): check the folder") from error
+
+
+def _read_split(path: Path, name: str, restart: bool) -> Split:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: is no JSON file ({error}): write one with `declouds data split`") from error
+    lists = {part: content[part] for part in PARTS if part in content} if isinstance(content, dict) else {}
+    if not lists or not all(isinstance(names, list) for names in lists.values()):
+        raise UserError(f'{path}: a split is an object with lists "train", "val", "test" of image names')
+    parts = {part: tuple(str(name) for name in names) for part, names in lists.items()}
+    places = Counter((part if restart else "", name) for part, names in parts.items() for name in names)
+    twice = sorted({name for (_, name), count in places.items() if count > 1}, key=natural_order)
+    if twice:
+        raise UserError(f"{path}: lists images more than once: {some(twice)}: an image belongs to one part, once")
+    return Split(name, parts)

@@ -1,0 +1,1 @@
+"""Image quality, in the two protocols `official` and `standard`."""

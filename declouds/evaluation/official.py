@@ -1,0 +1,77 @@
+"""The `official` protocol: the figures that published tables of this field give, defects included."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+
+from declouds.evaluation.lpips_net import Lpips
+
+LUMA = (0.298912, 0.586611, 0.114478)  # weights of R, G, B in the grey image that SSIM sees
+WINDOW = 7
+K1, K2, PEAK = 0.01, 0.03, 255.0
+# A level that was whole before it went through float32 arrives up to 3e-5 below itself; truncation alone would take a
+# whole level off it. With this much added an 8-bit image is measured as it is stored.
+FLOAT32_ERROR = 1e-3
+
+
+def measure_official(result: torch.Tensor, clear: torch.Tensor, lpips: Lpips | None = None) -> dict[str, float]:
+    """Measure one image as the evaluator of the Diffusion Enhancement authors does (Sui et al. 2024, arXiv 2401.15105).
+
+    Both images become 8-bit by truncation. PSNR is taken over all bands together; SSIM (Wang et al. 2004, equation 13)
+    of the luma in uniform 7x7 windows with the sample covariance. LPIPS-Alex is fed 0..255, although the network
+    expects [-1, 1]: a defect of that evaluator, kept because published figures have it. Unless there are 3 bands, SSIM
+    and LPIPS are the mean over the bands, each repeated to 3.
+
+    Shapes: (C, H, W) each.
+    Units: images in [-1, 1]; PSNR in dB, infinite for equal images; `ssim` is NaN below 7 pixels, `lpips` below 31.
+    """
+    result, clear = truncate_to_8_bit(result), truncate_to_8_bit(clear)
+    values = {
+        "psnr": (10 * torch.log10(PEAK**2 / (result - clear).square().mean())).item(),
+        "ssim": _mean(_ssim(_luma(a), _luma(b)) for a, b in three_band_views(result, clear)),
+    }
+    if lpips is not None:
+        values["lpips"] = _mean(lpips(a, b) for a, b in three_band_views(result, clear))
+    return values
+
+
+def truncate_to_8_bit(image: torch.Tensor) -> torch.Tensor:
+    """Map [-1, 1] to the whole numbers 0..255 (as float64), cutting the fraction off."""
+    return ((image.double() + 1) * 127.5 + FLOAT32_ERROR).floor().clamp(0, 255)
+
+
+def three_band_views(a: torch.Tensor, b: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the pair itself if it has 3 bands, else one pair a band, each band repeated to 3."""
+    if len(a) == 3:
+        return [(a, b)]
+    return [(band_a.expand(3, -1, -1), band_b.expand(3, -1, -1)) for band_a, band_b in zip(a, b, strict=True)]
+
+
+def _luma(image: torch.Tensor) -> torch.Tensor:
+    """Shapes: (3, H, W) -> (1, 1, H, W)."""
+    weights = torch.tensor(LUMA, dtype=image.dtype, device=image.device)
+    return torch.tensordot(weights, image, dims=1)[None, None]
+
+
+def _ssim(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Return the mean SSIM over all windows that lie inside the images. Shapes: (1, 1, H, W) each."""
+    if min(a.shape[-2:]) < WINDOW:
+        return float("nan")
+
+    def window_mean(image: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(image, WINDOW, stride=1)
+
+    sample = WINDOW**2 / (WINDOW**2 - 1)  # from the population's to the sample's covariance
+    mean_a, mean_b = window_mean(a), window_mean(b)
+    var_a = sample * (window_mean(a * a) - mean_a * mean_a)
+    var_b = sample * (window_mean(b * b) - mean_b * mean_b)
+    cov = sample * (window_mean(a * b) - mean_a * mean_b)
+    c1, c2 = (K1 * PEAK) ** 2, (K2 * PEAK) ** 2
+    similarity = (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    return similarity.mean().item()
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return sum(values) / len(values)

@@ -1,0 +1,52 @@
+"""The two protocols by name: a figure without its protocol is no figure."""
+
+from collections.abc import Sequence
+
+import torch
+
+from declouds.errors import UserError
+from declouds.evaluation.lpips_net import Lpips
+from declouds.evaluation.official import measure_official
+from declouds.evaluation.standard import measure_standard
+
+PROTOCOLS = {
+    "official": "uint8 by truncation; PSNR over all bands; SSIM of luma, 7x7 uniform; LPIPS-Alex fed 0..255; "
+    "unless 3 bands: SSIM and LPIPS per band repeated to 3, mean",
+    "standard": "float; torchmetrics PSNR; SSIM (11x11 Gaussian), SAM (degrees) and ERGAS (ratio 1) on [0, 1]; "
+    "MAE and LPIPS-Alex on [-1, 1]",
+}
+
+
+def check_protocols(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the protocol names, ``both`` spelled out.
+
+    Raises:
+        UserError: a name is none of official, standard, both.
+    """
+    names = tuple(PROTOCOLS) if tuple(names) == ("both",) else tuple(names)
+    unknown = [name for name in names if name not in PROTOCOLS]
+    if unknown or not names:
+        raise UserError(
+            f"no protocol is called {', '.join(unknown) or '(nothing)'}: choose {', '.join(PROTOCOLS)} or both"
+        )
+    return names
+
+
+def measure(
+    result: torch.Tensor,
+    clear: torch.Tensor,
+    protocols: Sequence[str],
+    lpips: Lpips | None = None,
+    mask: torch.Tensor | None = None,
+) -> dict[str, float]:
+    """Measure one image in each protocol; keys are like ``official.psnr``.
+
+    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud.
+    Units: [-1, 1].
+    """
+    values: dict[str, float] = {}
+    if "official" in protocols:
+        values |= {f"official.{key}": value for key, value in measure_official(result, clear, lpips).items()}
+    if "standard" in protocols:
+        values |= {f"standard.{key}": value for key, value in measure_standard(result, clear, lpips, mask).items()}
+    return values

@@ -1,0 +1,153 @@
+"""The result files of evaluations: found, checked and read."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from declouds.errors import UserError
+from declouds.evaluation.statistics import Row
+
+FORMAT = 1  # of results.json: raised when its meaning changes
+RESULTS = "results.json"
+SCORES = "scores"  # the folder of scores in the folder of a run
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What one evaluation found, with the name it has in tables.
+
+    Attributes:
+        label: the run's name.
+        path: the ``results.json``.
+        methods: method -> one row an image (see `statistics.Row`).
+        protocols: name -> one line on how it measures.
+        split: which images: for example ``split``, ``part``, ``count``, ``digest``.
+        about: where the results come from.
+    """
+
+    label: str
+    path: Path
+    methods: dict[str, list[Row]]
+    protocols: dict[str, str] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def best_method(self) -> str:
+        """The method that stands for the run: ``DE``, else ``result``, else the last one."""
+        return next((method for method in ("DE", "result") if method in self.methods), list(self.methods)[-1])
+
+    def rows(self, method: str | None = None) -> list[Row]:
+        """Return the rows of a method, by default the best.
+
+        Raises:
+            UserError: the run has no such method.
+        """
+        if method is None:
+            method = self.best_method
+        if method not in self.methods:
+            raise UserError(f"{self.path}: has no method {method}: choose {', '.join(self.methods)}")
+        return self.methods[method]
+
+    def only(self, method: str | None = None, label: str | None = None) -> "RunResults":
+        """Return the same with one method alone, by default the best, perhaps under another name.
+
+        Raises:
+            UserError: the run has no such method.
+        """
+        rows = self.rows(method)
+        return replace(self, label=label or self.label, methods={method or self.best_method: rows})
+
+
+def find_results(path: Path) -> Path:
+    """Return the ``results.json`` of a run: the file itself, or one in a folder of scores, a run or a cell of a sweep.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder: give a run, its scores, or a {RESULTS}")
+    for folder in (path, path / SCORES):
+        if (folder / RESULTS).is_file():
+            return folder / RESULTS
+    if (path / "model.safetensors").is_file():
+        raise UserError(
+            f"{path}: is a run that was not measured: "
+            f"declouds test {path / 'config.py'} {path / 'model.safetensors'} --out {path / SCORES}"
+        )
+    raise UserError(
+        f"{path}: holds neither {RESULTS} nor {SCORES}/{RESULTS}: "
+        "finish the run, and measure it with declouds test ... --out"
+    )
+
+
+def read_run(path: Path, label: str | None = None) -> RunResults:
+    """Read the results of a run; without a ``label`` it is called as its folder.
+
+    Raises:
+        UserError: there are no results, or the file is damaged, foreign, or of another version.
+    """
+    path = find_results(path)
+    content = _read_json(path)
+    try:
+        return RunResults(
+            label=label or _label(path),
+            path=path,
+            methods={method: [_row(row) for row in found["per_image"]] for method, found in content["methods"].items()},
+            protocols=dict(content["protocols"]),
+            split=dict(content["split"]),
+            about=dict(content["about"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _foreign(path) from error
+
+
+def read_results(path: Path) -> dict[str, list[Row]]:
+    """Read method -> rows back from a ``results.json``.
+
+    Raises:
+        UserError: as `read_run`.
+    """
+    return read_run(path).methods
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): check the file") from error
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged or not JSON ({error}): copy it again, or evaluate again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("methods"), dict) or not content["methods"]:
+        raise _foreign(path)
+    if content.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: was written by another version of declouds "
+            f"(format {content.get('format', 'unknown')}, this one reads {FORMAT}): evaluate again"
+        )
+    return content
+
+
+def _foreign(path: Path) -> UserError:
+    return UserError(f"{path}: is no {RESULTS} of declouds evaluate or declouds test: give one of theirs")
+
+
+def _row(row: Mapping[str, Any]) -> Row:
+    """Return a row with floats: what is not defined is null in the file, an infinite value the string "inf"."""
+    if not isinstance(row["name"], str):
+        raise TypeError
+    return {key: value if key == "name" else math.nan if value is None else float(value) for key, value in row.items()}
+
+
+def _label(path: Path) -> str:
+    """Return the name of the folder that tells runs apart: ``sweep/cells/a/scores/results.json`` is ``a``."""
+    if path.name != RESULTS:
+        return path.stem
+    folder = path.absolute().parent
+    return folder.parent.name if folder.name == SCORES and folder.parent.name else folder.name

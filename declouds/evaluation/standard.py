@@ -1,0 +1,80 @@
+"""The `standard` protocol: torchmetrics on float images, per band, and apart for cloudy and clear pixels."""
+
+import math
+
+import torch
+from torchmetrics.functional import image as torchmetrics_image
+
+from declouds.evaluation.lpips_net import Lpips
+from declouds.evaluation.official import three_band_views
+
+SPAN = 2.0  # from -1 to 1
+SSIM_WINDOW = 11
+
+
+def measure_standard(
+    result: torch.Tensor, clear: torch.Tensor, lpips: Lpips | None = None, mask: torch.Tensor | None = None
+) -> dict[str, float]:
+    """Measure one image on floats: PSNR, SSIM (Gaussian 11x11, mean of the bands), MAE, SAM, ERGAS and LPIPS-Alex.
+
+    PSNR and MAE also come per band (``psnr.band1`` ...) and, with a mask, apart for the pixels under cloud and the
+    others (``psnr.cloudy_pixels``, ``psnr.clear_pixels``). SSIM, SAM and ERGAS relate values to zero, so they are taken
+    on the images moved to [0, 1]: on [-1, 1] dark and bright pixels have opposite signs and SSIM turns negative. SAM
+    leaves out pixels that are zero in all bands of either image, which have no angle. ERGAS has no ratio of resolutions
+    here (1). Unless there are 3 bands, LPIPS is the mean over the bands, each repeated to 3.
+
+    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud.
+    Units: images in [-1, 1]; PSNR in dB, infinite for equal images; MAE in the images' units (2 is the whole range);
+        SAM in degrees; what is not defined (no cloudy pixel, image too small) is NaN; one band has no ``sam``.
+    """
+    result, clear = result.double(), clear.double()
+    from_zero = (result + 1) / 2, (clear + 1) / 2
+    values = {
+        "psnr": _psnr(result, clear),
+        "ssim": _ssim(*from_zero),
+        "mae": _mae(result, clear),
+        **_spectral(*from_zero),
+    }
+    if lpips is not None:
+        views = three_band_views(result, clear)
+        values["lpips"] = sum(lpips(a, b) for a, b in views) / len(views)
+    for number, (band, clear_band) in enumerate(zip(result, clear, strict=True), start=1):
+        values[f"psnr.band{number}"] = _psnr(band, clear_band)
+        values[f"mae.band{number}"] = _mae(band, clear_band)
+    if mask is not None:
+        cloudy = mask[0] >= 0.5
+        for where, pixels in (("cloudy_pixels", cloudy), ("clear_pixels", ~cloudy)):
+            values[f"psnr.{where}"] = _psnr(result[:, pixels], clear[:, pixels])
+            values[f"mae.{where}"] = _mae(result[:, pixels], clear[:, pixels])
+    return values
+
+
+def _psnr(result: torch.Tensor, clear: torch.Tensor) -> float:
+    return (
+        torchmetrics_image.peak_signal_noise_ratio(result, clear, data_range=SPAN).item() if clear.numel() else math.nan
+    )
+
+
+def _mae(result: torch.Tensor, clear: torch.Tensor) -> float:
+    return (result - clear).abs().mean().item()  # NaN without pixels
+
+
+def _ssim(result: torch.Tensor, clear: torch.Tensor) -> float:
+    """Return the SSIM of images in [0, 1], in float32, which is many times faster here."""
+    if min(clear.shape[-2:]) < SSIM_WINDOW:
+        return math.nan
+    value = torchmetrics_image.structural_similarity_index_measure(
+        result[None].float(), clear[None].float(), data_range=1.0
+    )
+    return torch.as_tensor(value).item()
+
+
+def _spectral(result: torch.Tensor, clear: torch.Tensor) -> dict[str, float]:
+    """Return SAM and ERGAS of images in [0, 1]."""
+    values = {}
+    if len(clear) > 1:
+        angles = torchmetrics_image.spectral_angle_mapper(result[None], clear[None], reduction="none")
+        values["sam"] = math.degrees(angles.nanmean().item())
+    ergas = torchmetrics_image.error_relative_global_dimensionless_synthesis(result[None], clear[None], ratio=1).item()
+    values["ergas"] = ergas if math.isfinite(ergas) else math.nan  # a band of the clear image is zero everywhere
+    return values

@@ -1,0 +1,103 @@
+"""The machine: its processes, devices and memory."""
+
+import ctypes
+import os
+import platform
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+
+from declouds.errors import UserError
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory: on a CPU, returning every large buffer to the system takes half of the time."""
+    if platform.system() != "Linux":
+        return
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:  # another C library, without mallopt
+        return
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(mmap_threshold, 2**31 - 1)
+
+
+def pick_launcher(name: str) -> str:
+    """Return ``none``, ``pytorch`` or ``slurm``; ``auto`` is ``pytorch`` under ``torchrun``, else ``none``.
+
+    Raises:
+        UserError: the launcher is unknown.
+    """
+    if name == "auto":
+        return "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
+    if name not in ("none", "pytorch", "slurm"):
+        raise UserError(f"--launcher is auto, none, pytorch or slurm, not {name!r}")
+    return name
+
+
+def start_processes(launcher: str, command: str = "tools/train.py CONFIG", only_meet: bool = False) -> None:
+    """Join the process group of ``torchrun`` (gloo on CPU, nccl on GPUs) before MMEngine, which only knows GPUs.
+
+    Args:
+        launcher: what started the processes.
+        command: what to start them with, for messages.
+        only_meet: the processes exchange no tensors, they wait for each other, days if it must be.
+
+    Raises:
+        UserError: the launcher did not set the variables of a process group.
+    """
+    if launcher == "none":
+        return
+    if launcher == "slurm":
+        for ours, theirs in (("RANK", "SLURM_PROCID"), ("LOCAL_RANK", "SLURM_LOCALID"), ("WORLD_SIZE", "SLURM_NTASKS")):
+            os.environ.setdefault(ours, os.environ.get(theirs, ""))
+    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise UserError(
+            f"--launcher {launcher} needs {', '.join(missing)} in the environment: start with "
+            f"`torchrun --nproc-per-node N {command}`"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if only_meet:
+        torch.distributed.init_process_group("gloo", timeout=timedelta(days=7))
+    else:
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def stop_processes() -> None:
+    """Leave the process group, if there is one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device called ``name``; ``auto`` is the first accelerator, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if name == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {name!r} is not available here: use auto, cpu, cuda or cuda:1") from error
+    return device
+
+
+def peak_memory(device: torch.device | None = None) -> int:
+    """Return the peak memory in bytes: of the GPU if ``device`` is one, else the resident memory of this process."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # elsewhere than on Linux; there, getrusage includes the process that started ours
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

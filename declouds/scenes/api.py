@@ -1,0 +1,137 @@
+"""The Python call: an array, a DataArray or a file in, the same kind out."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from declouds.errors import UserError
+from declouds.hardware import pick_device
+from declouds.scenes.array import clear_array
+from declouds.scenes.checks import check_files
+from declouds.scenes.clear import Remover, clear_scene
+from declouds.scenes.options import SceneOptions
+from declouds.scenes.sampling.loop import Progress
+from declouds.scenes.sampling.passes import Pass, passes_of
+from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.xarray_image import from_xarray, is_xarray, like
+
+
+def remove_clouds(
+    image: Any,
+    model: Any,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Any:
+    """Remove the clouds of an array, of a DataArray, or of a file of any size; all give the same pixels.
+
+    Args:
+        image: a NumPy array (bands, height, width), an xarray DataArray (band, y, x) as rioxarray gives it, or the path
+            of a scene.
+        model: a model, or the path of its weights.
+        output: the GeoTIFF to write; needed for a path, refused for what is in memory.
+        device: where the model runs, such as ``cuda:1``; by default a model stays where it is, and weights read from a
+            file go to the first accelerator, else the CPU.
+        progress: called with the title of the pass, the windows done, and those of all passes.
+        **options: see `declouds.scenes.options.SceneOptions`. Those about files go with a path only.
+
+    Returns:
+        For an array or a DataArray, a new one of its type and size, a DataArray with its coordinates and attributes;
+        for a path, the path of ``output``.
+
+    Shapes: (C, H, W).
+    Units: sensor units, as stored.
+
+    Raises:
+        UserError: see `declouds.scenes.clear.clear_scene`. What needs no model is checked before it is loaded.
+    """
+    chosen = SceneOptions(**options)
+    chosen.check()
+    in_memory = isinstance(image, np.ndarray) or is_xarray(image)
+    if in_memory and output is not None:
+        raise UserError(f"output = {os.fspath(output)!r}: an array comes back as an array; leave output out")
+    if not in_memory and output is None:
+        raise UserError(f"{os.fspath(image)}: say where the result goes: output='clear.tif'")
+    if not in_memory and isinstance(chosen.mask, np.ndarray):
+        raise UserError(f"{os.fspath(image)}: the mask of a file is a raster file, not an array: give its path")
+    if not in_memory:
+        check_files(Path(image), Path(str(output)), **chosen.for_files())
+    with remover_of(model, chosen, device) as remover:
+        if is_xarray(image):
+            values, nodata = from_xarray(image)
+            return like(image, clear_array(remover, values, chosen, progress, nodata))
+        if in_memory:
+            return clear_array(remover, image, chosen, progress)
+        return clear_scene(remover, image, str(output), chosen, Ranks.here(), progress).path
+
+
+@contextmanager
+def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> Iterator[Remover]:
+    """Give what a scene needs of a model, which is in evaluation mode meanwhile; its mode comes back at the end.
+
+    Args:
+        model: a model, or the path of its weights.
+        options: the user's choices.
+        device: see `remove_clouds`.
+
+    Raises:
+        UserError: the weights are unusable, or the model cannot do what was chosen.
+    """
+    from_file = isinstance(model, str | os.PathLike)
+    chosen = pick_device(device or "auto") if device or from_file else None
+    if from_file:
+        from declouds.weights.file import load_model
+
+        model = load_model(model)
+    if chosen is not None:
+        model = model.to(chosen)
+    if model.bands > model.in_bands:
+        raise UserError(
+            f"the model makes {model.bands} bands from {model.in_bands}: it does not clear images band by band"
+        )
+    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    was_training = model.training
+    model.eval()
+    try:
+        passes = passes_of(model, options.blend, options.samples, options.quality)
+        yield Remover(
+            **dict(passes=[_on(place, step) for step in passes], bands=model.bands, in_bands=model.in_bands),
+            **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
+            **dict(digest=functools.cache(lambda: _digest(model)), detector=_detector(options, model)),
+        )
+    finally:
+        model.train(was_training)
+
+
+def _on(device: torch.device, step: Pass) -> Pass:
+    """Let a pass compute on a device."""
+    return replace(step, compute=lambda *images: step.compute(*(image.to(device) for image in images)))
+
+
+def _digest(model: Any) -> str:
+    """Return a digest of the weights as they are, wherever they come from."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _detector(options: SceneOptions, model: Any) -> Any:
+    """Build the cloud detector, if one is needed."""
+    if not options.detects:
+        return None
+    from declouds.registry import CLOUD_DETECTORS
+
+    config = dict(type=options.detector) if isinstance(options.detector, str) else options.detector
+    return CLOUD_DETECTORS.build(config, band_names=model.band_names)

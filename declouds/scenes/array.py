@@ -1,0 +1,102 @@
+"""An image in memory, cleared by the same passes as a file."""
+
+import numpy as np
+
+from declouds.errors import UserError
+from declouds.scenes.checks import check_nodata
+from declouds.scenes.clear import Remover
+from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
+from declouds.scenes.job import MemoryJob
+from declouds.scenes.options import SceneOptions
+from declouds.scenes.rasters.units import Units, check_values
+from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
+from declouds.scenes.sampling.image import Image, Read
+from declouds.scenes.sampling.loop import Progress
+from declouds.scenes.sampling.nodata import valid_pixels
+from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.sampling.tiles import Window
+from declouds.value_range import ValueRange
+
+FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart")
+
+
+def clear_array(
+    remover: Remover,
+    image: np.ndarray,
+    options: SceneOptions,
+    progress: Progress | None = None,
+    nodata: float | None = None,
+) -> np.ndarray:
+    """Remove the clouds of an array.
+
+    Args:
+        remover: what to do.
+        image: the cloudy image, as stored.
+        options: the user's choices; ``mask`` is an array here, or ``auto``.
+        progress: told of every batch of windows.
+        nodata: the image's own value for "no data", which the options override.
+
+    Shapes: (in_bands, H, W) -> (bands, H, W).
+
+    Raises:
+        UserError: the array is no image or has other bands or units than the model takes, or an option is for files.
+    """
+    _check(image, options, remover)
+    units = Units(
+        options.scale or 1, options.offset or 0, "" if options.scale is options.offset is None else "the call"
+    )
+    missing = nodata if options.nodata is None else options.nodata
+
+    def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
+        values = image[..., *window.slices]
+        return values, valid_pixels(values, missing)
+
+    size = height, width = image.shape[-2], image.shape[-1]
+    check_values("the array", read, height, width, remover.value_range, units)
+    stored = units.stored(remover.value_range)
+    mask = _mask(options, read, stored, size, remover)
+    whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
+    job, tally = MemoryJob(*size), Tally()
+    run_passes(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress)
+    result = np.empty((remover.bands, *size), image.dtype)
+    for block in cleared_blocks(whole, remover.bands, remover.passes, job, options, tally):
+        result[..., *block.window.slices] = block.values
+    return result
+
+
+def _check(image: np.ndarray, options: SceneOptions, remover: Remover) -> None:
+    """Refuse what is no image, and options that mean nothing for it."""
+    for name in FOR_FILES:
+        if getattr(options, name):
+            raise UserError(f"{name} = {getattr(options, name)!r}: that goes with a path alone, not with an array")
+    if image.ndim != 3 or 0 in image.shape:
+        raise UserError(f"an image is an array (bands, height, width); got shape {image.shape}")
+    if image.dtype.kind not in "iuf":
+        raise UserError(f"an image holds integers or floating-point numbers; got {image.dtype.name}")
+    if options.nodata is not None:
+        check_nodata("the array", options.nodata, image.dtype)
+    if len(image) != remover.in_bands:
+        names = f" ({', '.join(remover.band_names)})" if remover.band_names else ""
+        raise UserError(f"the array: has {len(image)} bands, the model takes {remover.in_bands}{names}: give those")
+
+
+def _mask(
+    options: SceneOptions, read: Read, units: ValueRange, size: tuple[int, int], remover: Remover
+) -> CloudMask | None:
+    """Return the cloud mask that was asked for."""
+    if options.mask is None:
+        return None
+    if isinstance(options.mask, np.ndarray):
+        if options.mask.shape != size:
+            raise UserError(f"mask: has shape {options.mask.shape}, the image {size}: give one of the image's size")
+        values = options.mask_values
+        cloud = options.mask != 0 if values is None else np.isin(options.mask, values)
+    elif options.detects:
+        cloud = np.zeros(size, bool)
+        for window, found in detect_clouds(remover.detector, read, units, *size):
+            cloud[window.slices] = found
+    else:
+        raise UserError(f"mask = {options.mask!r}: the mask of an array is an array, or 'auto'")
+    return CloudMask(
+        lambda window: cloud[window.slices], *size, options.dilate, options.feather, lambda window: read(window)[1]
+    )

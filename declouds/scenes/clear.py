@@ -1,0 +1,237 @@
+"""A raster in, its cleared twin out: read by windows, computed in passes, written by blocks, published at the end."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.io import DatasetReader
+
+from declouds import __version__
+from declouds.scenes.checks import check_files
+from declouds.scenes.cleared_image import BUFFER, Tally, cleared_blocks, run_passes
+from declouds.scenes.job import FileJob
+from declouds.scenes.memory import buffer_within
+from declouds.scenes.options import SceneOptions
+from declouds.scenes.products import Products
+from declouds.scenes.rasters.bands import choose_bands
+from declouds.scenes.rasters.mask_file import open_mask
+from declouds.scenes.rasters.scene_file import open_scene, read_window, source_files
+from declouds.scenes.rasters.units import stored_range
+from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
+from declouds.scenes.sampling.image import Image, Read
+from declouds.scenes.sampling.loop import Progress
+from declouds.scenes.sampling.nodata import valid_pixels
+from declouds.scenes.sampling.passes import Pass
+from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.sampling.tiles import Window
+from declouds.scenes.summary import summary
+from declouds.value_range import ValueRange
+
+
+@dataclass(frozen=True)
+class Remover:
+    """What a scene needs of a model.
+
+    Args:
+        passes: what is done with a scene.
+        bands: bands that the model makes: the first of those that it takes.
+        in_bands: bands that it takes.
+        value_range: model values that stand for -1 and 1.
+        band_names: names of the bands that it takes.
+        digest: gives the SHA-256 of its weights; asked for files alone, whose work may be gone on with.
+        device: what it runs on.
+        detector: finds the clouds when the mask is ``auto``.
+    """
+
+    passes: Sequence[Pass]
+    bands: int
+    in_bands: int
+    value_range: ValueRange
+    band_names: Sequence[str] = ()
+    digest: Callable[[], str | None] = lambda: None
+    device: str = "cpu"
+    detector: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class SceneReport:
+    """What was done: the output, its size, the time, and the `Tally`."""
+
+    path: Path
+    height: int
+    width: int
+    seconds: float
+    tally: Tally
+
+    @property
+    def speed(self) -> float:
+        """Megapixels per second."""
+        return self.height * self.width / 1e6 / max(self.seconds, 1e-9)
+
+
+def clear_scene(
+    remover: Remover,
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    options: SceneOptions,
+    ranks: Ranks | None = None,
+    progress: Progress | None = None,
+) -> SceneReport:
+    """Remove the clouds of a scene, and write the result on the same grid, in the same units and type.
+
+    A pixel without data in any band (by the nodata value, the file's mask or transparency, NaN or infinity) comes back
+    unchanged in every band, and the network sees its nearest neighbour in its place; so does a pixel that the mask
+    calls clear. A cleared pixel never gets the nodata value. Values out of the model's range are clipped to it. Where
+    the model takes more bands than it makes, the first are cleared and written, the rest are conditions.
+
+    What is computed is kept in the folder ``.NAME.partial`` beside the output until that is complete: after a kill, an
+    interrupt or an error, the same call goes on, to the same bytes.
+
+    Args:
+        remover: what to do.
+        source: the scene, of any kind that `open_scene` knows.
+        destination: the GeoTIFF to write.
+        options: the user's choices.
+        ranks: the processes that share the work, if there are several.
+        progress: told of every batch of windows.
+
+    Raises:
+        UserError: see `SceneOptions.check`, `check_files`, `choose_bands`, `stored_range`, `open_mask` and `FileJob`,
+            all before any work; a damaged block met on the way; a model that gives NaN; a disk that fills up.
+    """
+    begin, ranks = time.monotonic(), ranks or Ranks()
+    source, destination = Path(source), Path(destination)
+    options.check()
+    products = Products(destination, options)
+    check_files(source, destination, **options.for_files())
+    with open_scene(source, options.bands) as scene:
+        files = [
+            source,
+            *source_files(scene),
+            *([] if options.mask is None or options.detects else [Path(str(options.mask))]),
+        ]
+        products.check(files)
+        indexes = choose_bands(scene, options.bands, remover.band_names, remover.in_bands, source)
+        units = stored_range(scene, indexes, remover.value_range, options.scale, options.offset, source, options.nodata)
+        settings = _settings(remover, files, indexes, units, options)
+        channels = {step.output: step.channels for step in remover.passes} | ({"clouds": 1} if options.detects else {})
+        products.check_space(scene, indexes, sum(channels.values()))
+        job = FileJob.shared(products.work_folder, settings, (scene.height, scene.width), ranks, options.restart)
+        tally = Tally()
+        try:
+            if ranks.leads:
+                job.reserve(channels)
+            ranks.wait()
+            with _image(scene, source, indexes, units, remover, options, job, ranks) as image:
+                buffer = BUFFER
+                if options.memory is not None:
+                    buffer = buffer_within(
+                        options.memory, remover.passes, remover.bands, remover.in_bands, image, options
+                    )
+                run_passes(image, remover.passes, remover.bands, job, options, tally, ranks, progress, buffer)
+                if ranks.leads:
+                    blocks = cleared_blocks(image, remover.bands, remover.passes, job, options, tally)
+                    products.write(scene, indexes[: remover.bands], image.nodata, blocks)
+            report = SceneReport(destination, scene.height, scene.width, time.monotonic() - begin, tally)
+            if ranks.leads:
+                what_was_done = summary(
+                    source,
+                    destination,
+                    scene,
+                    version=__version__,
+                    model=remover.digest(),
+                    settings=options.deciding(),
+                    pixels=tally.pixels,
+                    windows=dict(all=tally.windows, skipped=tally.skipped),
+                    seconds=report.seconds,
+                )
+                products.publish(scene, indexes, what_was_done)
+                job.remove()
+        except BaseException:
+            if ranks.leads and not job.has_begun:
+                job.remove()
+            elif ranks.leads:
+                logging.getLogger("declouds").warning(
+                    "the work so far is kept in %s: the same command goes on with it", job.folder
+                )
+            raise
+        ranks.wait()
+        return report
+
+
+def _settings(
+    remover: Remover, files: Sequence[Path], indexes: Sequence[int], units: ValueRange, options: SceneOptions
+) -> dict[str, Any]:
+    """Return everything that decides the pixels of the result."""
+    stamps = {str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
+    return dict(
+        **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps, indexes=list(indexes)),
+        **dict(stored_range=(units.low, units.high), options=options.deciding()),
+    )
+
+
+@contextmanager
+def _image(
+    scene: DatasetReader,
+    source: Path,
+    indexes: Sequence[int],
+    units: ValueRange,
+    remover: Remover,
+    options: SceneOptions,
+    job: FileJob,
+    ranks: Ranks,
+) -> Iterator[Image]:
+    """Give the image that the scene is, with its cloud mask."""
+    nodata = scene.nodatavals[indexes[0] - 1] if options.nodata is None else options.nodata
+
+    def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
+        values, mask = read_window(scene, window, indexes, source)
+        return values, valid_pixels(values, nodata, mask)
+
+    def valid(window: Window) -> np.ndarray:
+        return read(window)[1]
+
+    def image(cloud: Callable[[Window], np.ndarray] | None) -> Image:
+        size, alpha = (scene.height, scene.width), None
+        if cloud is not None:
+            alpha = CloudMask(cloud, *size, dilate=options.dilate, feather=options.feather, valid=valid).alpha
+        return Image(*size, read, units, nodata, alpha)
+
+    if options.mask is None:
+        yield image(None)
+    elif options.detects:
+        yield image(_detected(remover, read, units, job, ranks))
+    else:
+        with open_mask(str(options.mask), scene, options.mask_values) as cloud:
+            if cloud.uncovered > 0 and ranks.leads:
+                logging.getLogger("declouds").warning(
+                    "%s: says nothing about %.2g %% of the scene %s, which count as clear",
+                    *(options.mask, 100 * cloud.uncovered, source),
+                )
+            if options.mask_values and ranks.leads and not set(options.mask_values) & set(cloud.classes):
+                logging.getLogger("declouds").warning(
+                    "%s: none of its samples is %s: it may be that nothing is cleared",
+                    options.mask,
+                    options.mask_values,
+                )
+            yield image(cloud)
+
+
+def _detected(
+    remover: Remover, read: Read, units: ValueRange, job: FileJob, ranks: Ranks
+) -> Callable[[Window], np.ndarray]:
+    """Find the clouds, unless that was done before, and return what reads them."""
+    whole = Window(0, 0, job.height, job.width)
+    if ranks.leads and job.rows_done("clouds", whole) == 0:
+        raster = job.raster("clouds", 1)
+        for window, cloud in detect_clouds(remover.detector, read, units, job.height, job.width):
+            raster.write(window, cloud[None].astype(np.float32))
+        job.note_rows("clouds", whole, job.height)
+    ranks.wait()
+    return lambda window: job.raster("clouds", 1).read(window)[0] > 0

@@ -1,0 +1,131 @@
+"""An image of any size: what is read of it, and the passes that clear it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from declouds.scenes.options import SceneOptions
+from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.loop import Job, PassLoop, Progress
+from declouds.scenes.sampling.nodata import merge
+from declouds.scenes.sampling.passes import Pass, clear_name
+from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.sampling.tiles import Window, areas, windows
+from declouds.value_range import ValueRange
+
+BLOCK_ROWS, BLOCK_COLS = 256, 2048  # a tile of the output file has 256 x 256
+BUFFER = 256 * 2**20  # bytes of the blend in memory, unless the user says otherwise
+
+
+@dataclass
+class Tally:
+    """What was met: windows in all, and those skipped; pixels by kind; valid values, and those out of range."""
+
+    windows: int = 0
+    skipped: int = 0
+    pixels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("valid", "nodata", "cleared", "changed"), 0))
+    values: int = 0
+    clipped_values: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished rectangle: the result as stored, and what is known of its quality, NaN where nothing was computed.
+
+    Shapes: values (bands, h, w), weight (h, w), deviation (bands, h, w), changed (h, w) bool.
+    """
+
+    window: Window
+    values: np.ndarray
+    changed: np.ndarray
+    weight: np.ndarray | None = None
+    deviation: np.ndarray | None = None
+
+
+def grid_of(image: Image, options: SceneOptions, tally: Tally) -> list[Window]:
+    """Return the windows that have data and something to clear."""
+    grid = windows(image.height, image.width, options.tile, options.overlap)
+
+    def has_work(window: Window) -> bool:
+        _, valid = image.read(window)
+        return bool((valid if image.alpha is None else valid & (image.alpha(window) > 0)).any())
+
+    wanted = [window for window in grid if has_work(window)]
+    tally.windows, tally.skipped = len(grid), len(grid) - len(wanted)
+    return wanted
+
+
+def run_passes(
+    image: Image,
+    passes: Sequence[Pass],
+    bands: int,
+    job: Job,
+    options: SceneOptions,
+    tally: Tally,
+    ranks: Ranks,
+    progress: Progress | None = None,
+    buffer: int = BUFFER,
+) -> None:
+    """Run the passes over this process's part of an image; their results are in the rasters of ``job``.
+
+    Args:
+        image: the image.
+        passes: what is done with it.
+        bands: bands that the model makes.
+        job: where rasters are, and what is finished.
+        options: the user's choices.
+        tally: is told of the windows.
+        ranks: the processes that share the work.
+        progress: told of every batch.
+        buffer: bytes that the rows of the blend may take: a wider image is cut into columns.
+
+    Raises:
+        UserError: see `PassLoop.run`.
+    """
+    grid = grid_of(image, options, tally)
+    channels = max(step.channels for step in passes) + 1
+    cols = -(-4 * channels * min(options.tile, image.height) * image.width // buffer)
+    parts = areas(image.height, image.width, options.tile, options.overlap, ranks.world, cols)
+    loop = PassLoop(image, grid, job, bands, options, progress)
+    loop.run(passes, parts[ranks.rank] if ranks.rank < len(parts) else [], ranks)
+
+
+def cleared_blocks(
+    image: Image, bands: int, passes: Sequence[Pass], job: Job, options: SceneOptions, tally: Tally
+) -> Iterator[Block]:
+    """Yield the image block by block, in its own type, top to bottom.
+
+    Shapes: see `Block`; the bands are the first of those that the image has.
+    """
+    results = {step.output: job.raster(step.output, step.channels) for step in passes}
+    rasters = [results[clear_name(sample)] for sample in range(options.samples)]
+    half_range = (image.value_range.high - image.value_range.low) / 2
+    for top in range(0, image.height, BLOCK_ROWS):
+        for left in range(0, image.width, BLOCK_COLS):
+            window = Window(top, left, min(BLOCK_ROWS, image.height - top), min(BLOCK_COLS, image.width - left))
+            values, valid = image.read(window)
+            alpha = valid.astype(np.float32)
+            if image.alpha is not None:
+                alpha *= image.alpha(window)
+            original, first = values[:bands], rasters[0].read(window)
+            result = merge(original, first[:bands], alpha, image.value_range, image.nodata)
+            changed = (result != original).any(0) & valid
+            _count(tally, values, valid, alpha, changed, image.value_range)
+            weight = np.where(alpha > 0, first[bands], np.nan) if len(first) > bands else None
+            deviation = None
+            if len(rasters) > 1:
+                others = [first[:bands], *(raster.read(window)[:bands] for raster in rasters[1:])]
+                deviation = np.where(alpha > 0, np.std(others, axis=0, ddof=1) * half_range, np.nan)
+            yield Block(window, result, changed, weight, deviation)
+
+
+def _count(
+    tally: Tally, values: np.ndarray, valid: np.ndarray, alpha: np.ndarray, changed: np.ndarray, units: ValueRange
+) -> None:
+    """Count the pixels of a block."""
+    counts = dict(valid=valid, nodata=~valid, cleared=alpha > 0, changed=changed)
+    for kind, those in counts.items():
+        tally.pixels[kind] += int(those.sum())
+    tally.values += int(valid.sum()) * len(values)
+    tally.clipped_values += int((((values < units.low) | (values > units.high)) & valid).sum())

@@ -1,0 +1,80 @@
+"""What a user names as input, turned into scenes, each with the file that its result goes to."""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from declouds.errors import UserError
+from declouds.scenes.rasters.sentinel2 import is_safe
+
+SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")  # what is looked for in a folder
+OWN_SUFFIX = "_quality.tif"  # what lies beside our results and is no scene
+
+
+def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
+    """Return each scene with its destination, in the order of the inputs, and by name within one.
+
+    An input is a file, the `.SAFE` folder of a product, a folder whose rasters and products are scenes (its own, not
+    those of folders in it), or a pattern such as ``2024/*.tif`` where the shell left it as it was.
+
+    Args:
+        inputs: what the user named.
+        output: where results go. For one scene named by its path: the file, or a folder that exists. Else: a folder,
+            which the caller makes if it does not exist.
+
+    Returns:
+        (source, destination): in a folder a result is called as its source, with the suffix .tif.
+
+    Raises:
+        UserError: an input or a scene in it does not exist; the output is a file and should be a folder; or two results
+            would have one name.
+    """
+    if not inputs:
+        raise UserError("no input is given: name a scene, a folder or a pattern")
+    sources = list(dict.fromkeys(scene for given in inputs for scene in _scenes(given)))
+    alone = len(inputs) == 1 and sources == [Path(inputs[0])]
+    if alone and not output.is_dir():
+        return [(sources[0], output)]
+    if not alone and (output.is_file() or (not output.exists() and output.suffix.lower() in (".tif", ".tiff"))):
+        raise UserError(f"{output}: {' '.join(inputs)} can be several scenes: give a folder for the results")
+    found: dict[Path, Path] = {}
+    for source in sources:
+        destination = output / f"{source.stem}.tif"
+        if destination in found:
+            raise UserError(
+                f"{found[destination]} and {source} would both go to {destination}: clear them apart, into two folders"
+            )
+        found[destination] = source
+    return [(source, destination) for destination, source in found.items()]
+
+
+def _scenes(given: str) -> Iterator[Path]:
+    """Yield the scenes of one input."""
+    path = Path(given)
+    if path.exists():
+        yield from _in_folder(path) if path.is_dir() and not is_safe(path) else [path]
+    elif re.match(r"[a-z][a-z0-9+.-]+://|/vsi", given, re.IGNORECASE):
+        raise UserError(f"{given}: is not on this machine: download it, and give the file")
+    elif not glob.has_magic(given):
+        raise UserError(f"{given}: no such file: check the path")
+    else:
+        matches = [match for match in sorted(glob.glob(given, recursive=True)) if not match.endswith(OWN_SUFFIX)]
+        if not matches:
+            raise UserError(f"{given}: no scene has a name of that pattern: check it")
+        for match in matches:
+            yield from _scenes(match)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """Return the scenes in a folder."""
+    scenes = [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")  # unfinished work, hidden files
+        and not path.name.endswith(OWN_SUFFIX)
+        and (is_safe(path) if path.is_dir() else path.suffix.lower() in SUFFIXES)
+    ]
+    if not scenes:
+        raise UserError(f"{folder}: holds no scene ({', '.join(SUFFIXES)}, .SAFE): check the path, or name the files")
+    return scenes

@@ -1,0 +1,44 @@
+"""How much memory is left for what depends on the size of a scene."""
+
+from collections.abc import Sequence
+
+import torch
+
+from declouds.errors import UserError
+from declouds.hardware import peak_memory
+from declouds.scenes.options import SceneOptions
+from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.passes import Pass
+from declouds.scenes.sampling.tiles import windows
+
+COPIES = 2  # the rows of the blend, and the part of them that moves up when others leave
+REST = 256 * 2**20  # what does not grow: columns being stepped, blocks of the output, GDAL's cache
+
+
+def buffer_within(
+    memory: int, passes: Sequence[Pass], bands: int, in_bands: int, image: Image, options: SceneOptions
+) -> int:
+    """Return the bytes that the blend may take, so that the process keeps to ``memory``.
+
+    What the network takes is measured, by computing one batch of each kind of pass.
+
+    Raises:
+        UserError: that is more already.
+    """
+    shape = (min(options.tile, image.height), min(options.tile, image.width))
+    batch = min(options.batch_size, len(windows(image.height, image.width, options.tile, options.overlap)))
+    with torch.inference_mode():
+        for step in passes[:2]:  # the prior and a step of the sampler, or windows as a whole
+            inputs = [torch.zeros(batch, in_bands, *shape)]
+            inputs += [torch.zeros(batch, bands, *shape) for _ in step.inputs]
+            step.compute(*inputs)
+    channels = max(step.channels for step in passes) + 1
+    least = 4 * channels * shape[0] * 2 * shape[1]
+    taken = peak_memory() + REST
+    if memory < taken + COPIES * least:
+        raise UserError(
+            f"--memory {memory / 2**30:.3g} GiB: the network alone takes {taken / 2**30:.3g} GiB with windows of "
+            f"{options.tile} pixels, {options.batch_size} at a time: give at least "
+            f"{(taken + COPIES * least) / 2**30:.2f} GiB, or use a smaller --tile or --batch-size"
+        )
+    return (memory - taken) // COPIES

@@ -1,0 +1,107 @@
+"""How a scene is cleared: every choice that a user has, with its default."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from declouds.errors import UserError
+from declouds.scenes.sampling.noise import check_seed
+from declouds.scenes.sampling.passes import BLENDS
+from declouds.scenes.sampling.tiles import TAPERS, check_tiling
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """The choices, as the flags of `declouds predict` have them.
+
+    Args:
+        tile: height and width of a window.
+        overlap: pixels that neighbouring windows share at least, where they are blended.
+        taper: how the weight of a window falls towards its edges, ``cosine`` or ``linear``.
+        blend: ``joint`` averages the windows at every step of the sampler, ``final`` once at the end.
+        batch_size: windows computed at a time.
+        seed: of the noise, which is tied to the pixel's place: the same in every window.
+        samples: how often the scene is cleared, each time from other noise; the first is the result, the others tell
+            its standard deviation.
+        bands: the bands that the model takes, in its order: numbers from 1, or names in the file.
+        scale: model value = stored value * scale + offset; the file's own if not given.
+        offset: see ``scale``.
+        nodata: the value that means "no data", in place of the file's own; the output says so.
+        mask: a raster that tells what is cloud, on any grid (of an image in memory: an array of its size), or ``auto``
+            for the ``detector``; all is cleared if not given.
+        mask_values: the values of ``mask`` that mean cloud or shadow, if it has more than 0 and one other.
+        detector: a registered cloud detector: its name, or a config.
+        dilate: pixels by which clouds are grown.
+        feather: pixels inside the grown clouds over which the result fades in.
+        memory: bytes that the process may take at most, as far as that depends on the scene.
+        cog: write a Cloud Optimised GeoTIFF.
+        quality: write weight, standard deviation and changed pixels beside the result, as ``NAME_quality.tif``.
+        preview: write a quick-look ``NAME.png`` and a page with a slider, ``NAME.html``.
+        overwrite: replace existing outputs.
+        restart: drop the unfinished work of an earlier command.
+    """
+
+    tile: int = 256
+    overlap: int = 64
+    taper: str = "cosine"
+    blend: str = "joint"
+    batch_size: int = 1
+    seed: int = 0
+    samples: int = 1
+    bands: Sequence[str] | None = None
+    scale: float | None = None
+    offset: float | None = None
+    nodata: float | None = None
+    mask: str | Path | np.ndarray | None = None
+    mask_values: Sequence[int] | None = None
+    detector: str | dict[str, Any] = "BrightWhite"
+    dilate: int = 0
+    feather: int = 0
+    memory: int | None = None
+    cog: bool = False
+    quality: bool = False
+    preview: bool = False
+    overwrite: bool = False
+    restart: bool = False
+
+    def check(self) -> None:
+        """Refuse what no scene could be cleared with.
+
+        Raises:
+            UserError: as said.
+        """
+        check_tiling(self.tile, self.overlap, self.batch_size)
+        check_seed(self.seed)
+        for name, known in (("taper", TAPERS), ("blend", BLENDS)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} = {getattr(self, name)!r}: choose one of {', '.join(known)}")
+        if not 1 <= self.samples <= 100:
+            raise UserError(f"samples = {self.samples}: a scene is cleared 1 to 100 times; 8 tell the deviation well")
+        if not (self.scale is None or 0 < self.scale < math.inf) or not math.isfinite(self.offset or 0):
+            raise UserError(f"scale = {self.scale}, offset = {self.offset}: a scale is above 0, and both are numbers")
+        if self.dilate < 0 or self.feather < 0:
+            raise UserError(f"dilate = {self.dilate}, feather = {self.feather}: pixels are counted from 0")
+        if self.samples > 1 and not self.quality:
+            raise UserError(f"samples = {self.samples}: their standard deviation goes into --quality: ask for that too")
+        if self.mask is None and (self.dilate or self.feather or self.mask_values):
+            raise UserError("--dilate, --feather and --mask-values say how a mask is used: give --mask too")
+        if self.detects and self.mask_values:
+            raise UserError("--mask-values names the classes of a mask file: leave it out with --mask auto")
+
+    @property
+    def detects(self) -> bool:
+        """Whether the clouds are found by the detector."""
+        return isinstance(self.mask, str) and self.mask == "auto"
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the choices that decide the pixels of the result."""
+        rest = ("memory", "cog", "preview", "overwrite", "restart")
+        return {key: value for key, value in asdict(self).items() if key not in rest}
+
+    def for_files(self) -> dict[str, Any]:
+        """Return what `check_files` has to know."""
+        return dict(overwrite=self.overwrite, nodata=self.nodata, bands=self.bands)

@@ -1,0 +1,1 @@
+"""Everything that goes through GDAL: scenes opened, read, masked and written."""

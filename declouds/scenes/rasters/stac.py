@@ -1,0 +1,116 @@
+"""Scenes described by a STAC item: a JSON file that names a file for each asset. Needs pystac, an extra."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from declouds.errors import UserError
+from declouds.scenes.rasters.bands import plain_name
+from declouds.scenes.rasters.stack import Layer
+
+
+def is_stac(path: Path) -> bool:
+    """Tell whether a path is called like a STAC item."""
+    return path.suffix.lower() in (".json", ".geojson")
+
+
+def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
+    """Return where the bands of an item lie, and what their values mean.
+
+    Scale, offset and nodata are those of the raster extension (``raster:bands``, or ``bands`` since STAC 1.1), else the
+    files' own.
+
+    Args:
+        path: the item's JSON file; addresses of assets in it are relative to it.
+        bands: names of assets; ``NAME:2`` is the second band of an asset that has several.
+
+    Raises:
+        UserError: no bands are given; one is no asset of the item; an asset is not on this machine; the file is no STAC
+            item; or pystac is not installed.
+    """
+    item = _item(path)
+    listing = ", ".join(item.assets)
+    if not bands:
+        raise UserError(f"{path}: choose assets of this STAC item as bands (--bands); it has {listing}")
+    layers = []
+    for name in bands:
+        key, band = _asset(item, name)
+        if key is None:
+            raise UserError(f"{path}: {name!r} is none of its assets: choose among {listing}")
+        units = _units(item, key, band or 1, path)
+        layers.append(Layer(_local(item, key, path), key if band is None else f"{key}:{band}", band, **units))
+    return layers
+
+
+def _item(path: Path) -> Any:
+    """Read the item."""
+    try:
+        import pystac
+    except ImportError as error:
+        raise UserError(
+            f'{path}: STAC items are read by pystac, which is not installed: pip install "declouds[stac]"'
+        ) from error
+    if not path.is_file():
+        raise UserError(f"{path}: no such file: check the path")
+    try:
+        return pystac.Item.from_file(path)
+    except (
+        pystac.STACError,
+        pystac.STACTypeError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise UserError(
+            f"{path}: cannot be read as a STAC item ({' '.join(str(error).split())}): give the JSON file of one item"
+        ) from error
+
+
+def _asset(item: Any, name: str) -> tuple[str | None, int | None]:
+    """Return an asset's key, and the number of its band if one is said."""
+    own_keys = {plain_name(key): key for key in item.assets}
+    if plain_name(name) in own_keys:
+        return own_keys[plain_name(name)], None
+    asset, _, number = name.rpartition(":")
+    band = int(number) if number.isdecimal() else 0
+    return (own_keys.get(plain_name(asset)), band) if band else (None, None)
+
+
+def _local(item: Any, key: str, path: Path) -> Path:
+    """Return the asset's file."""
+    href = item.assets[key].get_absolute_href() or item.assets[key].href
+    scheme = urlsplit(href).scheme
+    if scheme == "file":
+        return Path(url2pathname(urlsplit(href).path))
+    if len(scheme) > 1 or href.startswith("/vsi"):  # one letter is a drive
+        raise UserError(
+            f"{path}: the asset {key} is not on this machine ({href}): download it, and let the item name the file"
+        )
+    return Path(href)
+
+
+def _units(item: Any, key: str, band: int, path: Path) -> dict[str, float | None]:
+    """Return scale, offset and nodata of a band as far as the item tells them."""
+    fields = item.assets[key].extra_fields
+    told: dict[str, Any] = {name.removeprefix("raster:"): value for name, value in fields.items()}
+    for listed in (fields.get("raster:bands"), fields.get("bands")):
+        if isinstance(listed, list) and len(listed) >= band and isinstance(listed[band - 1], dict):
+            told |= {name.removeprefix("raster:"): value for name, value in listed[band - 1].items()}
+    try:
+        units = {name: float(told[name]) for name in ("scale", "offset", "nodata") if told.get(name) is not None}
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: scale, offset or nodata of the asset {key} is no number: correct the item") from error
+    if units.get("offset") and any(
+        name.endswith(":boa_offset_applied") and item.properties[name] for name in item.properties
+    ):
+        logging.getLogger("declouds").warning(
+            "%s: says that the offset %g of %s is in its stored values already: taken as 0", path, units["offset"], key
+        )
+        units["offset"] = 0.0
+    return dict(units)

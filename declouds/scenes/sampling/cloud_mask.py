@@ -1,0 +1,113 @@
+"""Where a scene is cloudy, and how far each of its pixels is replaced."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from declouds.errors import UserError
+from declouds.scenes.rasters.mask_file import open_mask
+from declouds.scenes.sampling.nodata import fill_nodata
+from declouds.scenes.sampling.tiles import Window
+from declouds.value_range import ValueRange
+
+__all__ = ["CloudMask", "detect_clouds", "open_mask"]
+
+Pixels = Callable[[Window], np.ndarray]  # window -> which pixels (h, w) bool
+Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]  # window -> values as stored (C, h, w), valid (h, w)
+
+
+@dataclass(frozen=True)
+class CloudMask:
+    """How far each pixel of a scene is replaced: not at all outside of clouds, wholly inside, in between at the edge.
+
+    Clouds are first grown by a disc of radius ``dilate``, since their rims are thin and detectors miss them. Inside the
+    grown cloud, alpha rises from its edge with the distance, 1 / (feather + 1) a pixel. The border of the scene, and
+    pixels without data, make no edge: a cloud goes on behind them.
+
+    Args:
+        cloud: gives the cloud in any window of the scene.
+        height: of the scene.
+        width: of the scene.
+        dilate: pixels that clouds are grown by.
+        feather: pixels of a cloud's rim that are replaced in part.
+        valid: gives the pixels that have data in any window; all, if not given.
+
+    Raises:
+        UserError: ``dilate`` or ``feather`` is negative.
+    """
+
+    cloud: Pixels
+    height: int
+    width: int
+    dilate: int = 0
+    feather: int = 0
+    valid: Pixels | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in dict(dilate=self.dilate, feather=self.feather).items():
+            if value < 0:
+                raise UserError(f"{name} = {value}: give a number of pixels, 0 or more")
+
+    def alpha(self, window: Window) -> np.ndarray:
+        """Return how far the pixels of a window are replaced; where windows overlap, they agree.
+
+        Shapes: (window.height, window.width) float32.
+        Units: 0 (stays as it is) to 1 (replaced).
+        """
+        from scipy.ndimage import distance_transform_edt
+
+        around = _around(window, self.dilate + self.feather, self.height, self.width)
+        cloud = self.cloud(around)
+        if not cloud.any():
+            return np.zeros((window.height, window.width), np.float32)
+        if self.dilate:
+            cloud = distance_transform_edt(~cloud) <= self.dilate
+        edge = ~cloud if self.valid is None else ~cloud & self.valid(around)
+        alpha = cloud.astype(np.float32)
+        if self.feather and edge.any():
+            alpha *= np.minimum(distance_transform_edt(~edge) / (self.feather + 1), 1)
+        return alpha[_inside(window, around)]
+
+
+def detect_clouds(
+    detector: Any, read: Read, value_range: ValueRange, height: int, width: int, block: int = 1024
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """Find the clouds of a scene block by block; pixels without data are no cloud.
+
+    Args:
+        detector: one of `declouds.cloud_detectors`.
+        read: gives values as stored, of the bands that the detector knows, and which pixels have data.
+        value_range: stored values that stand for -1 and 1.
+        height: of the scene.
+        width: of the scene.
+        block: side of a block; the detector sees its ``margin`` around it too.
+
+    Yields:
+        blocks from left to right and from top to bottom, and their cloud. Shapes: (block.height, block.width) bool.
+    """
+    for row, col in product(range(0, height, block), range(0, width, block)):
+        window = Window(row, col, min(block, height - row), min(block, width - col))
+        around = _around(window, detector.margin, height, width)
+        values, valid = read(around)
+        inside = _inside(window, around)
+        if valid[inside].any():
+            cloud = detector(fill_nodata(value_range.to_model(values), valid))
+            yield window, cloud[inside] & valid[inside]
+        else:
+            yield window, np.zeros((window.height, window.width), bool)
+
+
+def _around(window: Window, margin: int, height: int, width: int) -> Window:
+    """Return the window with ``margin`` pixels more on each side, as far as the scene goes."""
+    top, left = max(window.row - margin, 0), max(window.col - margin, 0)
+    bottom = min(window.row + window.height + margin, height)
+    right = min(window.col + window.width + margin, width)
+    return Window(top, left, bottom - top, right - left)
+
+
+def _inside(window: Window, around: Window) -> tuple[slice, slice]:
+    """Return the slices that cut ``window`` out of an image of ``around``."""
+    return Window(window.row - around.row, window.col - around.col, window.height, window.width).slices

@@ -1,0 +1,32 @@
+"""An image of any size, in a file or in memory, as the loops see it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from declouds.scenes.sampling.tiles import Window
+from declouds.value_range import ValueRange
+
+Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]  # window -> values as stored (C, h, w), valid (h, w)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image to clear.
+
+    Args:
+        height: rows.
+        width: columns.
+        read: gives any rectangle: values as stored, and which pixels have data.
+        value_range: values as stored that stand for -1 and 1.
+        nodata: value that results keep off.
+        alpha: gives how much of any rectangle is replaced, from 0 to 1; all of it if None.
+    """
+
+    height: int
+    width: int
+    read: Read
+    value_range: ValueRange
+    nodata: float | None = None
+    alpha: Callable[[Window], np.ndarray] | None = None

@@ -1,0 +1,187 @@
+"""The loop of a pass: windows are read, computed and blended, and finished rows are stepped and kept."""
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import groupby, pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from declouds.errors import UserError
+from declouds.scenes.options import SceneOptions
+from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.nodata import fill_nodata
+from declouds.scenes.sampling.noise import noise_field
+from declouds.scenes.sampling.passes import Input, Noise, Pass
+from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.sampling.row_buffer import RowBuffer
+from declouds.scenes.sampling.store import Raster
+from declouds.scenes.sampling.tiles import Window, blend_weights, touches
+
+Progress = Callable[[str, int, int], None]  # title of the pass, windows done and windows in all, of all passes
+
+COLUMNS = 2048  # that are stepped at a time, so that their copies do not grow with the width of the scene
+
+
+class Job(Protocol):
+    """Where rasters are, and what is finished."""
+
+    @property
+    def passes_done(self) -> int:
+        """How many passes are finished everywhere."""
+
+    def raster(self, name: str, channels: int) -> Raster:
+        """Return the raster called ``name``."""
+
+    def rows_done(self, number: int | str, area: Window) -> int:
+        """Return the first row of ``area`` that pass ``number`` has not finished."""
+
+    def note_rows(self, number: int | str, area: Window, row: int) -> None:
+        """Note that pass ``number`` has finished ``area`` above ``row``."""
+
+    def note_pass(self, number: int) -> None:
+        """Note that pass ``number`` is finished everywhere."""
+
+
+class PassLoop:
+    """Runs passes over an image of any size.
+
+    Args:
+        image: the image.
+        grid: the windows that have something to clear, row by row.
+        job: where rasters are, and what is finished.
+        bands: bands of the noise.
+        options: the user's choices.
+        progress: told of every batch.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        grid: Sequence[Window],
+        job: Job,
+        bands: int,
+        options: SceneOptions,
+        progress: Progress | None = None,
+    ) -> None:
+        self.image, self.grid, self.job, self.bands = image, grid, job, bands
+        self.options, self.progress = options, progress
+        self.batch_size = options.batch_size  # halved when the device's memory does not hold a batch
+        self.done = 0
+        self.channels: dict[str, int] = {}
+
+    def run(self, passes: Sequence[Pass], areas: Sequence[Window], ranks: Ranks) -> None:
+        """Run every pass that is not finished over ``areas``, and wait for the other processes after each.
+
+        Raises:
+            UserError: the model gives values that are no numbers, or one window does not fit the device's memory.
+        """
+        for step in passes:
+            self.channels[step.output] = step.channels
+        mine = sum(touches(window, area) for area in areas for window in self.grid)
+        for number, step in enumerate(passes):
+            if number >= self.job.passes_done:
+                for area in areas:
+                    self._run_in(area, number, step, mine * len(passes))
+                ranks.wait()
+                if ranks.leads:
+                    self.job.note_pass(number)
+            self.done = mine * (number + 1)
+
+    def _run_in(self, area: Window, number: int, step: Pass, total: int) -> None:
+        """Run a pass over one area, from the first row that is not finished."""
+        bottom, first = area.row + area.height, self.job.rows_done(number, area)
+        within = [window for window in self.grid if touches(window, area)]
+        todo = [window for window in within if window.row + window.height > first]
+        self.done += len(within) - len(todo)
+        lines = [list(line) for _, line in groupby(todo, key=lambda window: window.row)]
+        if not lines:
+            return
+        buffer = RowBuffer(step.channels, lines[0][0].height, area, first)
+        for line, below in pairwise([*lines, None]):
+            assert line is not None
+            buffer.first = max(buffer.first, line[0].row)  # rows without windows are left out
+            self._add(line, step, buffer, total)
+            # No later window reaches above its first row.
+            finished = bottom if below is None else min(below[0].row, bottom)
+            self._finish(step, buffer, min(finished, line[0].row + line[0].height))
+            self.job.note_rows(number, area, finished)
+
+    def _add(self, line: Sequence[Window], step: Pass, buffer: RowBuffer, total: int) -> None:
+        """Compute the windows of a line, a batch at a time, and add them to the blend."""
+        start = 0
+        while start < len(line):
+            batch = line[start : start + self.batch_size]  # which may shrink on the way
+            start += len(batch)
+            for window, values in zip(batch, self._compute(step, batch), strict=True):
+                buffer.add(window, values, self._weights(window))
+            self.done += len(batch)
+            if self.progress is not None:
+                self.progress(step.title, self.done, total)
+
+    def _finish(self, step: Pass, buffer: RowBuffer, until: int) -> None:
+        """Step the rows above ``until``, and write them, some columns at a time."""
+        if until <= buffer.first:
+            return
+        output = self.job.raster(step.output, step.channels)
+        right = buffer.area.col + buffer.area.width
+        for left in range(buffer.area.col, right, COLUMNS):
+            part = Window(buffer.first, left, until - buffer.first, min(COLUMNS, right - left))
+            values = buffer.mean(part)
+            if step.step is not None:
+                values = step.step(values, *(self._read(source, part) for source in step.step_inputs))
+            output.write(part, values)
+        buffer.drop(until)
+
+    def _compute(self, step: Pass, batch: Sequence[Window]) -> np.ndarray:
+        """Compute a batch of windows, by halves if the device's memory does not hold it."""
+        images = [np.stack([self._cloudy(window) for window in batch])]
+        images += [np.stack([self._read(source, window) for window in batch]) for source in step.inputs]
+        try:
+            with torch.inference_mode():
+                parts = step.compute(*map(torch.from_numpy, images)).float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            return self._compute_halves(step, batch, error)
+        expected = (len(batch), step.channels, *images[0].shape[-2:])
+        if parts.shape != expected:
+            raise ValueError(f"{step.title}: shape {parts.shape} came out, not {expected}")
+        for window, part in zip(batch, parts, strict=True):
+            if not np.isfinite(part).all():
+                raise UserError(
+                    f"the model gave values that are no numbers (NaN or infinity) in the window at row {window.row}, "
+                    f"column {window.col}: its training failed or its weights are damaged; use another checkpoint"
+                )
+        return parts
+
+    def _compute_halves(self, step: Pass, batch: Sequence[Window], error: BaseException) -> np.ndarray:
+        """Go on with half as many windows at a time, from here to the end."""
+        if len(batch) == 1:
+            raise UserError(
+                f"a single window of {batch[0].height} x {batch[0].width} pixels does not fit the device's memory: use "
+                "a smaller --tile"
+            ) from error
+        half = len(batch) // 2
+        self.batch_size = min(self.batch_size, half)
+        logging.getLogger("declouds").warning(
+            "%d windows at a time do not fit the device's memory: going on with %d", len(batch), half
+        )
+        torch.cuda.empty_cache()
+        halves = (batch[:half], batch[half : 2 * half], batch[2 * half :])
+        return np.concatenate([self._compute(step, part) for part in halves if part])
+
+    def _weights(self, window: Window) -> np.ndarray:
+        """Return how much the pixels of a window count in the blend."""
+        size = (self.image.height, self.image.width)
+        return blend_weights(window, *size, self.options.overlap, self.options.taper)
+
+    def _cloudy(self, window: Window) -> np.ndarray:
+        """Return what the network sees of a window."""
+        values, valid = self.image.read(window)
+        return fill_nodata(self.image.value_range.to_model(values), valid)
+
+    def _read(self, source: Input, window: Window) -> np.ndarray:
+        """Return a window of a raster or of a field of noise."""
+        if isinstance(source, Noise):
+            return noise_field(self.options.seed, self.bands, *window, stream=source.stream)
+        return self.job.raster(source, self.channels[source]).read(window)

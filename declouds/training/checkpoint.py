@@ -1,0 +1,100 @@
+"""Checkpoints of a running stage: everything that an exact resume needs, as plain tensors and numbers.
+
+A file is written under a temporary name and renamed, and the last two are kept, so that a kill at any moment leaves a
+usable one. Files hold no pickled objects and are loaded with ``weights_only=True``. No random state is stored: every
+iteration seeds itself (see `hooks/seed_iterations.py`).
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import master_only
+
+from declouds.atomic_file import replacing
+from declouds.errors import UserError
+from declouds.training.hooks.average_weights import AverageWeights
+
+KEEP = 2
+
+
+def atomic_save(content: dict[str, Any], path: Path) -> None:
+    """Write ``content`` under a temporary name, flush it to the disk, and rename it to ``path``.
+
+    Raises:
+        UserError: the disk is full, or cannot be written for another reason.
+    """
+    try:
+        with replacing(path, only_writer=True) as temporary, open(temporary, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError about positions
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be written ({reason}): free the disk, then go on by --resume") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        UserError: the file is truncated or is not a checkpoint.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read as a checkpoint ({reason}): delete it to go on from the one before"
+        ) from error
+
+
+def average_of(runner: Any) -> AverageWeights | None:
+    """Return the hook that averages weights, if the run has one."""
+    return next((hook for hook in runner.hooks if isinstance(hook, AverageWeights)), None)
+
+
+@master_only
+def save(runner: Any, iteration: int) -> None:
+    """Write the checkpoint of ``iteration`` into the stage's folder and delete all but the last ones."""
+    average = average_of(runner)
+    content = dict(
+        iteration=iteration,
+        model=runner.bare_model.state_dict(),
+        optimizer=runner.optim_wrapper.state_dict(),
+        schedulers=[scheduler.state_dict() for scheduler in _schedulers(runner)],
+        average=None if average is None else average.state_dict(),
+    )
+    folder = Path(runner.work_dir)
+    atomic_save(content, folder / f"iter_{iteration}.pth")
+    for old in checkpoints(folder)[:-KEEP]:
+        old.unlink(missing_ok=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a stage's folder, oldest first."""
+    return sorted(folder.glob("iter_*.pth"), key=lambda path: int(path.stem.removeprefix("iter_")))
+
+
+def restore(runner: Any) -> None:
+    """Load the newest checkpoint of the stage's folder, if there is one, into everything that trains."""
+    found = checkpoints(Path(runner.work_dir))
+    if not found:
+        return
+    content = load(found[-1])
+    runner.bare_model.load_state_dict(content["model"], strict=True)
+    runner.optim_wrapper.load_state_dict(content["optimizer"])
+    for scheduler, state in zip(_schedulers(runner), content["schedulers"], strict=True):
+        scheduler.load_state_dict(state)
+    average = average_of(runner)
+    if average is not None:
+        average.load_state_dict(content["average"])
+    runner.train_loop.iter = content["iteration"]
+    runner.logger.info(f"resumed from {found[-1]}")
+
+
+def _schedulers(runner: Any) -> list[Any]:
+    """Return the learning rate schedulers of all optimisers."""
+    own = runner.param_schedulers or []
+    return [scheduler for part in own.values() for scheduler in part] if isinstance(own, dict) else own

@@ -1,0 +1,235 @@
+"""The run: every stage in turn, resumable anywhere, ending in one weights file."""
+
+import itertools
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, get_world_size, is_main_process
+
+import declouds
+from declouds.atomic_file import replacing
+from declouds.download import file_digest
+from declouds.errors import UserError
+from declouds.layers.timm_encoder import without_pretrained
+from declouds.models import build_model
+from declouds.runs.recorder import RunRecord
+from declouds.training import checkpoint
+from declouds.training.config import read_config
+from declouds.training.given_weights import PARTS, given_parts
+from declouds.training.settings import plain, settings_of
+from declouds.training.stage import Stage, read_stages
+from declouds.training.stage_check import check_stage
+from declouds.training.stage_model import Weights, part_of, start_of_stage
+from declouds.training.stage_run import StageRun
+from declouds.training.stage_store import DIGEST, StageStore, stage_digest
+from declouds.weights.file import load_strictly, save_weights
+
+
+class CoarseToFine:
+    """A run of all stages of a config.
+
+    Building it checks everything that can be checked before the first iteration.
+
+    Args:
+        config: the resolved config.
+        work_dir: folder of the run.
+        launcher: ``none``, ``pytorch`` or ``slurm``; the process group is up already.
+        stages: folder of trained stages that runs share, or None to share none.
+
+    Raises:
+        UserError: the config, the data or the reference's weights cannot be used.
+    """
+
+    def __init__(self, config: Config, work_dir: Path, *, launcher: str = "none", stages: Path | None = None) -> None:
+        self.config, self.work_dir = config, work_dir
+        self.store = None if stages is None else StageStore(stages)
+        self.settings = settings_of(config, launcher)
+        self.given = given_parts(self.settings)
+        self.runs = list(self._stages_to_train(read_stages(_stage_configs(config))))
+        self._check_order()
+        for run in self.runs:
+            check_stage(run)
+
+    def run(self, resume: bool = False) -> Path:
+        """Train what is not trained yet and return the weights file.
+
+        Raises:
+            UserError: the folder holds a run already and ``resume`` is not set, or holds one of another config.
+        """
+        self._claim_work_dir(resume)
+        with RunRecord(self.work_dir, self._about(), self.runs, self.settings.launcher) as story:
+            given = self.given_state
+            state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
+            for run, digest in zip(self.runs, self.stage_digests(), strict=True):
+                with self._claimed(digest):
+                    outcome = self._outcome(run, digest, state, resume, story)
+                state = {kind: {**state[kind], **outcome[kind]} for kind in state}
+            target = self.work_dir / "model.safetensors"
+            if is_main_process():
+                final = self._final_state(state["average"])
+                save_weights(target, self.settings.model_config, final, self.record(), overwrite=True)
+                story.finish(dict(file=target.name, sha256=file_digest(target)))
+            barrier()
+        return target
+
+    def stage_digests(self) -> list[str]:
+        """Return what each stage is known by in a store of trained stages."""
+        chain, digests = {part: str(given.origin["sha256"]) for part, given in self.given.items()}, []
+        for run in self.runs:
+            digests.append(stage_digest(self.settings, run.stage, run.number, chain))
+            chain |= dict.fromkeys(run.stage.changes, digests[-1])
+        return digests
+
+    def _outcome(
+        self, run: StageRun, digest: str, state: dict[str, Weights], resume: bool, story: RunRecord
+    ) -> dict[str, Weights]:
+        """Return the weights that a stage has trained: its own from before, those of another run, or new ones."""
+        folder = self.work_dir / f"{run.number}_{run.stage.name}"
+        finished = folder / "finished.pth"
+        trained_in = None
+        if finished.exists():
+            outcome = checkpoint.load(finished)
+        elif self.store is not None and self.store.has(digest):
+            outcome, trained_in = checkpoint.load(self.store.weights(digest)), self.store.trained_in(digest)
+            if is_main_process():
+                print(f"{run.title}: trained already, in {trained_in}", flush=True)
+        else:
+            if is_main_process() and not folder.exists():
+                folder.mkdir(parents=True)
+                (folder / DIGEST).write_text(digest)
+            with story.training(run.stage.name):
+                outcome = run.train(start_of_stage(run.stage, state), folder, resume)
+            if is_main_process():
+                checkpoint.atomic_save(outcome, finished)
+        if is_main_process() and self.store is not None:
+            self.store.put(digest, outcome, folder)
+        barrier()
+        story.finish_stage(run.stage.name, trained_in)
+        return outcome
+
+    def _claimed(self, digest: str) -> AbstractContextManager[None]:
+        # Processes that wait for each other do not wait for another run too: their own meeting would time out.
+        return nullcontext() if self.store is None or get_world_size() > 1 else self.store.claimed(digest)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a weights file says about its making."""
+        trained = {run.stage.name for run in self.runs}
+        return dict(
+            splits=self.settings.datamodule.split_record(),
+            datamodule=plain(self.config.datamodule),
+            stages=[plain(stage) for stage in _stage_configs(self.config) if stage["name"] in trained],
+            given={part: given.origin for part, given in self.given.items()},
+            seed=self.settings.seed,
+            amp=self.config.get("amp", False),
+            processes=get_world_size(),
+            versions=dict(python=platform.python_version(), torch=torch.__version__, declouds=declouds.__version__),
+        )
+
+    def _about(self) -> dict[str, Any]:
+        """Return what the record of the run says about its making, beside what it costs."""
+        return dict(
+            config_file=self.config.filename,
+            config={key: value for key, value in self.config.to_dict().items() if not key.startswith("_")},
+            seed=self.settings.seed,
+            data=self.settings.datamodule.split_record(),
+            given={part: {key: given.origin[key] for key in ("file", "sha256")} for part, given in self.given.items()},
+        )
+
+    @property
+    def given_state(self) -> Weights:
+        """The weights of the parts that are given, which training starts from."""
+        return {key: value for given in self.given.values() for key, value in given.state.items()}
+
+    def _stages_to_train(self, stages: list[Stage]) -> Iterator[StageRun]:
+        """Yield the stages that have something to train."""
+        for number, stage in enumerate(stages):
+            given = set(stage.train) <= set(self.given)
+            if given or not self.settings.learned.intersection(stage.train):
+                if is_main_process():
+                    why = "its weights are given" if given else "nothing in it has weights"
+                    print(f"stage {stage.name} is left out: {why}")
+                continue
+            yield StageRun(self.settings, stage, number, len(stages))
+
+    def _check_order(self) -> None:
+        """Check that no stage uses what none before it has trained, and that in the end everything is.
+
+        Raises:
+            UserError: names the part and the remedy.
+        """
+        have = set(self.given)
+        for run in self.runs:
+            missing = run.uses() - have
+            if missing:
+                raise UserError(f"stage {run.stage.name}: {_remedy(missing.pop())}")
+            have |= set(run.stage.train)
+        for part in sorted(self.settings.learned - have):
+            raise UserError(_remedy(part))
+        judged = [run.stage for run in self.runs if run.stage.discriminator is not None]
+        for first, second in itertools.pairwise(judged):
+            if first.discriminator != second.discriminator:
+                raise UserError(
+                    f"stage {second.name} goes on with the discriminator of stage {first.name}, but its config is "
+                    "another: make them alike"
+                )
+
+    def _claim_work_dir(self, resume: bool) -> None:
+        """Record the config in the run's folder, or check that the run there is this one."""
+        recorded = self.work_dir / "config.py"
+        if not recorded.exists() and (self.work_dir.is_file() or list(self.work_dir.glob("*"))):
+            raise UserError(f"{self.work_dir} holds other things than a run: give a new or empty --work-dir")
+        if recorded.exists():
+            if not resume:
+                raise UserError(f"{self.work_dir} holds a run already: give --resume to go on, or another --work-dir")
+            changed = _differing_keys(read_config(recorded), self.config)
+            if changed:
+                raise UserError(
+                    f"{self.work_dir} holds a run of another config (other {', '.join(changed)}): resume with the "
+                    "config it was started with, or give another --work-dir"
+                )
+        barrier()
+        if is_main_process() and not recorded.exists():
+            try:
+                self.work_dir.mkdir(parents=True, exist_ok=True)
+                with replacing(recorded, only_writer=True) as temporary:  # whole or not there: a resume reads it
+                    self.config.dump(temporary)
+            except OSError as error:
+                raise UserError(f"{self.work_dir} cannot be written to ({error}): give another --work-dir") from error
+        barrier()
+
+    def _final_state(self, state: Weights) -> Weights:
+        """Return the state of the whole model."""
+        with without_pretrained():  # every weight is here: no download may fail at the end of a long run
+            model = build_model(self.settings.model_config)
+        for part in sorted(self.settings.learned):
+            load_strictly(getattr(model, part), part_of(state, part), "the trained weights")
+        return model.state_dict()
+
+
+def _stage_configs(config: Config) -> list[dict[str, Any]]:
+    """Return the stages of a config, the reference's recipe first.
+
+    Raises:
+        UserError: they are no lists.
+    """
+    for key in ("reference_stages", "stages"):
+        if not isinstance(config.get(key, []), list | tuple):
+            raise UserError(f"{key} is a list of stages, [dict(name=..., train=[...], ...)], not {config[key]!r}")
+    return [*config.get("reference_stages", []), *config.stages]
+
+
+def _remedy(part: str) -> str:
+    file = f"set {part}_weights to a weights file, or " if part in PARTS else ""
+    return f"the {part} has no weights: {file}add a stage before it with train=['{part}']"
+
+
+def _differing_keys(one: Config, other: Config) -> list[str]:
+    """Return the top-level keys in which two configs differ, but for those that do not change the result."""
+    first, second = one.to_dict(), other.to_dict()
+    keys = (set(first) | set(second)) - {"num_workers", "log_interval", "checkpoint_interval", "val"}
+    return sorted(key for key in keys if first.get(key) != second.get(key))

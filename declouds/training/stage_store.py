@@ -1,0 +1,162 @@
+"""Trained stages that runs share: what one has trained, no other trains again.
+
+A stage is known by a digest of everything that its weights depend on, so two runs share a stage exactly if it would
+come out alike in both. The sampler and eta, for example, are no part of it.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from mmengine.dist import get_world_size
+
+import declouds
+from declouds.atomic_file import replacing
+from declouds.download import file_digest
+from declouds.errors import UserError
+from declouds.registry import PART_REGISTRIES
+from declouds.training import checkpoint
+from declouds.training.settings import Settings, plain
+from declouds.training.stage import Stage
+
+ONLY_SAMPLING = {"eta", "sampler"}  # entries of DiffusionEnhancement that training does not look at
+SHAPES_TRAINING = (
+    "seed",
+    "amp",
+    "ema",
+    "custom_hooks",
+    "custom_imports",
+)  # entries of the config beside model and stages
+
+DIGEST = "digest.txt"  # in the folder of a stage: what it was begun as
+
+Chain = dict[str, str]  # part -> digest of the stage, or of the file, that its weights come from
+
+
+def stage_digest(settings: Settings, stage: Stage, number: int, chain: Chain) -> str:
+    """Return the digest of all that the weights of a stage depend on.
+
+    Args:
+        settings: of the run.
+        stage: the stage.
+        number: its place in the config, from 0: part of its random numbers.
+        chain: what the parts that it uses have come from.
+    """
+    model = settings.model_config
+    if stage.train == ("reference",):
+        entries, parts = {"reference"}, {"reference", "discriminator"}
+    elif model.get("type") != "DiffusionEnhancement":
+        entries, parts = set(model), set(chain)
+    elif "fusion" not in stage.train:
+        entries, parts = {"type", "denoiser", "noise_schedule"}, {"denoiser"}
+    else:
+        entries, parts = set(model) - ONLY_SAMPLING, set(chain)
+    used = {key: model[key] for key in entries if key in model}
+    record = {"bands", "in_bands", "value_range", "band_names"}
+    described = dict(
+        stage=plain(vars(stage) | {"val_interval": None}),
+        number=number,
+        model=used | {key: model[key] for key in record if key in model},
+        files=sorted(_files(used)),
+        plugins=sorted(set(_plugin_sources([used, vars(stage), settings.config.datamodule]))),
+        chain={part: digest for part, digest in chain.items() if part in parts},
+        data=[plain(settings.config.datamodule), settings.datamodule.split_record()],
+        config={key: plain(settings.config.get(key)) for key in SHAPES_TRAINING},
+        processes=get_world_size(),
+        versions=[declouds.__version__, torch.__version__],
+    )
+    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _files(value: Any) -> Iterator[str]:
+    """Yield what tells of a change in the files and folders that a config names, for example made priors."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _files(item)
+    elif isinstance(value, str) and (path := Path(value)).exists():
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            found = file.stat()
+            yield f"{file} {found.st_size} {found.st_mtime_ns}"
+
+
+def _plugin_sources(value: Any) -> Iterator[str]:
+    """Yield the digests of the source files of all parts that are not our own: these have no version here."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _plugin_sources(item)
+    elif isinstance(value, dict):
+        yield from _plugin_sources(list(value.values()))
+        for registry in PART_REGISTRIES:
+            part = registry.parts().get(str(value.get("type")))
+            if part is not None and not part.__module__.startswith("declouds."):
+                yield f"{part.__module__} {file_digest(Path(inspect.getfile(part)))}"
+
+
+class StageStore:
+    """A folder of trained stages.
+
+    Args:
+        folder: made when it is first written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def weights(self, digest: str) -> Path:
+        """Return the file of a stage; whole if it is there."""
+        return self.folder / f"{digest}.pth"
+
+    def has(self, digest: str) -> bool:
+        """Return whether a stage is here."""
+        return self.weights(digest).exists()
+
+    def trained_in(self, digest: str) -> str:
+        """Return the folder, of a stage of some run, in which a stage was trained."""
+        try:
+            return json.loads((self.folder / f"{digest}.json").read_text())["trained_in"]
+        except (OSError, ValueError, KeyError):
+            return "(not recorded)"
+
+    def put(self, digest: str, outcome: dict[str, Any], stage_folder: Path) -> None:
+        """Keep the weights of a stage, and say where its logs are.
+
+        What is here already stays, and a folder that was begun as another stage (other data, other given weights,
+        another version) is not kept.
+        """
+        begun = stage_folder / DIGEST
+        if self.has(digest) or not begun.exists() or begun.read_text() != digest:
+            return
+        about = dict(trained_in=str(stage_folder.resolve()), stage=stage_folder.name)
+        with replacing(self.folder / f"{digest}.json") as temporary:
+            temporary.write_text(json.dumps(about, indent=1))
+        checkpoint.atomic_save(outcome, self.weights(digest))
+
+    @contextmanager
+    def claimed(self, digest: str) -> Iterator[None]:
+        """Let one run at a time train a stage; the others wait, and then find it trained.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / f"{digest}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                print(f"another run is training this stage ({self.weights(digest)}): waiting for it", flush=True)
+                lock.acquire()
+        except OSError as error:
+            raise UserError(f"{self.folder} cannot be written to ({error}): give another --stages folder") from error
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,190 @@
+"""What a stage sees of a data set: patches for training, whole images with their start noise for evaluation.
+
+Everything random is a function of the seed and the position in the stream of samples, not of a generator's state. So a
+resumed run, a run with workers and a run on several processes see the same patches as an unbroken one on one process.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from declouds.errors import UserError
+from declouds.scenes.sampling.noise import noise_for
+
+
+def reduce_image(image: torch.Tensor, factor: int) -> torch.Tensor:
+    """Reduce by antialiased bicubic interpolation. Shapes: (C, H, W) -> (C, H / factor, W / factor)."""
+    if factor == 1:
+        return image
+    height, width = image.shape[-2:]
+    size = reduced_size(height, width, factor)
+    return F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
+
+
+def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:
+    """Return the size of a reduced image.
+
+    Raises:
+        UserError: ``factor`` does not divide it.
+    """
+    if height % factor or width % factor:
+        raise UserError(f"an image of {height}x{width} cannot be reduced by {factor}: choose a factor of both sides")
+    return height // factor, width // factor
+
+
+class TrainingPatches(Dataset):
+    """An endless stream of augmented patches, addressed by position.
+
+    Args:
+        dataset: gives dicts with ``cloudy``, ``clear``, ``name``.
+        reduce: factor by which images are reduced before cropping.
+        crop: side of the square patch in reduced pixels; None takes whole images.
+        augmentations: names (or dicts with ``type``) of kornia augmentations, applied alike to both images.
+        seed: seed of order, crops and augmentations.
+
+    Raises:
+        UserError: an image smaller than the patch, or an augmentation that kornia does not have.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        reduce: int = 1,
+        crop: int | None = None,
+        augmentations: Sequence[Any] = (),
+        seed: int = 0,
+    ) -> None:
+        self.dataset = dataset
+        self.length = len(dataset)  # type: ignore[arg-type]
+        if self.length == 0:
+            raise UserError("the train split is empty: check the data folder and its split file")
+        self.reduce, self.crop, self.seed = reduce, crop, seed
+        for position, size in enumerate(getattr(dataset, "sizes", ())):  # where known, before any pixel is read
+            self._check_size(dataset.names[position], *size)  # type: ignore[attr-defined]
+        self.augmentation = _kornia_sequence(augmentations)
+        self._permutation: tuple[int, list[int]] = (-1, [])
+
+    def index_of(self, position: int) -> int:
+        """Return the image at ``position`` of the stream: every epoch is a fresh permutation."""
+        epoch, place = divmod(position, self.length)
+        if self._permutation[0] != epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._permutation = (epoch, torch.randperm(self.length, generator=generator).tolist())
+        return self._permutation[1][place]
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        sample = self.dataset[self.index_of(position)]
+        cloudy, clear = (reduce_image(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed * 1_000_003 + position)
+            cloudy, clear = self._crop(cloudy, clear)
+            if self.augmentation is not None:
+                cloudy, clear = (image[0] for image in self.augmentation(cloudy[None], clear[None]))
+        return dict(cloudy=cloudy.contiguous(), clear=clear.contiguous(), name=sample["name"])
+
+    def _check_size(self, name: str, height: int, width: int) -> None:
+        height, width = reduced_size(height, width, self.reduce)
+        if self.crop is not None and min(height, width) < self.crop:
+            raise UserError(
+                f"{name}: {height}x{width} pixels after reduction by {self.reduce} is less than the patch of "
+                f"{self.crop}: lower `crop` or `reduce` of the stage"
+            )
+
+    def _crop(self, cloudy: torch.Tensor, clear: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.crop is None:
+            return cloudy, clear
+        height, width = cloudy.shape[-2:]
+        top = int(torch.randint(height - self.crop + 1, ()))
+        left = int(torch.randint(width - self.crop + 1, ()))
+        window = (..., slice(top, top + self.crop), slice(left, left + self.crop))
+        return cloudy[window], clear[window]
+
+
+def _kornia_sequence(augmentations: Sequence[Any]) -> Any:
+    """Build kornia augmentations that move both images of a pair alike (they are given as two inputs)."""
+    if not augmentations:
+        return None
+    import kornia.augmentation as K
+
+    built = []
+    for entry in augmentations:
+        arguments = dict(type=entry) if isinstance(entry, str) else dict(entry)
+        name = arguments.pop("type")
+        if not hasattr(K, name):
+            raise UserError(f"kornia.augmentation has no {name!r}: see kornia's documentation for the names")
+        built.append(getattr(K, name)(**arguments))
+    return K.AugmentationSequential(*built, data_keys=["input", "input"])
+
+
+class StageBatches(Sampler):
+    """Positions of the stream, batch by batch, this process's share of each.
+
+    The batch of iteration ``i`` covers the same positions whatever the number of processes.
+
+    Args:
+        batch_size: images of one iteration over all processes.
+        iterations: iterations of the stage.
+        rank: this process.
+        world_size: number of processes.
+
+    Raises:
+        UserError: the batch cannot be shared equally.
+    """
+
+    def __init__(self, batch_size: int, iterations: int, rank: int = 0, world_size: int = 1) -> None:
+        if batch_size % world_size:
+            raise UserError(f"a batch of {batch_size} cannot be shared by {world_size} processes: choose a multiple")
+        self.batch_size, self.iterations = batch_size, iterations
+        self.share = batch_size // world_size
+        self.first = rank * self.share
+        self.start = 0
+
+    def __len__(self) -> int:
+        return self.iterations
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for iteration in itertools.count(self.start):
+            begin = iteration * self.batch_size + self.first
+            yield list(range(begin, begin + self.share))
+
+
+class EvaluationImages(Dataset):
+    """Whole images, each with start noise seeded by its name.
+
+    Args:
+        dataset: gives dicts with ``cloudy``, ``clear``, ``name``, and maybe ``mask``.
+        bands: bands of the noise.
+        seed: seed of the noise.
+        limit: take only the first images.
+    """
+
+    metainfo: ClassVar[dict] = {}  # MMEngine warns where it is missing
+
+    def __init__(self, dataset: Dataset, bands: int, seed: int = 0, limit: int | None = None) -> None:
+        self.dataset, self.bands, self.seed = dataset, bands, seed
+        self.length = min(len(dataset), limit or len(dataset))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = self.dataset[index]
+        noise = noise_for(sample["name"], self.seed, (self.bands, *sample["clear"].shape[-2:]))
+        kept = {key: sample[key] for key in ("cloudy", "clear", "name", "mask") if key in sample}
+        return dict(kept, noise=torch.as_tensor(noise))
+
+
+def train_loader(patches: TrainingPatches, batches: StageBatches, workers: int) -> DataLoader:
+    """Return the loader of a stage; workers live as long as the stage."""
+    return DataLoader(patches, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+
+
+def evaluation_loader(images: EvaluationImages, workers: int) -> DataLoader:
+    """Return a loader of single images, sharded over the processes by MMEngine's sampler."""
+    from mmengine.dataset import DefaultSampler
+
+    return DataLoader(images, batch_size=1, sampler=DefaultSampler(images, shuffle=False), num_workers=workers)

@@ -1,0 +1,204 @@
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from declouds.commands import data
+from declouds.errors import UserError
+from declouds.image_io import read_image, write_image
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    data.add_arguments(parser)
+    data.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def picture(seed, bands=3, dtype="uint8", size=16):
+    return np.random.default_rng(seed).integers(1, 200, (bands, size, size)).astype(dtype)
+
+
+def make(root, names, first_seed=0, **options):
+    for side, shift in (("cloud", 0), ("label", 1000)):
+        (root / side).mkdir(parents=True, exist_ok=True)
+        for number, name in enumerate(names):
+            suffix = "png" if options.get("dtype", "uint8") == "uint8" else "tif"
+            write_image(root / side / f"{name}.{suffix}", picture(first_seed + number + shift, **options))
+    return root
+
+
+def test_real_data_are_found_ready(shared, capsys):
+    for name, counts in (("rice1", ("64", "16")), ("rice2", ("90", "24"))):
+        run("check", shared / "data" / name)
+        text = capsys.readouterr().out
+        assert f"{name}/train" in text and f"{name}/test" in text and "ready for training, 0 warnings" in text
+        assert all(count in text for count in counts) and "256x256" in text and "uint8" in text
+
+
+def test_it_starts_without_torch(tmp_path):
+    make(tmp_path, ["1", "2"])
+    code = (
+        "import sys, argparse; from declouds.commands import data; p = argparse.ArgumentParser();"
+        "data.add_arguments(p); assert not {'rasterio', 'rich', 'numpy'} & set(sys.modules);"
+        f"data.run(p.parse_args(['check', {str(tmp_path)!r}]));"
+        "assert not {'torch', 'torchgeo', 'mmengine'} & set(sys.modules), 'slow start'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_layout_shows_what_is_expected(tmp_path, capsys):
+    (tmp_path / "hazy").mkdir()
+    with pytest.raises(UserError, match="no data set is recognised here"):
+        run("check", tmp_path)
+    text = capsys.readouterr().out
+    assert "DIR/cloud/7.png" in text and "DIR/CUHK-CR1/train/cloud/7.png" in text and "--cloudy NAME" in text
+    with pytest.raises(UserError, match="no such folder"):
+        run("check", tmp_path / "none")
+
+
+def test_other_folder_names(tmp_path, capsys):
+    make(tmp_path, ["1"])
+    (tmp_path / "cloud").rename(tmp_path / "hazy")
+    run("check", tmp_path, "--cloudy", "hazy")
+    assert "ready for training" in capsys.readouterr().out
+
+
+def test_every_fault_is_told_at_once(tmp_path, capsys):
+    root = make(tmp_path / "mine", ["1", "2", "3", "4", "5"])
+    (root / "label" / "1.png").unlink()
+    broken = root / "cloud" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:-20])
+    write_image(root / "label" / "3.png", picture(7, size=8), overwrite=True)
+    write_image(root / "label" / "4.png", picture(8, bands=1), overwrite=True)
+    with pytest.raises(UserError, match=r"mine: 4 faults would break training"):
+        run("check", root)
+    text = capsys.readouterr().out
+    assert "only in" in text and "cloud: 1" in text
+    assert "2.png: the PNG is cut short" in text
+    assert "3.png is 8x8 uint8" in text
+    assert "4.png has 1 bands" in text
+    assert text.count("fault:") == 4
+
+
+def test_nan_is_a_fault_and_a_range_is_asked_for(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2"], dtype="float32")
+    run("check", root)
+    assert "float32 images have no known range: train with value_range=(low, high); found 1 to 199" in (
+        capsys.readouterr().out
+    )
+    broken = picture(0, dtype="float32")
+    broken[0, 0, 0] = np.nan
+    write_image(root / "cloud" / "2.tif", broken, overwrite=True)
+    with pytest.raises(UserError, match="1 faults"):
+        run("check", root)
+    assert "2.tif: holds NaN" in capsys.readouterr().out
+
+
+def test_pairs_of_different_bands_are_a_fault(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2"])
+    make(root, ["3"], first_seed=50, bands=1)
+    with pytest.raises(UserError, match="1 faults"):
+        run("check", root)
+    assert "3.png has 1 bands of uint8" in capsys.readouterr().out
+
+
+def test_the_same_picture_in_train_and_test_is_a_leak_even_in_another_format(tmp_path, capsys):
+    make(tmp_path / "train", ["1", "2", "3"])
+    make(tmp_path / "test", ["1", "2"], first_seed=100)
+    for side in ("cloud", "label"):
+        copy = read_image(tmp_path / "train" / side / "3.png")
+        write_image(tmp_path / "test" / side / "9.tif", copy)
+        write_image(tmp_path / "train" / side / "8.png", read_image(tmp_path / "train" / side / "1.png"))
+    run("check", tmp_path)
+    text = capsys.readouterr().out
+    name = tmp_path.name
+    assert "in several parts" in text and f"cloudy {name}/train/3 = {name}/test/9" in text
+    assert "more than once in one part" in text and f"clear {name}/train/1 = {name}/train/8" in text
+    assert "ready for training, 2 warnings" in text
+
+
+def test_what_looks_odd_is_a_warning(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2", "3", "4"], bands=4)
+    opaque = picture(1, bands=4)
+    opaque[3] = 255
+    write_image(root / "cloud" / "1.png", opaque, overwrite=True)
+    write_image(root / "cloud" / "2.png", read_image(root / "label" / "2.png"), overwrite=True)
+    write_image(root / "cloud" / "3.png", np.full((4, 16, 16), 9, np.uint8), overwrite=True)
+    for side in ("cloud", "label"):
+        write_image(root / side / "4.png", picture(70 + len(side), bands=4, size=24), overwrite=True)
+    (root / "mask").mkdir()
+    for name, value in (("1", 0), ("2", 255), ("3", 128), ("4", 128)):
+        size = 24 if name == "4" else 16
+        write_image(root / "mask" / f"{name}.png", np.full((1, size, size), value, np.uint8))
+    run("check", root)
+    text = capsys.readouterr().out
+    assert "opacity band: choose bands=[1, 2, 3]" in text
+    assert "the cloudy image equals the clear one" in text
+    assert "one value everywhere" in text
+    assert "several sizes (16x16, 24x24)" in text
+    assert "a mask that marks no cloud" in text
+    assert "0, 128, 255" in text
+
+
+def test_the_split_of_the_folder_is_checked(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2", "3"])
+    (root / "split.json").write_text(json.dumps({"train": ["1"], "test": ["2", "77"]}))
+    with pytest.raises(UserError, match="1 faults"):
+        run("check", root)
+    text = capsys.readouterr().out
+    assert "lists test images that are not there: 77" in text and "in no part" in text
+    (root / "split.json").write_text("{")
+    with pytest.raises(UserError, match="1 faults"):
+        run("check", root)
+    assert "is no JSON file" in capsys.readouterr().out
+
+
+def test_cuhk_cr_is_recognised_with_its_infrared(tmp_path, capsys):
+    top = tmp_path / "C-CUHK - 副本"
+    for part, seed in (("train", 0), ("test", 100)):
+        make(top / "CUHK-CR1" / part, ["1", "2"], first_seed=seed)
+        make(top / "nir" / "CUHK-CR1" / part, ["1", "2"], first_seed=seed + 50)
+    run("check", tmp_path)
+    text = capsys.readouterr().out
+    assert "CUHK-CR1/train" in text and "CUHK-CR1/test" in text
+    assert "near infrared whose bands differ, of which the first is taken" in text
+    (top / "nir" / "CUHK-CR1" / "test" / "cloud" / "2.png").unlink()
+    with pytest.raises(UserError, match="1 faults"):
+        run("check", top)
+    assert "without a partner" in capsys.readouterr().out
+
+
+def test_split_writes_a_file_that_training_reads_and_refuses_to_replace(tmp_path, capsys):
+    root = make(tmp_path / "data", [str(n) for n in range(20)])
+    output = root / "split.json"
+    run("split", root, "-o", output, "--fractions", "0.7", "0.1", "0.2", "--seed", "5", "--block", "2")
+    assert "train 14, val 2, test 4; 20 pictures kept together in 10 groups" in capsys.readouterr().out
+    content = json.loads(output.read_text())
+    assert sorted(map(int, content["train"] + content["val"] + content["test"])) == list(range(20))
+    assert "seed 5" in content["about"] and "blocks of 2" in content["about"]
+    run("check", root)
+    before = output.read_bytes()
+    with pytest.raises(UserError, match=r"split.json exists already"):
+        run("split", root, "-o", output)
+    assert output.read_bytes() == before
+
+
+def test_a_split_that_fails_writes_nothing(tmp_path):
+    root = make(tmp_path / "data", ["1", "2", "3"])
+    with pytest.raises(UserError, match="add up to 1"):
+        run("split", root, "-o", tmp_path / "s.json", "--fractions", "0.5", "0.4")
+    with pytest.raises(UserError, match="no such folder"):
+        run("split", root, "-o", tmp_path / "s.json", "--clear", "truth")
+    assert not (tmp_path / "s.json").exists()
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    from declouds.datamodules.folders import images_in
+
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).touch()
+    with pytest.raises(UserError, match=r"'caf\\udce9\.png' is not UTF-8: rename the file"):
+        images_in(tmp_path)

@@ -1,0 +1,267 @@
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.enums import ColorInterp
+from rasterio.transform import rowcol
+from rasterio.warp import transform_bounds
+
+from declouds.errors import UserError
+from declouds.scenes.sampling.cloud_mask import open_mask
+from declouds.scenes.sampling.tiles import Window
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+UTM = "EPSG:32618"
+
+
+def grid(rows=0, cols=0, size=10):
+    """The grid of the scene, moved by so many of its pixels, with pixels of this size."""
+    return Affine(size, 0, 5e5 + 10 * cols, 0, -size, 5e6 - 10 * rows)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a raster and returns its path."""
+
+    def write(name, pixels, own_mask=None, **profile):
+        pixels = np.asarray(pixels)
+        pixels = pixels[None] if pixels.ndim == 2 else pixels
+        profile = dict(crs=UTM, transform=grid()) | profile
+        count, height, width = pixels.shape
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"),
+            rasterio.open(
+                tmp_path / name, "w", driver="GTiff", count=count, height=height, width=width, dtype=pixels.dtype,
+                **profile,
+            ) as file,
+        ):  # fmt: skip
+            file.write(pixels)
+            if own_mask is not None:
+                file.write_mask(own_mask)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def scene(write):
+    """An open scene of 30 rows and 40 columns."""
+    with rasterio.open(write("scene.tif", np.ones((3, 30, 40), np.uint16))) as file:
+        yield file
+
+
+@pytest.fixture
+def bare_scene(write):
+    """An open scene of 30 rows and 40 columns that is nowhere on earth."""
+    with rasterio.open(write("bare.tif", np.ones((3, 30, 40), np.uint16), crs=None, transform=None)) as file:
+        yield file
+
+
+def read(path, scene, values=None):
+    """Return the cloud of the whole scene, and the share that the mask does not cover."""
+    with open_mask(path, scene, values) as mask:
+        return mask(Window(0, 0, scene.height, scene.width)), mask.uncovered
+
+
+def checks(shape=(30, 40), value=1, dtype=np.uint8):
+    return (np.random.default_rng(0).random(shape) < 0.4).astype(dtype) * dtype(value)
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_on_the_scenes_own_grid_every_pixel_is_its_own(write, scene, value):
+    pixels = checks(value=value)
+    cloud, uncovered = read(write("mask.tif", pixels), scene)
+    assert cloud.dtype == bool and uncovered == 0
+    np.testing.assert_array_equal(cloud, pixels == value)
+
+
+def test_windows_agree_with_the_whole(write, scene):
+    path = write("mask.tif", checks((9, 11)), crs="EPSG:4326", transform=degrees(scene, 9, 11))
+    whole, _ = read(path, scene)
+    with open_mask(path, scene) as mask:
+        for window in (Window(0, 0, 1, 1), Window(3, 7, 20, 30), Window(29, 0, 1, 40)):
+            np.testing.assert_array_equal(mask(window), whole[window.slices])
+    assert 0.2 < whole.mean() < 0.6
+
+
+def test_a_coarser_mask_covers_the_pixels_under_each_of_its_own(write, scene):
+    pixels = checks((15, 20))
+    cloud, uncovered = read(write("mask.tif", pixels, transform=grid(size=20)), scene)
+    np.testing.assert_array_equal(cloud, pixels.repeat(2, 0).repeat(2, 1).astype(bool))
+    assert uncovered == 0
+
+
+def test_a_mask_of_a_part_leaves_the_rest_clear_and_tells_how_much(write, scene):
+    path = write("mask.tif", np.ones((10, 20), np.uint8), transform=grid(10, 5))
+    cloud, uncovered = read(path, scene)
+    expected = np.zeros((30, 40), bool)
+    expected[10:20, 5:25] = True
+    np.testing.assert_array_equal(cloud, expected)
+    assert uncovered == pytest.approx(1 - 200 / 1200)
+
+
+def test_the_share_that_is_not_covered_is_near_in_a_large_scene(write):
+    with rasterio.open(write("large.tif", np.zeros((1, 700, 900), np.uint8))) as scene:
+        _, uncovered = read(write("mask.tif", checks((700, 600))), scene)
+    assert uncovered == pytest.approx(1 / 3, abs=0.06)
+
+
+def degrees(scene, height, width):
+    """A grid of longitude and latitude over the scene and a little more."""
+    left, bottom, right, top = transform_bounds(scene.crs, "EPSG:4326", *scene.bounds)
+    return Affine((right - left) * 1.1 / width, 0, left - (right - left) / 20, 0, (bottom - top) * 1.1 / height, top)
+
+
+def test_another_projection_is_warped_pixel_by_pixel(write, scene):
+    pixels, place = checks((60, 80)), degrees(scene, 60, 80)
+    cloud, _ = read(write("mask.tif", pixels, crs="EPSG:4326", transform=place), scene)
+    rows, cols = np.mgrid[:30, :40]
+    lon, lat = rasterio.warp.transform(scene.crs, "EPSG:4326", *scene.xy(rows.ravel(), cols.ravel()))
+    row, col = rowcol(place, lon, lat)
+    expected = pixels[row.clip(0, 59), col.clip(0, 79)].reshape(30, 40) == 1
+    assert (cloud == expected).mean() > 0.99
+
+
+def test_a_turned_scene_takes_its_mask_from_a_straight_one(write):
+    pixels, turned = checks((150, 150)), Affine(8.66, 5, 5e5 + 300, 5, -8.66, 5e6 - 600)
+    with rasterio.open(write("scene.tif", np.ones((1, 30, 40), np.uint8), transform=turned)) as scene:
+        cloud, uncovered = read(write("mask.tif", pixels), scene)
+        rows, cols = np.mgrid[:30, :40]
+        row, col = rowcol(grid(), *scene.xy(rows.ravel(), cols.ravel()))
+    assert uncovered == 0
+    assert (cloud == pixels[row, col].reshape(30, 40)).mean() > 0.99
+
+
+@pytest.mark.parametrize("georeferenced", [False, True])
+def test_where_the_scene_is_nowhere_the_mask_lies_pixel_by_pixel(write, bare_scene, georeferenced):
+    pixels = checks()
+    place = {} if georeferenced else dict(crs=None, transform=None)
+    cloud, uncovered = read(write("mask.tif", pixels, **place), bare_scene)
+    np.testing.assert_array_equal(cloud, pixels == 1)
+    assert uncovered == 0
+
+
+@pytest.mark.parametrize("crs", [None, UTM])
+def test_a_mask_that_is_nowhere_lies_pixel_by_pixel_too(write, scene, crs):
+    pixels = checks()
+    np.testing.assert_array_equal(read(write("mask.tif", pixels, crs=crs, transform=None), scene)[0], pixels == 1)
+
+
+def test_the_classes_that_are_cloud_can_be_named(write, scene):
+    pixels = np.random.default_rng(0).integers(0, 12, (30, 40)).astype(np.uint8)
+    cloud, _ = read(write("mask.tif", pixels), scene, [3, 8, 9, 10])
+    np.testing.assert_array_equal(cloud, np.isin(pixels, [3, 8, 9, 10]))
+
+
+def test_clear_and_nodata_may_be_the_same_value(write, scene):
+    pixels = checks()
+    cloud, uncovered = read(write("mask.tif", pixels, nodata=0), scene)
+    np.testing.assert_array_equal(cloud, pixels == 1)
+    assert uncovered == 0
+    cloud, uncovered = read(write("inverse.tif", pixels, nodata=0), scene, [0])
+    np.testing.assert_array_equal(cloud, pixels == 0)
+    assert uncovered == 0
+
+
+def test_nodata_of_the_mask_is_clear_and_counts_as_not_covered(write, scene):
+    pixels = checks()
+    pixels[:15] = 255
+    cloud, uncovered = read(write("mask.tif", pixels, nodata=255), scene)
+    assert not cloud[:15].any()
+    np.testing.assert_array_equal(cloud[15:], pixels[15:] == 1)
+    assert uncovered == 0.5
+
+
+def test_nan_is_clear_and_counts_as_not_covered(write, scene):
+    pixels = checks(dtype=np.float32)
+    pixels[:15] = np.nan
+    cloud, uncovered = read(write("mask.tif", pixels), scene)
+    assert not cloud[:15].any() and uncovered == 0.5
+    np.testing.assert_array_equal(cloud[15:], pixels[15:] == 1)
+
+
+def test_the_masks_own_mask_and_transparency_count_as_not_covered(write, scene):
+    known = np.full((30, 40), 255, np.uint8)
+    known[:, :10] = 0
+    path = write("mask.tif", np.ones((30, 40), np.uint8), own_mask=known)
+    cloud, uncovered = read(path, scene)
+    np.testing.assert_array_equal(cloud, known == 255)
+    assert uncovered == 0.25
+    path = write("alpha.tif", np.stack([np.ones_like(known), known]))
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = ColorInterp.gray, ColorInterp.alpha
+    np.testing.assert_array_equal(read(path, scene)[0], known == 255)
+
+
+def test_a_mask_without_any_cloud_is_a_mask(write, scene):
+    cloud, uncovered = read(write("mask.tif", np.zeros((30, 40), np.uint8)), scene)
+    assert not cloud.any() and uncovered == 0
+
+
+def refusal(path, scene, values=None):
+    with pytest.raises(UserError) as raised, open_mask(path, scene, values):
+        pass
+    assert str(raised.value).startswith(f"{path}: ") and "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_what_is_no_raster_is_refused(tmp_path, scene):
+    assert "cannot be read as a mask" in refusal(tmp_path / "missing.tif", scene)
+    (tmp_path / "text.tif").write_text("clouds")
+    assert "give a raster of classes" in refusal(tmp_path / "text.tif", scene)
+
+
+def test_an_image_instead_of_a_mask_is_refused(write, scene):
+    message = refusal(write("mask.tif", np.ones((3, 30, 40), np.uint8)), scene)
+    assert "has 3 bands, and a mask has one" in message and "scene itself?" in message
+    assert "complex numbers" in refusal(write("mask.tif", np.ones((30, 40), np.complex64)), scene)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "found"),
+    [
+        (np.arange(1200).reshape(30, 40) % 4, "1, 2, 3: say which of them are cloud (--mask-values 1,2)"),
+        (np.arange(1200).reshape(30, 40) % 101, "1, 2, 3, 4, 5, 6, 7, 8, ...: say which"),
+        (np.arange(1200).reshape(30, 40) / 1200, "a probability needs a threshold first"),
+    ],
+)
+def test_several_classes_need_a_choice(write, scene, pixels, found):
+    dtype = np.uint8 if pixels.dtype.kind == "i" else np.float32
+    assert found in refusal(write("mask.tif", pixels.astype(dtype)), scene)
+
+
+def test_classes_that_the_masks_type_cannot_hold_are_refused(write, scene):
+    message = refusal(write("mask.tif", checks()), scene, [1, 256, -1])
+    assert "is uint8, which cannot hold the cloud values 256, -1" in message
+
+
+def test_the_mask_of_another_place_is_refused(write, scene):
+    message = refusal(write("mask.tif", checks(), transform=grid(0, 40)), scene)
+    assert f"does not overlap the scene {scene.name}" in message
+    assert "the mask spans 500400 to 500800, 4999700 to 5000000 (EPSG:32618)" in message
+    far = Affine(0.001, 0, 20, 0, -0.001, 30)
+    assert "is its CRS wrong?" in refusal(write("far.tif", checks(), crs="EPSG:4326", transform=far), scene)
+
+
+def test_a_mask_of_the_whole_world_overlaps(write, scene):
+    world = Affine(1, 0, -180, 0, -1, 90)
+    pixels = np.zeros((180, 360), np.uint8)
+    pixels[:, :180] = 1  # the western half, where the scene is
+    cloud, uncovered = read(write("mask.tif", pixels, crs="EPSG:4326", transform=world), scene)
+    assert cloud.all() and uncovered == 0
+
+
+def test_a_mask_of_another_size_that_is_nowhere_is_refused(write, scene, bare_scene):
+    path = write("mask.tif", checks((30, 41)), crs=None, transform=None)
+    for data, which in ((scene, "the mask"), (bare_scene, "the scene")):
+        message = refusal(path, data)
+        assert f"{which} has no place on earth" in message and "41 x 30 pixels, the scene 40 x 30" in message
+
+
+def test_a_mask_that_is_cut_short_is_named(write, scene):
+    path = write("mask.tif", checks((400, 400)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with rasterio.open(write("large.tif", np.ones((1, 400, 400), np.uint8))) as large:
+        assert "is the file whole?" in refusal(path, large)

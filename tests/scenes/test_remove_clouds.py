@@ -1,0 +1,158 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+
+import declouds
+from declouds.errors import UserError
+from declouds.hardware import pick_device
+from declouds.scenes.api import remove_clouds
+from declouds.value_range import ValueRange
+
+
+class Model(torch.nn.Module):
+    """Looks around (a blur) and uses the noise, so that windows matter."""
+
+    bands, in_bands, value_range, band_names = 2, 2, ValueRange(0, 10000), ("red", "near infrared")
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(0.9))
+
+    def predict(self, cloudy, noise):
+        assert not self.training and not torch.is_grad_enabled()
+        return self.gain * torch.nn.functional.avg_pool2d(cloudy, 3, 1, 1) + 0.05 * noise
+
+
+@pytest.fixture
+def pixels():
+    pixels = np.random.default_rng(0).integers(1, 10000, (2, 150, 130)).astype(np.uint16)
+    pixels[:, :30, :40] = 0
+    return pixels
+
+
+@pytest.fixture
+def scene(tmp_path, pixels):
+    path = tmp_path / "scene.tif"
+    grid = dict(crs="EPSG:32618", transform=Affine(10, 0, 5e5, 0, -10, 5e6), nodata=0)
+    with rasterio.open(path, "w", driver="GTiff", count=2, height=150, width=130, dtype="uint16", **grid) as file:
+        file.write(pixels)
+    return path
+
+
+def test_an_array_and_a_file_give_the_same_pixels(pixels, scene, tmp_path):
+    options = dict(tile=64, overlap=16, seed=3, batch_size=2)
+    before = pixels.copy()
+    result = declouds.remove_clouds(pixels, Model(), nodata=0, **options)
+    assert result.dtype == np.uint16 and result.shape == pixels.shape
+    np.testing.assert_array_equal(pixels, before)
+    np.testing.assert_array_equal(result[:, :30, :40], 0)
+    assert (result[:, 30:] > 0).all() and np.abs(result.astype(int) - pixels)[:, 30:].mean() > 100
+    output = declouds.remove_clouds(scene, Model(), output=tmp_path / "o.tif", **options)
+    assert output == tmp_path / "o.tif"
+    with rasterio.open(output) as file:
+        np.testing.assert_array_equal(file.read(), result)
+
+
+def test_the_seed_decides(pixels):
+    one, same, other = (remove_clouds(pixels, Model(), seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).mean() > 0.9
+
+
+def test_the_models_mode_comes_back(pixels):
+    model = Model().train()
+    remove_clouds(pixels, model)
+    assert model.training
+
+
+def test_an_array_of_fractions_with_nan(pixels):
+    image = pixels.astype(np.float32)
+    image[:, :30, :40] = np.nan
+    model = Model()
+    result = remove_clouds(image, model)
+    assert np.isnan(result[:, :30, :40]).all() and np.isfinite(result[:, 30:]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(image=np.zeros((8, 8), np.uint16)), "is an array .bands, height, width.; got shape"),
+        (dict(image=np.zeros((2, 0, 8), np.uint16)), "got shape"),
+        (dict(image=np.zeros((2, 8, 8), bool)), "integers or floating-point numbers; got bool"),
+        (dict(image=np.zeros((3, 8, 8), np.uint16)), r"has 3 bands, the model takes 2 \(red, near infrared\)"),
+        (dict(image=np.ones((2, 8, 8), np.uint8)), "is uint8, and the model was trained on values 0 to 10000"),
+        (dict(image=np.ones((2, 8, 8), np.float32) / 2), "rescale the scene"),
+        (dict(nodata=-1), "is uint16, which cannot hold nodata -1"),
+        (dict(output="o.tif"), "leave output out"),
+        (dict(tile=8, overlap=8), "from 0 to 7"),
+        (dict(seed=-1), "a seed is"),
+        (dict(device="gpu9"), "device 'gpu9' is not available here: use auto"),
+    ],
+)
+def test_bad_calls_with_an_array(pixels, change, message):
+    with pytest.raises(UserError, match=message):
+        remove_clouds(**{"image": pixels, "model": Model(), **change})
+
+
+def test_bad_calls_with_a_path_are_refused_before_the_model_is_loaded(scene, tmp_path):
+    no_model = tmp_path / "no.safetensors"
+    with pytest.raises(UserError, match=r"say where the result goes: output='clear\.tif'"):
+        remove_clouds(scene, no_model)
+    with pytest.raises(UserError, match="which is never overwritten"):
+        remove_clouds(scene, no_model, output=scene, overwrite=True)
+    with pytest.raises(UserError, match="no such file"):
+        remove_clouds(tmp_path / "no.tif", no_model, output=tmp_path / "o.tif")
+    with pytest.raises(UserError, match=r"no\.safetensors"):
+        remove_clouds(str(scene), str(no_model), output=str(tmp_path / "o.tif"))
+    assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
+
+
+def test_weights_by_path_and_diffusion(tmp_path):
+    """A whole Diffusion Enhancement model, too small to be any good, over windows of a size it has to pad."""
+    from mmengine.registry import MODELS
+
+    import declouds.models  # noqa: F401
+    from declouds.weights.file import save_weights
+
+    config = dict(
+        type="DiffusionEnhancement",
+        denoiser=dict(type="ConditionalUNet", base=8, multipliers=(1, 1), blocks=1, attention_at=()),
+        reference=dict(type="Identity"),
+        fusion=dict(type="WeightAllocation", base=8, multipliers=(1, 1), blocks=1, attention_at=()),
+        noise_schedule=dict(type="LinearSchedule"),
+        sampler=dict(type="DDIM", steps=2),
+        bands=3,
+    )
+    model = MODELS.build(config)
+    save_weights(tmp_path / "m.safetensors", config, model.state_dict(), {})
+    image = np.random.default_rng(0).integers(0, 255, (3, 45, 70)).astype(np.uint8)
+    by_path = remove_clouds(image, Path(tmp_path / "m.safetensors"), tile=37, overlap=9, device="cpu")
+    np.testing.assert_array_equal(by_path, remove_clouds(image, model, tile=37, overlap=9))
+    assert by_path.shape == image.shape and by_path.dtype == np.uint8
+
+
+def test_the_mask_of_an_array_is_an_array(pixels, scene, tmp_path):
+    cloud = np.zeros(pixels.shape[1:], np.uint8)
+    cloud[60:100, 50:90] = 9
+    options = dict(tile=64, overlap=16, nodata=0)
+    result = remove_clouds(pixels, Model(), mask=cloud, **options)
+    np.testing.assert_array_equal(result[:, cloud == 0], pixels[:, cloud == 0])
+    assert (result[:, cloud == 9] != pixels[:, cloud == 9]).mean() > 0.9
+    np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=cloud, mask_values=[8], **options), pixels)
+    with pytest.raises(UserError, match=r"mask: has shape .5, 5., the image .150, 130."):
+        remove_clouds(pixels, Model(), mask=np.zeros((5, 5)), **options)
+    with pytest.raises(UserError, match=r"the mask of an array is an array, or 'auto'"):
+        remove_clouds(pixels, Model(), mask="mask.tif", **options)
+    with pytest.raises(UserError, match=r"scene\.tif: the mask of a file is a raster file, not an array"):
+        remove_clouds(scene, Model(), output=tmp_path / "o.tif", mask=cloud)
+
+
+def test_devices():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device().type == ("cuda" if torch.cuda.is_available() else pick_device("auto").type)
+    with pytest.raises(UserError, match="use auto, cpu"):
+        pick_device("cuda:99")

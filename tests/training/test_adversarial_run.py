@@ -1,0 +1,123 @@
+"""A reference trained against a discriminator, within a run of all stages."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from safetensors.torch import load_file
+
+from declouds.errors import UserError
+from declouds.training.coarse_to_fine import CoarseToFine
+
+AGAINST = """
+reference_stages = [
+    dict(
+        name="reference", train=["reference"], iterations=6, batch_size=2, lr=1e-3, crop=16, augmentations=_flips,
+        losses=[dict(type="L1")], discriminator=dict(type="PatchDiscriminator", base=8, halvings=2),
+        adversarial_loss=dict(type="WassersteinGAN", weight=0.05), gradient_penalty=10.0, discriminator_lr=2e-3,
+        param_scheduler=[dict(type="CosineAnnealingLR", T_max=6)],
+    ),
+    dict(
+        name="sharper", train=["reference"], iterations=2, batch_size=2, lr=1e-3, crop=16,
+        discriminator=dict(type="PatchDiscriminator", base=8, halvings=2),
+        adversarial_loss=dict(type="LeastSquaresGAN", weight=0.05), start_from="raw",
+    ),
+]
+stages = [dict(stages[1], iterations=2), stages[2]]
+"""
+
+
+class Stop(Exception):
+    pass
+
+
+class StopAt(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if batch_idx == 4:
+            raise Stop
+
+
+def train(path, work_dir, resume=False, stop=False):
+    run = CoarseToFine(Config.fromfile(path), work_dir)
+    if stop:
+        own = run.runs[0].hooks
+        run.runs[0].hooks = lambda evaluation: [*own(evaluation), StopAt()]
+    return run.run(resume)
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_both_optimisers_are_resumed(tiny_config, tmp_path, amp):
+    config = tiny_config(extra=AGAINST + f"amp = {amp}\n")
+    unbroken = load_file(train(config, tmp_path / "unbroken"))
+    with pytest.raises(Stop):
+        train(config, tmp_path / "stopped", stop=True)
+    assert (tmp_path / "stopped" / "0_reference" / "iter_4.pth").exists()
+    resumed = load_file(train(config, tmp_path / "stopped", resume=True))
+    assert all(torch.equal(resumed[key], unbroken[key]) for key in unbroken)
+    assert not any(key.startswith("discriminator") for key in unbroken)
+
+
+def test_a_later_stage_goes_on_with_the_discriminator_of_the_one_before(tiny_config, tmp_path):
+    config = tiny_config(
+        extra=AGAINST + "reference_stages[1]['lr'] = 1e-12\nstages = []\n"
+        "model = dict(type='OnePass', reference=model['reference'])\n"
+    )
+    train(config, tmp_path / "run")
+    first, second = (
+        torch.load(tmp_path / "run" / name / "finished.pth", weights_only=True)["raw"]
+        for name in ("0_reference", "1_sharper")
+    )
+    assert {key.split(".")[0] for key in second} == {"reference", "discriminator"}
+    assert all(torch.allclose(first[key], second[key], atol=1e-6) for key in first)
+
+
+def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_path):
+    # Without the penalty, whose mixing every process draws for itself, and without Adam, which makes rounding large.
+    extra = AGAINST + "_plain = dict(gradient_penalty=0.0, optimizer=dict(type='SGD'))\n"
+    extra += "reference_stages = [dict(reference_stages[0], **_plain)]\n"
+    config = tiny_config(extra=extra + "stages = []\nmodel = dict(type='OnePass', reference=model['reference'])\n")
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    process = train_process(config, "--work-dir", tmp_path / "two", launcher=torchrun)
+    output = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, output
+    one = load_file(train(config, tmp_path / "one"))
+    two = load_file(tmp_path / "two" / "model.safetensors")
+    assert all(torch.allclose(one[key], two[key], atol=2e-5) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("del reference_stages[0]['adversarial_loss']\n", "discriminator and adversarial_loss go together"),
+        (
+            "stages[0] = dict(stages[0], discriminator=1, adversarial_loss=dict(type='SoftplusGAN'))\n",
+            "a discriminator trains a reference",
+        ),
+        ("stages[0] = dict(stages[0], gradient_penalty=1.0)\n", "need a discriminator"),
+        (
+            "for _stage in reference_stages:\n    _stage['discriminator']['type'] = 'PatchDiscriminatr'\n",
+            "did you mean 'PatchDiscriminator'",
+        ),
+        ("reference_stages[0]['adversarial_loss']['type'] = 'WasersteinGAN'\n", "did you mean 'WassersteinGAN'"),
+        ("reference_stages[0]['adversarial_loss']['type'] = 'L1'\n", "adversarial_loss L1 is no loss of logits"),
+        ("reference_stages[0]['adversarial_loss']['weight'] = 'big'\n", "a loss is dict.type=..., weight=NUMBER"),
+        ("reference_stages[0]['losses'] = [dict(type='L1', of='attention')]\n", "has no output 'attention' .* L1"),
+        (
+            "reference_stages[0]['losses'] = [dict(type='KL')]\n",
+            "KL is a loss of latent, it cannot be taken",
+        ),
+        ("reference_stages[0]['losses'] = [dict(type='L1', of='latent')]\n", "L1 is a loss of images, it cannot"),
+        ("reference_stages[0]['losses'] = []\n", "losses is a list of at least one loss"),
+        ("reference_stages[0]['losses'] = 'L1'\n", "a loss is dict"),
+        ("reference_stages[0]['gradient_penalty'] = -1.0\n", "gradient_penalty is 0 or more"),
+        ("reference_stages[0]['discriminator_lr'] = 0\n", "discriminator_lr is above 0"),
+        ("reference_stages[0]['clip_grad'] = 'x'\n", "clip_grad is a number"),
+        ("reference_stages[1]['discriminator'] = dict(type='PatchDiscriminator', base=16)\n", "make them alike"),
+        ("reference_stages = 5\n", "reference_stages is a list of stages"),
+        ("model['losses'] = [dict(type='L1')]\n", "losses belongs to the stage that trains the reference"),
+    ],
+)
+def test_bad_recipes_are_named_before_training(tiny_config, tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        train(tiny_config(extra=AGAINST + change), tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()

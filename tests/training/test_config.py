@@ -1,0 +1,57 @@
+"""Config files and their overrides: read as they are written, or refused in one line."""
+
+import pytest
+
+from declouds.errors import UserError
+from declouds.training.config import load_config
+
+
+def test_overrides_keep_spaces_and_commas_and_read_numbers(tiny_config):
+    options = ["datamodule.root=/my data/a,b", "stages.0.iterations=7", "ema.decay=0.5", "amp=True", "val.images=None"]
+    config = load_config(tiny_config(), options)
+    assert config.datamodule.root == "/my data/a,b"
+    assert config.stages[0].iterations == 7
+    assert (config.ema.decay, config.amp, config.val.images) == (0.5, True, None)
+
+
+@pytest.mark.parametrize(
+    ("extra", "options", "message"),
+    [
+        (
+            "chekpoint_interval = 1\n",
+            [],
+            "nothing reads the entry 'chekpoint_interval': did you mean 'checkpoint_inter",
+        ),
+        ("seed = -1\n", [], r"seed is a whole number from 0 to 2\*\*32 - 1, not -1"),
+        ("def broken(:\n", [], "cannot be read as a config: SyntaxError"),
+        ("", ["stages.9.lr=1"], "--cfg-options do not fit"),
+        ("", ["seed"], "--cfg-options takes KEY=VALUE, got 'seed'"),
+        ("del stages\n", [], "lacks stages"),
+        (
+            'custom_imports = dict(imports=["no_such_module"])\n',
+            [],
+            "no_such_module cannot be imported: ModuleNotFound",
+        ),
+    ],
+)
+def test_mistakes_are_named(tiny_config, extra, options, message):
+    with pytest.raises(UserError, match=message):
+        load_config(tiny_config(extra=extra), options)
+
+
+def test_a_config_may_import_what_it_likes(tiny_config):
+    assert load_config(tiny_config(extra="import os\nseed = len(os.sep)\n")).seed == 1
+
+
+@pytest.mark.parametrize("seed", [0, 20261122, 2**32 - 1])
+def test_every_seed_seeds_every_iteration_differently(seed):
+    import torch
+
+    from declouds.training.hooks.seed_iterations import SeedIterations
+
+    drawn = set()
+    for stage in range(2):
+        for iteration in range(20):
+            SeedIterations(seed, stage).before_train_iter(None, iteration)
+            drawn.add(float(torch.rand(1, dtype=torch.float64)))
+    assert len(drawn) == 40

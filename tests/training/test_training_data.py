@@ -1,0 +1,101 @@
+"""The stream of patches: the same whatever the workers, processes and restarts."""
+
+import pytest
+import torch
+
+from declouds.errors import UserError
+from declouds.training.training_data import EvaluationImages, StageBatches, TrainingPatches, reduce_image
+
+
+class Numbered(torch.utils.data.Dataset):
+    """Image i is a ramp plus i; clear is cloudy negated, so that a pair out of step shows."""
+
+    def __init__(self, count=5, size=16):
+        self.count, self.size = count, size
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        ramp = torch.arange(self.size**2, dtype=torch.float32).reshape(1, self.size, self.size) / (2 * self.size**2)
+        cloudy = ramp + index / (2 * self.count)
+        return dict(cloudy=cloudy, clear=-cloudy, name=str(index))
+
+
+AUGMENTATIONS = ("RandomHorizontalFlip", "RandomVerticalFlip", dict(type="RandomRotation90", times=(0, 3), p=1.0))
+
+
+def test_pairs_stay_in_step_and_a_position_is_always_the_same_patch():
+    patches = TrainingPatches(Numbered(), crop=8, augmentations=AUGMENTATIONS, seed=1)
+    again = TrainingPatches(Numbered(), crop=8, augmentations=AUGMENTATIONS, seed=1)
+    seen = set()
+    for position in range(20):
+        sample = patches[position]
+        assert torch.equal(sample["clear"], -sample["cloudy"])
+        assert torch.equal(sample["cloudy"], again[position]["cloudy"])
+        seen.add(tuple(sample["cloudy"].flatten().tolist()))
+    assert len(seen) == 20
+    assert not torch.equal(TrainingPatches(Numbered(), crop=8, seed=2)[0]["cloudy"], patches[0]["cloudy"])
+
+
+def test_an_epoch_holds_every_image_once():
+    patches = TrainingPatches(Numbered())
+    for epoch in range(3):
+        assert sorted(patches.index_of(5 * epoch + place) for place in range(5)) == list(range(5))
+    orders = {tuple(patches.index_of(5 * epoch + place) for place in range(5)) for epoch in range(6)}
+    assert len(orders) > 1
+
+
+def test_a_patch_leaves_the_global_random_state_alone():
+    patches = TrainingPatches(Numbered(), crop=8, augmentations=AUGMENTATIONS)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    patches[3]
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_processes_share_each_batch_and_a_restart_skips_to_its_place():
+    def first(batches, count):
+        iterator = iter(batches)
+        return [next(iterator) for _ in range(count)]
+
+    alone = first(StageBatches(6, 10), 4)
+    shares = [first(StageBatches(6, 10, rank, 3), 4) for rank in range(3)]
+    assert [[*one, *two, *three] for one, two, three in zip(*shares, strict=True)] == alone
+    restarted = StageBatches(6, 10)
+    restarted.start = 2
+    assert first(restarted, 2) == alone[2:]
+    with pytest.raises(UserError, match="a batch of 5 cannot be shared by 2 processes"):
+        StageBatches(5, 10, 0, 2)
+
+
+def test_reduction_is_never_a_silent_crop():
+    assert reduce_image(torch.zeros(3, 16, 24), 4).shape == (3, 4, 6)
+    with pytest.raises(UserError, match="16x24 cannot be reduced by 5"):
+        reduce_image(torch.zeros(3, 16, 24), 5)
+
+
+def test_the_noise_of_an_image_depends_on_its_name_and_the_seed_alone():
+    images = EvaluationImages(Numbered(), bands=1, seed=4, limit=3)
+    assert len(images) == 3
+    assert torch.equal(images[1]["noise"], EvaluationImages(Numbered(), bands=1, seed=4)[1]["noise"])
+    assert not torch.equal(images[1]["noise"], images[2]["noise"])
+    assert not torch.equal(images[1]["noise"], EvaluationImages(Numbered(), bands=1, seed=5)[1]["noise"])
+
+
+def test_an_empty_training_split_is_named():
+    with pytest.raises(UserError, match="the train split is empty"):
+        TrainingPatches(Numbered(count=0))
+
+
+class OfManySizes(Numbered):
+    names = ("a", "b", "c", "d", "e")
+    sizes = ((12, 16),) * 4 + ((12, 6),)
+
+
+def test_a_patch_that_one_image_is_too_small_for_is_refused_before_any_is_read():
+    with pytest.raises(UserError, match="e: 12x6 pixels after reduction by 1 is less than the patch of 8"):
+        TrainingPatches(OfManySizes(), crop=8)
+    with pytest.raises(UserError, match="an image of 12x6 cannot be reduced by 4"):
+        TrainingPatches(OfManySizes(), reduce=4)
