@@ -101,6 +101,7 @@ REFERENCES = PartRegistry("reference", "references")
 FUSIONS = PartRegistry("fusion", "fusions")
 NOISE_SCHEDULES = PartRegistry("noise_schedule", "noise_schedules")
 SAMPLERS = PartRegistry("sampler", "samplers")
+DIFFUSION_LOSSES = PartRegistry("diffusion_loss", "diffusion_losses")
 LOSSES = PartRegistry("loss", "losses")
 DISCRIMINATORS = PartRegistry("discriminator", "discriminators")
 DATAMODULES = PartRegistry("datamodule", "datamodules")
@@ -112,6 +113,7 @@ PART_REGISTRIES = (
     FUSIONS,
     NOISE_SCHEDULES,
     SAMPLERS,
+    DIFFUSION_LOSSES,
     LOSSES,
     DISCRIMINATORS,
     DATAMODULES,

@@ -1,6 +1,6 @@
 """A reference network trained against a discriminator."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import all_reduce_params
@@ -28,8 +28,9 @@ class Adversarial(OnePass):
         **one_pass: ``losses`` and the record, as ``OnePass``.
     """
 
-    parts = ("reference", "discriminator")
-    averages_gradients = True  # in its own train_step, so that several processes need no wrapper around it
+    parts: ClassVar[tuple[str, ...]] = ("reference", "discriminator")
+    separate_optimizers: ClassVar[bool] = True
+    averages_gradients: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,16 +1,19 @@
 """Diffusion Enhancement on one page (Sui et al., TGRS 2024, arXiv 2401.15105)."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
 
 from declouds.errors import UserError
-from declouds.models.cloud_remover import CloudRemover
+from declouds.models.cloud_remover import CloudRemover, Record
 from declouds.models.degraded_prior import DegradedPrior
-from declouds.registry import DENOISERS, FUSIONS, NOISE_SCHEDULES, REFERENCES, SAMPLERS
+from declouds.models.one_pass import OnePass, training_of_reference
+from declouds.noise_schedules.process import Process
+from declouds.registry import DENOISERS, DIFFUSION_LOSSES, FUSIONS, NOISE_SCHEDULES, REFERENCES, SAMPLERS
+from declouds.scenes.sampling.passes import Pass, sampling_passes, whole_passes
 
 
 @MODELS.register_module()
@@ -27,14 +30,22 @@ class DiffusionEnhancement(CloudRemover):
         reference: config of the reference network, or None.
         fusion: config of the fusion, or None.
         eta: least weight of the prior when sampling (section III-C).
+        diffusion_loss: config of the loss of the denoiser; `UniformLoss` if None.
         degrade_prior: arguments of `DegradedPrior`, for experiments with worse priors; None leaves the prior as it is.
-        **record: ``bands``, ``in_bands``, ``value_range`` and ``band_names``, as ``CloudRemover``.
+        **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
 
     Raises:
-        UserError: a fusion without a reference.
+        UserError: a fusion without a reference, or ``eta`` outside [0, 1].
     """
 
-    parts = ("reference", "denoiser", "fusion")
+    parts: ClassVar[tuple[str, ...]] = ("reference", "denoiser", "fusion")
+    needs: ClassVar[Mapping[str, tuple[str, ...]]] = dict(reference=(), denoiser=(), fusion=("reference", "denoiser"))
+    sampling_entries: ClassVar[frozenset[str]] = frozenset(("eta", "sampler"))
+    stage_entries: ClassVar[tuple[str, ...]] = OnePass.stage_entries
+    recorded: ClassVar[Mapping[str, str]] = dict(
+        x_t="image", clear_hat="image", prior="image", weight="map", fused="image"
+    )
+    draws_noise: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -44,84 +55,41 @@ class DiffusionEnhancement(CloudRemover):
         reference: dict | None = None,
         fusion: dict | None = None,
         eta: float = 0.3,
+        diffusion_loss: dict | None = None,
         degrade_prior: dict | None = None,
         **record: Any,
     ) -> None:
         super().__init__(**record)
         if fusion is not None and reference is None:
             raise UserError("a fusion needs a prior to fuse: give the model a reference, or fusion=None")
-        sizes = dict(bands=self.bands, in_bands=self.in_bands)  # parts that know bands are told them here
+        if isinstance(eta, bool) or not isinstance(eta, int | float) or not 0 <= eta <= 1:
+            raise UserError(f"eta is a number from 0 to 1, not {eta!r}")
+        # Parts that take them are told the bands and the sources.
+        sizes = dict(bands=self.bands, in_bands=self.in_bands, inputs=self.inputs)
         self.denoiser = DENOISERS.build(denoiser, **sizes)
         self.noise_schedule = NOISE_SCHEDULES.build(noise_schedule)
         self.sampler = SAMPLERS.build(sampler)
         self.reference = None if reference is None else REFERENCES.build(reference, **sizes)
         self.fusion = None if fusion is None else FUSIONS.build(fusion, **sizes)
         self.eta = eta
+        self.diffusion_loss = DIFFUSION_LOSSES.build(diffusion_loss or dict(type="UniformLoss"))
         self.degrade_prior = None if degrade_prior is None else DegradedPrior(**degrade_prior)
+        self.quality_band = None if fusion is None else "weight of the prior"
         self.train_only([])
 
-    def prior(self, cloudy: torch.Tensor, name: list[str] | None = None) -> torch.Tensor:
-        """Return the reference's picture of the clear image; see `CloudRemover.prior`."""
-        prior = super().prior(cloudy, name)
-        return prior if self.degrade_prior is None else self.degrade_prior(prior)
+    # Training
 
-    def clear_hat(
-        self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the clear image implied by the denoiser's ``prediction``, clamped to [-1, 1] (equation 7)."""
-        implied = self.noise_schedule.clear_from(prediction, x_t, t, self.denoiser.predicts, cloudy)
-        return implied.clamp(-1, 1)
-
-    def predict(
-        self,
-        cloudy: torch.Tensor,
-        noise: torch.Tensor,
-        *,
-        name: list[str] | None = None,
-        fuse: bool = True,
-        record: Callable[[dict[str, torch.Tensor]], None] | None = None,
-    ) -> torch.Tensor:
-        """Remove the clouds: sample from the start ``noise``, fusing the prior at every step (algorithm 2).
-
-        Args:
-            cloudy: the cloudy images.
-            noise: standard normal start noise.
-            name: names of the images, for references that look their prior up.
-            fuse: False leaves the prior out: the diffusion alone.
-            record: is given the tensors of every step (x_t, t, clear_hat, weight, fused).
-
-        Shapes: cloudy (B, in_bands, H, W), noise (B, bands, H, W) -> (B, bands, H, W), any H and W.
-        Units: [-1, 1].
-        """
-        full_prior = self.prior(cloudy, name) if fuse and self.fusion is not None else None
-
-        def denoise(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            prior = None if full_prior is None else _resize_like(full_prior, x_t)
-            step = self.estimate(x_t, t, _resize_like(cloudy, x_t), prior)
-            if record is not None:
-                record(step)
-            return step["fused"]
-
-        with torch.no_grad():
-            return self.sampler(denoise, noise, self.noise_schedule)
-
-    def estimate(
-        self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, prior: torch.Tensor | None
-    ) -> dict[str, torch.Tensor]:
-        """Return what one step knows of the clear image: the denoiser's estimate, and its fusion with the prior.
-
-        Returns:
-            ``x_t``, ``t``, ``clear_hat`` and ``fused``; with a prior also ``prior`` and its ``weight`` in [eta, 1].
-
-        Shapes: (B, C, H, W), all of one size.
-        """
-        clear_hat = self.clear_hat(self.denoiser(x_t, t, cloudy).float(), x_t, t, cloudy)
-        step = dict(x_t=x_t, t=t, clear_hat=clear_hat, fused=clear_hat)
-        if prior is not None:
-            assert self.fusion is not None
-            weight = self.fusion(clear_hat, prior, x_t, t, cloudy).float().clamp(self.eta, 1)
-            step |= dict(prior=prior, weight=weight, fused=weight * prior + (1 - weight) * clear_hat)
-        return step
+    @classmethod
+    def training_config(cls, config: dict[str, Any], train: Collection[str], options: dict[str, Any]) -> dict[str, Any]:
+        """Return the model of a stage: the reference's own, the diffusion alone, or the whole where a fusion is trained."""
+        if list(train) == ["reference"] and config.get("reference") is not None:
+            return training_of_reference(config, options)
+        if "reference" in train:
+            raise UserError("a reference is trained alone: train=['reference']")
+        if options:
+            raise UserError(f"{', '.join(options)} belongs to a stage that trains the reference: train=['reference']")
+        chosen = super().training_config(config, train, options)
+        return chosen if "fusion" in train else {**chosen, "degrade_prior": None}
 
     def losses_per_image(
         self,
@@ -137,20 +105,25 @@ class DiffusionEnhancement(CloudRemover):
 
         The fused image carries a gradient to the fusion alone, so the L1 trains the fusion and the MSE the denoiser.
         """
-        x_t = self.noise_schedule.add_noise(clear, noise, t, cloudy)
+        with_prior = fuse and self.fusion is not None
+        prior = self.prior(cloudy, name) if with_prior or "prior" in self.noise_schedule.condition else None
+        process, predicts = self.noise_schedule.bind(cloudy, prior), self.denoiser.predicts
+        x_t = process.add_noise(clear, noise, t)
         with torch.set_grad_enabled(torch.is_grad_enabled() and "denoiser" in self.trained):
             prediction = self.denoiser(x_t, t, cloudy).float()
-        terms = dict(denoise=F.mse_loss(prediction, self._target(clear, noise, t), reduction="none").mean((1, 2, 3)))
-        if fuse and self.fusion is not None:
-            clear_hat = self.clear_hat(prediction, x_t, t, cloudy).detach()
-            prior = self.prior(cloudy, name)
+        target = process.target(clear, noise, t, predicts)
+        terms = dict(denoise=self.diffusion_loss(prediction, target, t, process, predicts))
+        if with_prior:
+            assert self.fusion is not None
+            assert prior is not None
+            clear_hat = process.clear_from(prediction, x_t, t, predicts).clamp(-1, 1).detach()
             weight = self.fusion(clear_hat, prior, x_t, t, cloudy).float()
             terms["fuse"] = (clear - weight * prior - (1 - weight) * clear_hat).abs().mean((1, 2, 3))
         return terms
 
     def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
         """Draw times and noise, and return the losses of the parts that are being trained."""
-        t = torch.randint(self.noise_schedule.num_steps, (len(clear),), device=clear.device)
+        t = self.diffusion_loss.draw_times(len(clear), self.noise_schedule, clear.device)
         terms = self.losses_per_image(
             clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained
         )
@@ -158,13 +131,135 @@ class DiffusionEnhancement(CloudRemover):
             del terms["denoise"]
         return {f"loss_{term}": value.mean() for term, value in terms.items()}
 
-    def _target(self, clear: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        if self.denoiser.predicts == "noise":
-            return noise
-        if self.denoiser.predicts == "velocity":
-            alpha, sigma = self.noise_schedule.alpha_sigma(t)
-            return alpha * noise - sigma * clear
-        return clear
+    # Use
+
+    def _fuses(self, variant: str | None = None) -> bool:
+        return self.fusion is not None and variant is None
+
+    @property
+    def method(self) -> str:
+        """``DE`` if a prior is fused, else ``result``."""
+        return "DE" if self._fuses() else "result"
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The prior, and the diffusion without it, of a model that fuses them."""
+        return ("prior", "diffusion") if self._fuses() else ()
+
+    @property
+    def baseline(self) -> str | None:
+        """The prior: does the diffusion add something to it?"""
+        return "prior" if self._fuses() else None
+
+    def predict(
+        self,
+        cloudy: torch.Tensor,
+        noise: torch.Tensor,
+        *,
+        name: list[str] | None = None,
+        variant: str | None = None,
+        record: Record | None = None,
+    ) -> torch.Tensor:
+        """Remove the clouds: sample from the start ``noise``, fusing the prior at every step (algorithm 2).
+
+        See `CloudRemover.predict`. ``variant="prior"`` is the reference alone, ``"diffusion"`` leaves the prior out.
+        """
+        if variant == "prior":
+            return self.prior(cloudy, name).float()
+        fuses = self._fuses(variant)
+        needs_prior = fuses or "prior" in self.noise_schedule.condition
+        full_prior = self.prior(cloudy, name) if needs_prior else None
+        process = self.noise_schedule.bind(cloudy, full_prior)
+
+        def denoise(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            prior = _resize_like(full_prior, x_t) if fuses and full_prior is not None else None
+            step = self.estimate(x_t, t, _resize_like(cloudy, x_t), prior, process)
+            if record is not None:
+                record(step)
+            return step["fused"]
+
+        with torch.no_grad():
+            return self.sampler(denoise, process, noise)
+
+    @torch.no_grad()
+    def prior(self, cloudy: torch.Tensor, name: list[str] | None = None) -> torch.Tensor:
+        """Return the reference's estimate of the clear image, in [-1, 1].
+
+        Shapes: cloudy (B, in_bands, H, W) -> (B, bands, H, W).
+
+        Raises:
+            UserError: the model has no reference.
+        """
+        if self.reference is None:
+            raise UserError("this model has no reference, so it has no prior")
+        prior = self.reference(cloudy, name) if self.needs_names else self.reference(cloudy)
+        return prior if self.degrade_prior is None else self.degrade_prior(prior)
+
+    def estimate(
+        self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, prior: torch.Tensor | None, process: Process
+    ) -> dict[str, torch.Tensor]:
+        """Return what one step knows of the clear image: the denoiser's estimate, and its fusion with the prior.
+
+        Args:
+            x_t: the noisy images.
+            t: timesteps.
+            cloudy: the cloudy images.
+            prior: the priors, or None to leave the fusion out.
+            process: the process, bound to its condition.
+
+        Returns:
+            ``x_t``, ``t``, ``clear_hat`` (equation 7, clamped to [-1, 1]) and ``fused``; with a prior also ``prior`` and its
+            ``weight`` in [eta, 1].
+
+        Shapes: (B, C, H, W), all of one size.
+        """
+        prediction = self.denoiser(x_t, t, cloudy).float()
+        clear_hat = process.clear_from(prediction, x_t, t, self.denoiser.predicts).clamp(-1, 1)
+        step = dict(x_t=x_t, t=t, clear_hat=clear_hat, fused=clear_hat)
+        if prior is not None:
+            assert self.fusion is not None
+            weight = self.fusion(clear_hat, prior, x_t, t, cloudy).float().clamp(self.eta, 1)
+            step |= dict(prior=prior, weight=weight, fused=weight * prior + (1 - weight) * clear_hat)
+        return step
+
+    def passes(
+        self, *, variant: str | None = None, blend: str = "joint", samples: int = 1, quality: bool = False
+    ) -> list[Pass]:
+        """Return the passes that clear an image of any size; see `CloudRemover.passes`.
+
+        Raises:
+            UserError: the sampler cannot be stepped from outside; see also `CloudRemover.passes`.
+        """
+        self.check_passes(samples)
+        fuses = self._fuses(variant)
+        extra = int(quality and fuses)
+        if variant == "prior":
+            return whole_passes(lambda cloudy, noise: self.prior(cloudy).float(), self.bands)
+        if blend == "final":
+            return whole_passes(
+                lambda cloudy, noise: self._window(cloudy, noise, variant, extra), self.bands, samples, extra
+            )
+
+        def denoise(
+            x_t: torch.Tensor, t: torch.Tensor, process: Process, cloudy: torch.Tensor, *prior: torch.Tensor, last: bool
+        ) -> torch.Tensor:
+            step = self.estimate(x_t, t, cloudy, prior[0] if fuses else None, process)
+            return _with_weight(step) if last and extra else step["fused"]
+
+        needs_prior = fuses or "prior" in self.noise_schedule.condition
+        priors = [Pass("prior", "prior", self.bands, lambda cloudy: self.prior(cloudy))] if needs_prior else []
+        return sampling_passes(denoise, self.sampler, self.noise_schedule, self.bands, priors, samples, extra)
+
+    def _window(self, cloudy: torch.Tensor, noise: torch.Tensor, variant: str | None, extra: int) -> torch.Tensor:
+        """Return a window cleared by itself, and the weight of the last step if it was asked for."""
+        last: dict[str, torch.Tensor] = {}
+        clear = self.predict(cloudy, noise, variant=variant, record=last.update if extra else None)
+        return _with_weight(last) if extra else clear
+
+
+def _with_weight(step: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the result of a step, and the mean weight of its prior as one more band."""
+    return torch.cat([step["fused"].float(), step["weight"].float().mean(1, keepdim=True)], 1)
 
 
 def _resize_like(image: torch.Tensor, x_t: torch.Tensor) -> torch.Tensor:

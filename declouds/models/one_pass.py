@@ -1,14 +1,14 @@
 """A reference network trained or used on its own."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar
 
 import torch
 from mmengine.registry import MODELS
 from torch import nn
 
 from declouds.errors import UserError
-from declouds.models.cloud_remover import CloudRemover
+from declouds.models.cloud_remover import CloudRemover, Record, check_parts
 from declouds.registry import LOSSES, REFERENCES
 
 
@@ -28,7 +28,9 @@ class OnePass(CloudRemover):
         **record: ``bands``, ``in_bands``, ``value_range`` and ``band_names``, as ``CloudRemover``.
     """
 
-    parts: tuple[str, ...] = ("reference",)
+    parts: ClassVar[tuple[str, ...]] = ("reference",)
+    stage_entries: ClassVar[tuple[str, ...]] = ("losses", "discriminator", "adversarial_loss", "gradient_penalty")
+    unused_parameters: ClassVar[bool] = True  # official references hold unused layers
 
     def __init__(self, reference: dict, losses: Sequence[dict] = (dict(type="L1"),), **record: Any) -> None:
         super().__init__(**record)
@@ -38,11 +40,29 @@ class OnePass(CloudRemover):
         self.loss_terms = nn.ModuleList(build_loss(loss) for loss in losses)
         self.train_only([])
 
+    @classmethod
+    def training_config(cls, config: dict[str, Any], train: Collection[str], options: dict[str, Any]) -> dict[str, Any]:
+        """Return the config that trains the reference, against a discriminator if the stage has one."""
+        check_parts(OnePass, train)
+        return training_of_reference(config, options)
+
+    def check_training(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> None:
+        """Compute the losses once, so that one that does not fit the network shows before training."""
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            self.losses(cloudy, clear, name)
+
+    @torch.no_grad()
     def predict(
-        self, cloudy: torch.Tensor, noise: torch.Tensor | None = None, *, name: list[str] | None = None
+        self,
+        cloudy: torch.Tensor,
+        noise: torch.Tensor | None = None,
+        *,
+        name: list[str] | None = None,
+        variant: str | None = None,
+        record: Record | None = None,
     ) -> torch.Tensor:
         """Return the clear image; ``noise`` is not used. Shapes: (B, in_bands, H, W) -> (B, bands, H, W)."""
-        return self.prior(cloudy, name).float()
+        return (self.reference(cloudy, name) if self.needs_names else self.reference(cloudy)).float()
 
     def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
         """Return each loss, summed over the restorations."""
@@ -67,6 +87,49 @@ class OnePass(CloudRemover):
                 value = term(outputs[of], attention_target(cloudy, clear) if of == "attention" else None)
             losses[f"loss_{index}_{type(term).__name__.lower()}"] = weight * value
         return losses
+
+
+RECORD = ("bands", "in_bands", "value_range", "band_names", "inputs")  # what every model is told of the data
+
+
+def training_of_reference(config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of the model that trains the reference of ``config`` alone.
+
+    Args:
+        config: of a model with a ``reference``.
+        options: the stage's losses, and what it is trained against, if anything.
+
+    Raises:
+        UserError: a loss is not made for what it is taken of, or options lack another that they need.
+    """
+    _check_options(options)
+    record = {key: config[key] for key in RECORD if key in config}
+    losses = dict(losses=options.get("losses", (dict(type="L1"),)))
+    against = {key: value for key, value in options.items() if key != "losses" and value}
+    kind = "Adversarial" if options.get("discriminator") else "OnePass"
+    return dict(type=kind, reference=config["reference"], **losses, **against, **record)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    losses, adversarial = options.get("losses", (dict(type="L1"),)), options.get("adversarial_loss")
+    if not isinstance(losses, list | tuple) or not losses:
+        raise UserError("losses is a list of at least one loss, [dict(type='L1')]")
+    for loss in [*losses, *([adversarial] if adversarial is not None else [])]:
+        if not isinstance(loss, dict) or not isinstance(loss.get("weight", 1), int | float):
+            raise UserError(f"a loss is dict(type=..., weight=NUMBER, ...), not {loss!r}")
+    if (options.get("discriminator") is None) != (adversarial is None):
+        raise UserError("discriminator and adversarial_loss go together: give both or neither")
+    penalty = options.get("gradient_penalty") or 0
+    if not isinstance(penalty, int | float) or penalty < 0:
+        raise UserError(f"gradient_penalty is 0 or more, not {penalty!r}")
+    if penalty and options.get("discriminator") is None:
+        raise UserError("gradient_penalty needs a discriminator")
+    for loss in losses:
+        takes, of = getattr(build_loss(loss), "takes", "images"), loss.get("of", "restorations")
+        if takes == "logits" or (takes == "latent") != (of == "latent"):
+            raise UserError(f"{loss['type']} is a loss of {takes}, it cannot be taken of the {of}")
+    if adversarial is not None and getattr(build_loss(adversarial), "takes", "images") != "logits":
+        raise UserError(f"adversarial_loss {adversarial['type']} is no loss of logits: try SoftplusGAN")
 
 
 def build_loss(config: dict[str, Any]) -> nn.Module:

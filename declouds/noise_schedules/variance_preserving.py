@@ -1,12 +1,12 @@
 """The Gaussian process that Linear and Cosine schedules share: alpha^2 + sigma^2 = 1."""
 
 import torch
-from torch import nn
 
 from declouds.errors import UserError
+from declouds.noise_schedules.process import Process
 
 
-class VariancePreserving(nn.Module):
+class VariancePreserving(Process):
     """Discrete diffusion process given by its betas (Ho et al. 2020, arXiv 2006.11239, equations 2 and 4).
 
     x_t = sqrt(abar_t) clear + sqrt(1 - abar_t) noise, with abar_t the product of (1 - beta_s) for s up to t.
@@ -22,42 +22,13 @@ class VariancePreserving(nn.Module):
     sigma: torch.Tensor
 
     def __init__(self, betas: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__(len(betas))
         if not bool(((betas > 0) & (betas < 1)).all()):
             raise UserError("the betas of a noise schedule lie between 0 and 1, both excluded")
         abar = torch.cumprod(1 - betas.double(), dim=0)  # float64: float32 loses digits where abar is close to 1
-        self.num_steps = len(betas)
         self.register_buffer("alpha", abar.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - abar).sqrt().float(), persistent=False)
 
     def alpha_sigma(self, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return sqrt(abar_t) and sqrt(1 - abar_t). Shapes: t (B,) -> two of (B, 1, 1, 1)."""
         return self.alpha[t][:, None, None, None], self.sigma[t][:, None, None, None]
-
-    def add_noise(
-        self, clear: torch.Tensor, noise: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return x_t (equation 4). ``cloudy`` is for processes that end in the cloudy image; this one ignores it."""
-        alpha, sigma = self.alpha_sigma(t)
-        return alpha * clear + sigma * noise
-
-    def clear_from(
-        self,
-        prediction: torch.Tensor,
-        x_t: torch.Tensor,
-        t: torch.Tensor,
-        predicts: str,
-        cloudy: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the clear image that a ``prediction`` of the noise, the clear image or the velocity implies."""
-        alpha, sigma = self.alpha_sigma(t)
-        if predicts == "noise":
-            return (x_t - sigma * prediction) / alpha
-        if predicts == "velocity":
-            return alpha * x_t - sigma * prediction
-        return prediction
-
-    def noise_from(self, clear: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Return the noise that leads from ``clear`` to ``x_t``."""
-        alpha, sigma = self.alpha_sigma(t)
-        return (x_t - alpha * clear) / sigma

@@ -1,9 +1,10 @@
 """Denoising diffusion implicit models."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
+from declouds.noise_schedules.process import Process
 from declouds.registry import SAMPLERS
 from declouds.samplers.stepwise import StepwiseSampler
 
@@ -19,7 +20,7 @@ class DDIM(StepwiseSampler):
         steps: number of steps.
 
     Raises:
-        UserError: more steps than the noise schedule has (when called).
+        UserError: more steps than the process has (when called).
     """
 
     def __init__(self, steps: int = 10) -> None:
@@ -31,8 +32,9 @@ class DDIM(StepwiseSampler):
         x_t: torch.Tensor,
         t: torch.Tensor,
         after: torch.Tensor,
-        noise_schedule: Any,
+        process: Process,
         noise: torch.Tensor | None = None,
+        history: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
         """Return x at time ``after``: the estimate, with the noise that it implies."""
-        return noise_schedule.add_noise(clear, noise_schedule.noise_from(clear, x_t, t), after)
+        return process.add_noise(clear, process.noise_from(clear, x_t, t), after)

@@ -1,11 +1,11 @@
 """Ancestral sampling of denoising diffusion probabilistic models."""
 
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 
+from declouds.noise_schedules.process import Process
 from declouds.registry import SAMPLERS
 from declouds.samplers.stepwise import StepwiseSampler
 
@@ -19,11 +19,11 @@ class DDPM(StepwiseSampler):
     repeats.
 
     Args:
-        steps: number of steps; all of the noise schedule's if not given.
+        steps: number of steps; all of the process's if not given.
         seed: seed of the step noise.
 
     Raises:
-        UserError: more steps than the noise schedule has (when called).
+        UserError: more steps than the process has (when called).
     """
 
     draws_noise = True
@@ -32,13 +32,13 @@ class DDPM(StepwiseSampler):
         super().__init__(steps)
         self.seed = seed
 
-    def fresh_noise(self, x_start: torch.Tensor) -> Iterator[torch.Tensor]:
+    def fresh_noise(self, start_noise: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield noise of one generator an image, seeded by its start noise: a result does not depend on its batch."""
-        digests = [zlib.crc32(image.cpu().numpy().tobytes(), self.seed) for image in x_start]
+        digests = [zlib.crc32(image.cpu().numpy().tobytes(), self.seed) for image in start_noise]
         generators = [torch.Generator().manual_seed(digest) for digest in digests]
         while True:
-            drawn = [torch.randn(x_start.shape[1:], generator=generator) for generator in generators]
-            yield torch.stack(drawn).to(x_start)  # drawn on the CPU: one result everywhere
+            drawn = [torch.randn(start_noise.shape[1:], generator=generator) for generator in generators]
+            yield torch.stack(drawn).to(start_noise)  # drawn on the CPU: one result everywhere
 
     def step(
         self,
@@ -46,21 +46,22 @@ class DDPM(StepwiseSampler):
         x_t: torch.Tensor,
         t: torch.Tensor,
         after: torch.Tensor,
-        noise_schedule: Any,
+        process: Process,
         noise: torch.Tensor | None = None,
+        history: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
         """Draw x at time ``after`` from the posterior given x_t and the clear image."""
         assert noise is not None  # asked for by `draws_noise`
-        mean, deviation = self._posterior(clear, x_t, t, after, noise_schedule)
+        mean, deviation = self._posterior(clear, x_t, t, after, process)
         return mean + deviation * noise
 
     @staticmethod
     def _posterior(
-        clear: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, after: torch.Tensor, noise_schedule: Any
+        clear: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, after: torch.Tensor, process: Process
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and standard deviation of x_after given x_t and the clear image (equation 7)."""
-        alpha_t, sigma_t = noise_schedule.alpha_sigma(t)
-        alpha_s, sigma_s = noise_schedule.alpha_sigma(after)
+        alpha_t, sigma_t = process.alpha_sigma(t)
+        alpha_s, sigma_s = process.alpha_sigma(after)
         alpha_step = alpha_t / alpha_s
         beta_step = 1 - alpha_step**2  # the noise added between `after` and `t`, as a variance
         mean = (alpha_s * beta_step * clear + alpha_step * sigma_s**2 * x_t) / sigma_t**2

@@ -1,13 +1,14 @@
 """Coarse-to-fine DDIM."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 
 from declouds.errors import UserError
+from declouds.noise_schedules.process import Process
 from declouds.registry import SAMPLERS
+from declouds.samplers.stepwise import Denoise
 from declouds.samplers.timesteps import leading_timesteps
 
 
@@ -23,7 +24,7 @@ class Pyramid:
             6 steps at a quarter, 2 at a half, 2 at full size.
 
     Raises:
-        UserError: reductions that do not fall to 1, or more steps than the noise schedule has (when called).
+        UserError: reductions that do not fall to 1, or more steps than the process has (when called).
     """
 
     def __init__(self, levels: Sequence[tuple[int, int]] = ((4, 6), (2, 2), (1, 2))) -> None:
@@ -36,15 +37,21 @@ class Pyramid:
 
     def __call__(
         self,
-        denoise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        x_start: torch.Tensor,
-        noise_schedule: Any,
+        denoise: Denoise,
+        process: Process,
+        noise: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the clear image. Shapes: x_start (B, C, H, W), standard normal -> (B, C, H, W) in [-1, 1]."""
-        height, width = x_start.shape[-2:]
-        times = leading_timesteps(len(self.reductions), noise_schedule.num_steps)
+        """Return the clear image. Shapes: noise (B, C, H, W), standard normal -> (B, C, H, W) in [-1, 1].
+
+        Raises:
+            UserError: a process that is bound to a condition, which is of one size.
+        """
+        if process.condition:
+            raise UserError("Pyramid changes the size between steps: it takes a noise schedule without a condition")
+        height, width = noise.shape[-2:]
+        times = leading_timesteps(len(self.reductions), process.num_steps)
         reductions_after = [*self.reductions[1:], None]
-        x_t = _noise_of_size(x_start, height, width, self.reductions[0])
+        x_t = _noise_of_size(noise, height, width, self.reductions[0])
         for now, after, reduction, next_reduction in zip(
             times, [*times[1:], None], self.reductions, reductions_after, strict=True
         ):
@@ -53,14 +60,14 @@ class Pyramid:
             if after is None or next_reduction is None:
                 return clear
             if next_reduction == reduction:
-                noise = noise_schedule.noise_from(clear, x_t, t)
+                own_noise = process.noise_from(clear, x_t, t)
             else:
-                noise = _noise_of_size(x_start, height, width, next_reduction)
-                clear = F.interpolate(clear, size=noise.shape[-2:], mode="nearest")
-            x_t = noise_schedule.add_noise(clear, noise, torch.full_like(t, after))
+                own_noise = _noise_of_size(noise, height, width, next_reduction)
+                clear = F.interpolate(clear, size=own_noise.shape[-2:], mode="nearest")
+            x_t = process.add_noise(clear, own_noise, torch.full_like(t, after))
         raise AssertionError("unreachable: there is at least one step")
 
 
-def _noise_of_size(x_start: torch.Tensor, height: int, width: int, reduction: int) -> torch.Tensor:
+def _noise_of_size(noise: torch.Tensor, height: int, width: int, reduction: int) -> torch.Tensor:
     """Cut standard normal noise for the reduced size out of the start noise, sizes rounded up."""
-    return x_start[..., : -(-height // reduction), : -(-width // reduction)]
+    return noise[..., : -(-height // reduction), : -(-width // reduction)]

@@ -19,7 +19,7 @@ from declouds.scenes.checks import check_files
 from declouds.scenes.clear import Remover, clear_scene
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.loop import Progress
-from declouds.scenes.sampling.passes import Pass, passes_of
+from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.xarray_image import from_xarray, is_xarray, like
 
@@ -103,7 +103,7 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
     was_training = model.training
     model.eval()
     try:
-        passes = passes_of(model, options.blend, options.samples, options.quality)
+        passes = model.passes(blend=options.blend, samples=options.samples, quality=options.quality)
         yield Remover(
             **dict(passes=[_on(place, step) for step in passes], bands=model.bands, in_bands=model.in_bands),
             **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),

@@ -6,7 +6,6 @@ from declouds.errors import UserError
 from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
-from declouds.scenes.job import MemoryJob
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.rasters.units import Units, check_values
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
@@ -14,6 +13,7 @@ from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.nodata import valid_pixels
 from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.sampling.store import MemoryJob
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
 

@@ -84,10 +84,10 @@ def run_passes(
         UserError: see `PassLoop.run`.
     """
     grid = grid_of(image, options, tally)
-    channels = max(step.channels for step in passes) + 1
+    channels = max(step.output_bands for step in passes) + 1
     cols = -(-4 * channels * min(options.tile, image.height) * image.width // buffer)
     parts = areas(image.height, image.width, options.tile, options.overlap, ranks.world, cols)
-    loop = PassLoop(image, grid, job, bands, options, progress)
+    loop = PassLoop(image, grid, job, bands, options.tiling, options.seed, progress=progress)
     loop.run(passes, parts[ranks.rank] if ranks.rank < len(parts) else [], ranks)
 
 
@@ -98,7 +98,7 @@ def cleared_blocks(
 
     Shapes: see `Block`; the bands are the first of those that the image has.
     """
-    results = {step.output: job.raster(step.output, step.channels) for step in passes}
+    results = {step.output: job.raster(step.output, step.output_bands) for step in passes}
     rasters = [results[clear_name(sample)] for sample in range(options.samples)]
     half_range = (image.value_range.high - image.value_range.low) / 2
     for top in range(0, image.height, BLOCK_ROWS):

@@ -10,34 +10,8 @@ from typing import Any
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
 from declouds.scenes.sampling.ranks import Ranks
-from declouds.scenes.sampling.store import FileRaster, MemoryRaster, Raster
+from declouds.scenes.sampling.store import FileRaster
 from declouds.scenes.sampling.tiles import Window
-
-
-class MemoryJob:
-    """Work that ends with the process: rasters in memory, no ledger."""
-
-    passes_done = 0
-
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
-        self.rasters: dict[str, Raster] = {}
-
-    def raster(self, name: str, channels: int) -> Raster:
-        """Return the raster called ``name``, made when it is first asked for."""
-        if name not in self.rasters:
-            self.rasters[name] = MemoryRaster(channels, self.height, self.width)
-        return self.rasters[name]
-
-    def rows_done(self, number: int | str, area: Window) -> int:
-        """Return the first row of ``area`` that pass ``number`` has not finished."""
-        return area.row
-
-    def note_rows(self, number: int | str, area: Window, row: int) -> None:
-        """Note that pass ``number`` has finished ``area`` above ``row``."""
-
-    def note_pass(self, number: int) -> None:
-        """Note that pass ``number`` is finished everywhere."""
 
 
 class FileJob:

@@ -10,8 +10,7 @@ import numpy as np
 
 from declouds.errors import UserError
 from declouds.scenes.sampling.noise import check_seed
-from declouds.scenes.sampling.passes import BLENDS
-from declouds.scenes.sampling.tiles import TAPERS, check_tiling
+from declouds.scenes.sampling.tiles import Tiling
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,8 @@ class SceneOptions:
         Raises:
             UserError: as said.
         """
-        check_tiling(self.tile, self.overlap, self.batch_size)
+        self.tiling.check()
         check_seed(self.seed)
-        for name, known in (("taper", TAPERS), ("blend", BLENDS)):
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} = {getattr(self, name)!r}: choose one of {', '.join(known)}")
         if not 1 <= self.samples <= 100:
             raise UserError(f"samples = {self.samples}: a scene is cleared 1 to 100 times; 8 tell the deviation well")
         if not (self.scale is None or 0 < self.scale < math.inf) or not math.isfinite(self.offset or 0):
@@ -91,6 +87,11 @@ class SceneOptions:
             raise UserError("--dilate, --feather and --mask-values say how a mask is used: give --mask too")
         if self.detects and self.mask_values:
             raise UserError("--mask-values names the classes of a mask file: leave it out with --mask auto")
+
+    @property
+    def tiling(self) -> Tiling:
+        """The windows."""
+        return Tiling(self.tile, self.overlap, self.taper, self.blend, self.batch_size)
 
     @property
     def detects(self) -> bool:

@@ -13,7 +13,7 @@ with a sentence that says what is wrong.
 
 from declouds.testing.data import check_datamodule
 from declouds.testing.detectors import check_cloud_detector
-from declouds.testing.diffusion import check_noise_schedule, check_sampler
+from declouds.testing.diffusion import check_diffusion_loss, check_noise_schedule, check_sampler
 from declouds.testing.losses import check_loss
 from declouds.testing.networks import (
     NAMES,
@@ -30,6 +30,7 @@ __all__ = [
     "check_datamodule",
     "check_denoiser",
     "check_description",
+    "check_diffusion_loss",
     "check_discriminator",
     "check_fusion",
     "check_loss",

@@ -44,7 +44,7 @@ def test_every_step_of_ddim_is_that_of_diffusers(schedule, steps):
         return rough(x_t, t)
 
     start = noise(2, 3, 13, 18)
-    result = DDIM(steps)(denoise, start, schedule)
+    result = DDIM(steps)(denoise, schedule, start)
     assert [t for t, _ in seen] == theirs.timesteps.tolist()
     x_t = start
     for t, ours in seen:
@@ -76,7 +76,7 @@ def test_ddpm_visits_every_time_and_ends_in_the_clear_image():
         times.append(int(t[0]))
         return clear
 
-    assert torch.equal(DDPM()(perfect, noise(1, 3, 9, 11, seed=1), LinearSchedule()), clear)
+    assert torch.equal(DDPM()(perfect, LinearSchedule(), noise(1, 3, 9, 11, seed=1)), clear)
     assert times == list(range(999, -1, -1))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from declouds.errors import UserError
-from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.nodata import fill_nodata
 from declouds.scenes.sampling.noise import noise_field
@@ -17,7 +16,7 @@ from declouds.scenes.sampling.passes import Input, Noise, Pass
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.row_buffer import RowBuffer
 from declouds.scenes.sampling.store import Raster
-from declouds.scenes.sampling.tiles import Window, blend_weights, touches
+from declouds.scenes.sampling.tiles import Tiling, Window, blend_weights, touches
 
 Progress = Callable[[str, int, int], None]  # title of the pass, windows done and windows in all, of all passes
 
@@ -52,8 +51,10 @@ class PassLoop:
         grid: the windows that have something to clear, row by row.
         job: where rasters are, and what is finished.
         bands: bands of the noise.
-        options: the user's choices.
-        progress: told of every batch.
+        tiling: overlap, weights and number of the windows computed at a time.
+        seed: of the noise.
+        device: where windows are computed.
+        progress: called after every batch.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class PassLoop:
         grid: Sequence[Window],
         job: Job,
         bands: int,
-        options: SceneOptions,
+        tiling: Tiling,
+        seed: int,
+        device: torch.device | str = "cpu",
         progress: Progress | None = None,
     ) -> None:
         self.image, self.grid, self.job, self.bands = image, grid, job, bands
-        self.options, self.progress = options, progress
-        self.batch_size = options.batch_size  # halved when the device's memory does not hold a batch
+        self.tiling, self.seed, self.device, self.progress = tiling, seed, device, progress
+        self.batch_size = tiling.batch_size  # halved when the device's memory does not hold a batch
         self.done = 0
         self.channels: dict[str, int] = {}
 
@@ -78,7 +81,7 @@ class PassLoop:
             UserError: the model gives values that are no numbers, or one window does not fit the device's memory.
         """
         for step in passes:
-            self.channels[step.output] = step.channels
+            self.channels[step.output] = step.output_bands
         mine = sum(touches(window, area) for area in areas for window in self.grid)
         for number, step in enumerate(passes):
             if number >= self.job.passes_done:
@@ -124,7 +127,7 @@ class PassLoop:
         """Step the rows above ``until``, and write them, some columns at a time."""
         if until <= buffer.first:
             return
-        output = self.job.raster(step.output, step.channels)
+        output = self.job.raster(step.output, step.output_bands)
         right = buffer.area.col + buffer.area.width
         for left in range(buffer.area.col, right, COLUMNS):
             part = Window(buffer.first, left, until - buffer.first, min(COLUMNS, right - left))
@@ -140,7 +143,9 @@ class PassLoop:
         images += [np.stack([self._read(source, window) for window in batch]) for source in step.inputs]
         try:
             with torch.inference_mode():
-                parts = step.compute(*map(torch.from_numpy, images)).float().cpu().numpy()
+                parts = (
+                    step.compute(*(torch.from_numpy(image).to(self.device) for image in images)).float().cpu().numpy()
+                )
         except torch.OutOfMemoryError as error:
             return self._compute_halves(step, batch, error)
         expected = (len(batch), step.channels, *images[0].shape[-2:])
@@ -173,7 +178,7 @@ class PassLoop:
     def _weights(self, window: Window) -> np.ndarray:
         """Return how much the pixels of a window count in the blend."""
         size = (self.image.height, self.image.width)
-        return blend_weights(window, *size, self.options.overlap, self.options.taper)
+        return blend_weights(window, *size, self.tiling.overlap, self.tiling.taper)
 
     def _cloudy(self, window: Window) -> np.ndarray:
         """Return what the network sees of a window."""
@@ -181,7 +186,9 @@ class PassLoop:
         return fill_nodata(self.image.value_range.to_model(values), valid)
 
     def _read(self, source: Input, window: Window) -> np.ndarray:
-        """Return a window of a raster or of a field of noise."""
+        """Return a window of a raster, of a field of noise, or of the image."""
         if isinstance(source, Noise):
-            return noise_field(self.options.seed, self.bands, *window, stream=source.stream)
+            return noise_field(self.seed, self.bands, *window, stream=source.stream)
+        if source == "cloudy":
+            return self._cloudy(window)
         return self.job.raster(source, self.channels[source]).read(window)

@@ -63,4 +63,9 @@ def noise_for(name: str, seed: int, shape: Sequence[int]) -> np.ndarray:
     Shapes: ``shape`` = (bands, height, width), float32.
     """
     bands, height, width = shape
-    return noise_field(zlib.crc32(f"{seed}:{name}".encode()), bands, 0, 0, height, width)
+    return noise_field(noise_seed(name, seed), bands, 0, 0, height, width)
+
+
+def noise_seed(name: str, seed: int) -> int:
+    """Return the seed of the field of noise that belongs to the image called ``name``."""
+    return zlib.crc32(f"{seed}:{name}".encode())

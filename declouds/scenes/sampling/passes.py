@@ -1,22 +1,20 @@
-"""What is done with a scene, pass by pass: each pass computes every window, blends them, and steps the blend.
+"""How an image of any size is cleared, pass by pass: each pass computes every window, blends them, and steps the blend.
 
 Joint sampling makes one pass of each step of the diffusion, so that all windows are denoised from one shared noisy
-scene (as in MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113, equation 5, and Jimenez 2023, arXiv 2302.02412).
+image (as in MultiDiffusion, Bar-Tal et al. 2023, arXiv 2302.08113, equation 5, and Jimenez 2023, arXiv 2302.02412).
 Otherwise one pass predicts every window by itself.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from declouds.errors import UserError
-
-BLENDS = ("joint", "final")
 
 
 @dataclass(frozen=True)
@@ -26,21 +24,22 @@ class Noise:
     stream: int
 
 
-Input = str | Noise
+Input = str | Noise | Literal["cloudy"]  # the name of a raster; "cloudy" is the image itself, in model units
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over a scene.
+    """One pass over an image.
 
     Args:
         title: what progress calls it.
         output: name of the raster that it writes.
-        channels: bands of that raster.
-        compute: ``(cloudy, *inputs) -> (B, channels, h, w)``: windows of the scene, and of ``inputs``, as tensors.
+        channels: bands that ``compute`` gives.
+        compute: ``(cloudy, *inputs) -> (B, channels, h, w)``: windows of the image, and of ``inputs``, as tensors.
         inputs: rasters whose windows ``compute`` is given.
         step: ``(blended, *step_inputs) -> array``: what becomes of finished rows of the blend; nothing if None.
         step_inputs: rasters whose rows ``step`` is given.
+        stored: bands of the raster, where ``step`` makes more of them than ``compute`` gives.
     """
 
     title: str
@@ -50,42 +49,17 @@ class Pass:
     inputs: tuple[Input, ...] = ()
     step: Callable[..., np.ndarray] | None = None
     step_inputs: tuple[Input, ...] = ()
+    stored: int | None = None
+
+    @property
+    def output_bands(self) -> int:
+        """Bands of the raster that it writes."""
+        return self.channels if self.stored is None else self.stored
 
 
 def clear_name(sample: int) -> str:
-    """Return the name of the raster with the result of a sample: the bands, then the weight if it was asked for."""
+    """Return the name of the raster with the result of a sample: the bands, then the quality if it was asked for."""
     return f"clear{sample}"
-
-
-def passes_of(model: Any, blend: str = "joint", samples: int = 1, weight: bool = False) -> list[Pass]:
-    """Return the passes that clear a scene with a model.
-
-    Args:
-        model: a model whose parts are on one device, in evaluation mode.
-        blend: ``joint`` or ``final``.
-        samples: how often the scene is cleared, each time from other noise.
-        weight: add a band with the weight of the prior in the last step, its mean over the bands, if the model fuses.
-
-    Raises:
-        UserError: the model's sampler cannot be stepped from outside, or its prior goes by the names of images.
-    """
-    if getattr(model, "needs_names", False):
-        raise UserError("this model's prior goes by the names of images, so it serves no scenes: use another reference")
-    fuses = getattr(model, "fusion", None) is not None
-    weight = weight and fuses
-    diffuses = hasattr(model, "sampler")
-    if samples > 1 and not diffuses:
-        raise UserError("this model draws nothing, so all samples are equal: leave --samples out")
-    if not diffuses or blend == "final":
-        return [_whole(model, sample, weight) for sample in range(samples)]
-    if not hasattr(model.sampler, "step"):
-        raise UserError(
-            f"{type(model.sampler).__name__} cannot be sampled jointly, since it is no StepwiseSampler (Pyramid "
-            "changes the size between steps): use --blend final, or a model with DDIM"
-        )
-    priors = [_prior(model)] if fuses else []
-    schedule = copy.deepcopy(model.noise_schedule).cpu()  # rows of a scene are stepped there
-    return priors + [step for sample in range(samples) for step in _steps(model, schedule, sample, samples, weight)]
 
 
 def noise_of(sample: int, step: int = 0) -> Noise:
@@ -93,64 +67,131 @@ def noise_of(sample: int, step: int = 0) -> Noise:
     return Noise((sample << 32) + step)
 
 
-def _whole(model: Any, sample: int, weight: bool) -> Pass:
-    """Return the pass that predicts each window by itself."""
+def whole_passes(
+    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], bands: int, samples: int = 1, extra: int = 0
+) -> list[Pass]:
+    """Return one pass a sample, in which each window is predicted by itself.
 
-    def compute(cloudy: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        steps: list[dict[str, torch.Tensor]] = []
-        options = dict(record=lambda step: steps.append(step) if step["t"][0] == 0 else None) if weight else {}
-        clear = model.predict(cloudy, noise, **options)
-        return _with_weight(clear, steps[-1]) if weight else clear
-
-    title = "windows" if sample == 0 else f"windows, sample {sample + 1}"
-    return Pass(title, clear_name(sample), model.bands + weight, compute, (noise_of(sample),))
-
-
-def _prior(model: Any) -> Pass:
-    return Pass("prior", "prior", model.bands, lambda cloudy: model.prior(cloudy))
-
-
-def _steps(model: Any, schedule: Any, sample: int, samples: int, weight: bool) -> list[Pass]:
-    """Return one pass for each step of the sampler; the state goes to and fro between two rasters."""
-    sampler = model.sampler
-    times = sampler.times(schedule)
-    priors = ("prior",) if model.fusion is not None else ()
-    of = f" of sample {sample + 1}" if samples > 1 else ""
-    x_t: Input = noise_of(sample)
-    passes = []
-    for number, (now, after) in enumerate(pairwise(times)):
-        state = ("even", "odd")[number % 2]
-        noises = (noise_of(sample, number + 1),) if sampler.draws_noise else ()
-        step = _step(sampler, schedule, now, after)
-        title = f"step {number + 1}/{len(times)}{of}"
-        compute = _estimate(model, now, weight=False)
-        passes.append(Pass(title, state, model.bands, compute, (x_t, *priors), step, (x_t, *noises)))
-        x_t = state
-    title, compute = f"step {len(times)}/{len(times)}{of}", _estimate(model, times[-1], weight)
-    return [*passes, Pass(title, clear_name(sample), model.bands + weight, compute, (x_t, *priors))]
+    Args:
+        predict: ``(cloudy, noise) -> (B, bands + extra, h, w)``.
+        bands: bands of the image.
+        samples: how often the image is cleared, each time from other noise.
+        extra: further bands that ``predict`` gives.
+    """
+    titles = ["windows", *(f"windows, sample {sample + 1}" for sample in range(1, samples))]
+    return [
+        Pass(title, clear_name(sample), bands + extra, predict, (noise_of(sample),))
+        for sample, title in enumerate(titles)
+    ]
 
 
-def _estimate(model: Any, now: int, weight: bool) -> Callable[..., torch.Tensor]:
-    """Return what computes the fused estimate of windows at time ``now``."""
+def sampling_passes(
+    denoise: Callable[..., torch.Tensor],
+    sampler: Any,
+    schedule: Any,
+    bands: int,
+    conditions: Sequence[Pass] = (),
+    samples: int = 1,
+    extra: int = 0,
+) -> list[Pass]:
+    """Return one pass for each step of a sampler: the windows are blended at every step.
 
-    def compute(cloudy: torch.Tensor, x_t: torch.Tensor, prior: torch.Tensor | None = None) -> torch.Tensor:
-        step = model.estimate(x_t, torch.full((len(x_t),), now, device=x_t.device), cloudy, prior)
-        return _with_weight(step["fused"], step) if weight else step["fused"]
+    Args:
+        denoise: ``(x_t, t, process, cloudy, *conditions, last) -> clear``, t (B,); with ``extra`` more bands if ``last``.
+        sampler: a `StepwiseSampler`.
+        schedule: the diffusion process, which is bound to its condition here.
+        bands: bands of the image.
+        conditions: passes that come first, once; their results are handed to ``denoise``. One of them is called ``prior``
+            if the process is bound to the prior.
+        samples: how often the image is cleared, each time from other noise.
+        extra: bands that ``denoise`` adds in the last step.
 
-    return compute
+    Raises:
+        UserError: the sampler cannot be stepped from outside.
+    """
+    if not hasattr(sampler, "step"):
+        raise UserError(
+            f"{type(sampler).__name__} cannot be sampled jointly, since it is no StepwiseSampler (Pyramid changes the size "
+            "between steps): use --blend final, or a model with DDIM"
+        )
+    steps = [
+        step
+        for sample in range(samples)
+        for step in _Steps(denoise, sampler, schedule, bands, conditions, sample, samples, extra).passes()
+    ]
+    return [*conditions, *steps]
 
 
-def _step(sampler: Any, schedule: Any, now: int, after: int) -> Callable[..., np.ndarray]:
-    """Return what takes rows of x from time ``now`` to time ``after``, given their blended estimate."""
+class _Steps:
+    """The passes of one sample; the state (x_t, then earlier estimates) goes to and fro between two rasters."""
 
-    def step(clear: np.ndarray, x_t: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
-        t = torch.tensor([now])
-        tensors = [None if image is None else torch.from_numpy(image)[None] for image in (clear, x_t, noise)]
-        stepped = sampler.step(tensors[0], tensors[1], t, torch.full_like(t, after), schedule, tensors[2])
-        return stepped[0].numpy()
+    def __init__(
+        self,
+        denoise: Callable[..., torch.Tensor],
+        sampler: Any,
+        schedule: Any,
+        bands: int,
+        conditions: Sequence[Pass],
+        sample: int,
+        samples: int,
+        extra: int,
+    ) -> None:
+        self.denoise, self.sampler, self.schedule, self.bands = denoise, sampler, schedule, bands
+        self.on_cpu = copy.deepcopy(schedule).cpu()  # rows of an image are stepped there
+        self.conditions = tuple(condition.output for condition in conditions)
+        self.sample, self.extra = sample, extra
+        self.of = f" of sample {sample + 1}" if samples > 1 else ""
 
-    return step
+    def passes(self) -> list[Pass]:
+        """Return the passes, the last of which writes the result."""
+        times, sampler = self.sampler.times(self.schedule), self.sampler
+        stored = self.bands * (1 + sampler.history)
+        state: Input = noise_of(self.sample)
+        passes = []
+        for number, (now, after) in enumerate(pairwise(times)):
+            output = ("even", "odd")[number % 2]
+            noises = (noise_of(self.sample, number + 1),) if sampler.draws_noise else ()
+            title = f"step {number + 1}/{len(times)}{self.of}"
+            compute, step = self._compute(now, number == 0, last=False), self._step(number, now, after)
+            inputs, rows = (state, *self.conditions), (state, *self.schedule.condition, *noises)
+            passes.append(Pass(title, output, self.bands, compute, inputs, step, rows, stored))
+            state = output
+        title = f"step {len(times)}/{len(times)}{self.of}"
+        compute = self._compute(times[-1], len(times) == 1, last=True)
+        last = Pass(title, clear_name(self.sample), self.bands + self.extra, compute, (state, *self.conditions))
+        return [*passes, last]
 
+    def _compute(self, now: int, first: bool, last: bool) -> Callable[..., torch.Tensor]:
+        """Return what computes the estimate of windows at time ``now``."""
 
-def _with_weight(clear: torch.Tensor, step: dict[str, torch.Tensor]) -> torch.Tensor:
-    return torch.cat([clear.float(), step["weight"].float().mean(1, keepdim=True)], 1)
+        def compute(cloudy: torch.Tensor, state: torch.Tensor, *conditions: torch.Tensor) -> torch.Tensor:
+            prior = dict(zip(self.conditions, conditions, strict=True)).get("prior")
+            process = self.schedule.bind(cloudy, prior)
+            x_t = process.start(state) if first else state[:, : self.bands]
+            t = torch.full((len(x_t),), now, device=x_t.device)
+            return self.denoise(x_t, t, process, cloudy, *conditions, last=last)
+
+        return compute
+
+    def _step(self, number: int, now: int, after: int) -> Callable[..., np.ndarray]:
+        """Return what takes rows of the state from time ``now`` to time ``after``, given their blended estimate."""
+        condition, sampler, bands = self.schedule.condition, self.sampler, self.bands
+
+        def step(blended: np.ndarray, *rows: np.ndarray) -> np.ndarray:
+            clear, state, *others = (torch.from_numpy(image)[None] for image in (blended, *rows))
+            bound = dict(zip(condition, others, strict=False))
+            process = self.on_cpu
+            if condition:
+                process = process.bind(bound.get("cloudy", clear), bound.get("prior"))
+            x_t = process.start(state) if number == 0 else state[:, :bands]
+            history = state[:, bands:].split(bands, 1)[: min(number, sampler.history)] if sampler.history else ()
+            noise = others[-1] if sampler.draws_noise else None
+            t = torch.tensor([now])
+            x_after = sampler.step(clear, x_t, t, torch.full_like(t, after), process, noise, history)
+            if sampler.history:
+                kept = [x_after, clear, *history][: 1 + sampler.history]
+                kept += [torch.zeros_like(clear)] * (1 + sampler.history - len(kept))
+                x_after = torch.cat(kept, 1)
+            return x_after[0].numpy()
+
+        return step

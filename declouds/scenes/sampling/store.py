@@ -87,3 +87,29 @@ class MemoryRaster:
     def write(self, window: Window, values: np.ndarray) -> None:
         """Replace a window."""
         self.values[:, *window.slices] = values
+
+
+class MemoryJob:
+    """Work that ends with the process: rasters in memory, no ledger."""
+
+    passes_done = 0
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+        self.rasters: dict[str, Raster] = {}
+
+    def raster(self, name: str, channels: int) -> Raster:
+        """Return the raster called ``name``, made when it is first asked for."""
+        if name not in self.rasters:
+            self.rasters[name] = MemoryRaster(channels, self.height, self.width)
+        return self.rasters[name]
+
+    def rows_done(self, number: int | str, area: Window) -> int:
+        """Return the first row of ``area`` that pass ``number`` has not finished."""
+        return area.row
+
+    def note_rows(self, number: int | str, area: Window, row: int) -> None:
+        """Note that pass ``number`` has finished ``area`` above ``row``."""
+
+    def note_pass(self, number: int) -> None:
+        """Note that pass ``number`` is finished everywhere."""

@@ -1,5 +1,6 @@
 """Geometry of overlapping windows: where they lie, and how much each counts. Numbers only, no image."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from declouds.errors import UserError
 
 # From 0 at the edge of a window to 1 where its neighbour ends.
 TAPERS = {"cosine": lambda place: np.sin(0.5 * np.pi * place) ** 2, "linear": lambda place: place}
+
+BLENDS = ("joint", "final")
 
 
 class Window(NamedTuple):
@@ -24,6 +27,36 @@ class Window(NamedTuple):
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns, to index the last two axes of an image: ``image[..., *window.slices]``."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is cut into windows, and how these are blended.
+
+    Args:
+        tile: height and width of a window.
+        overlap: pixels that neighbouring windows share at least.
+        taper: how the weight of a window falls towards its edges, ``cosine`` or ``linear``.
+        blend: ``joint`` blends at every step of a sampler, ``final`` once at the end.
+        batch_size: windows computed at a time.
+    """
+
+    tile: int = 256
+    overlap: int = 64
+    taper: str = "cosine"
+    blend: str = "joint"
+    batch_size: int = 1
+
+    def check(self) -> None:
+        """Refuse windows that would not advance, and unknown words.
+
+        Raises:
+            UserError: see `check_tiling`; ``taper`` or ``blend`` is unknown.
+        """
+        check_tiling(self.tile, self.overlap, self.batch_size)
+        for name, known in (("taper", TAPERS), ("blend", BLENDS)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} = {getattr(self, name)!r}: choose one of {', '.join(known)}")
 
 
 def check_tiling(tile: int, overlap: int, batch_size: int = 1) -> None:
