@@ -47,7 +47,8 @@ def read_sources(configs: Sequence[dict[str, Any]], in_bands: int) -> tuple[Sour
             sources.append(Source(**{**config, "bands": bands, "value_range": (low, high)}))
         except (TypeError, KeyError, ValueError) as error:
             raise UserError(
-                f"inputs: a source is dict(name=..., kind=..., bands=[...], value_range=(low, high)), not {config!r} ({error})"
+                "inputs: a source is dict(name=..., kind=..., bands=[...], value_range=(low, high)), "
+                f"not {config!r} ({error})"
             ) from error
     channels = sum(source.channels for source in sources)
     if channels != in_bands:

@@ -12,8 +12,8 @@ from declouds.registry import DIFFUSION_LOSSES
 class MinSNR(UniformLoss):
     """Weights by the signal-to-noise ratio, at most ``gamma`` (Hang et al. 2023, arXiv 2303.09556, section 3.4).
 
-    SNR = alpha^2 / sigma^2. A prediction of the clear image is weighted by min(SNR, gamma), of the noise by that over SNR, of
-    the velocity by that over SNR + 1.
+    SNR = alpha^2 / sigma^2. A prediction of the clear image is weighted by min(SNR, gamma), of the noise by that over
+    SNR, of the velocity by that over SNR + 1.
 
     Args:
         gamma: upper limit of the ratio; 5 in the paper.

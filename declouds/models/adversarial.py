@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODELS
 from torch import nn
 
+from declouds.models.cloud_remover import only_valid
 from declouds.models.one_pass import OnePass, build_loss
 from declouds.registry import DISCRIMINATORS
 
@@ -54,7 +55,8 @@ class Adversarial(OnePass):
         cloudy, clear = data["cloudy"], data["clear"]
         with optim_wrapper["reference"].optim_context(self):
             outputs = self.training_outputs(cloudy, clear)
-        restored = outputs["restorations"][0].float()
+        valid = data.get("valid")
+        restored = only_valid(outputs["restorations"][0].float(), clear, valid)
 
         with optim_wrapper["discriminator"].optim_context(self):
             terms = self._discriminator_losses(cloudy, clear, restored.detach())
@@ -62,7 +64,7 @@ class Adversarial(OnePass):
 
         self.discriminator.requires_grad_(False)
         with optim_wrapper["reference"].optim_context(self):
-            own = self._losses_of(outputs, cloudy, clear)
+            own = self._losses_of(outputs, cloudy, clear, valid)
             own["loss_adversarial"] = self.adversarial_weight * self._judge(cloudy, restored, real=True)
         _step(optim_wrapper["reference"], _total(own), self.reference)
         self.discriminator.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""The contract of models: what training, evaluation, scenes and reports ask of a method. None of them knows its parts."""
+"""The contract of models: what training, evaluation, scenes and reports ask of a method, whatever its parts."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -17,8 +17,8 @@ Record = Callable[[dict[str, torch.Tensor]], None]
 class CloudRemover(BaseModel):
     """A model made of named parts, some trained, the rest frozen.
 
-    A method derives from this class, declares the class attributes below and gives `losses` and `predict`; then it is trained
-    in stages, resumed, evaluated, compared and used on scenes like every other.
+    A method derives from this class, declares the class attributes below and gives `losses` and `predict`; then it is
+    trained in stages, resumed, evaluated, compared and used on scenes like every other.
 
     Args:
         bands: bands of the image.
@@ -97,8 +97,17 @@ class CloudRemover(BaseModel):
             UserError: they cannot; says why.
         """
 
-    def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
-        """Return the named losses of a batch, to be summed."""
+    def losses(
+        self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return the named losses of a batch, to be summed.
+
+        Args:
+            cloudy: the cloudy images.
+            clear: the clear images.
+            name: names of the images.
+            valid: where the images have data, (B, 1, H, W) bool, if some pixels do not: `only_valid` leaves these out.
+        """
         raise NotImplementedError
 
     def existing_parts(self) -> list[str]:
@@ -200,8 +209,8 @@ class CloudRemover(BaseModel):
         """
         if self.needs_names:
             raise UserError(
-                f"this {type(self).__name__} looks its priors up by the names of images, so it cannot clear scenes: use "
-                "a model that computes them"
+                f"this {type(self).__name__} looks its priors up by the names of images, so it cannot clear scenes: "
+                "use a model that computes them"
             )
         if samples > 1 and not self.draws_noise:
             raise UserError("this model draws no noise, so all samples are equal: leave --samples out")
@@ -212,7 +221,8 @@ class CloudRemover(BaseModel):
         In ``predict`` mode the batch brings its start ``noise``, so that a result depends on the image alone.
         """
         if mode == "loss":
-            return self.losses(cloudy, clear, name)
+            gaps = {"valid": extra["valid"]} if extra.get("valid") is not None else {}
+            return self.losses(cloudy, clear, name, **gaps)
         if self.restore is None:
             results = self.predict(cloudy, extra["noise"], name=name)
         else:
@@ -222,6 +232,11 @@ class CloudRemover(BaseModel):
             sample = dict(result=result, clear=clear[index], name=name[index])
             samples.append(sample | {key: extra[key][index] for key in ("mask", "valid") if extra.get(key) is not None})
         return samples
+
+
+def only_valid(output: torch.Tensor, target: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """Return ``output`` with the target in pixels without data, so that a loss is 0 and has no gradient there."""
+    return output if valid is None else torch.where(valid, output, target)
 
 
 def check_parts(model: type[CloudRemover], train: Collection[str]) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 
 from declouds.errors import UserError
-from declouds.models.cloud_remover import CloudRemover, Record
+from declouds.models.cloud_remover import CloudRemover, Record, only_valid
 from declouds.models.degraded_prior import DegradedPrior
 from declouds.models.one_pass import OnePass, training_of_reference
 from declouds.noise_schedules.process import Process
@@ -81,7 +81,7 @@ class DiffusionEnhancement(CloudRemover):
 
     @classmethod
     def training_config(cls, config: dict[str, Any], train: Collection[str], options: dict[str, Any]) -> dict[str, Any]:
-        """Return the model of a stage: the reference's own, the diffusion alone, or the whole where a fusion is trained."""
+        """Return the model of a stage: the reference's own, the diffusion alone, or all where a fusion is trained."""
         if list(train) == ["reference"] and config.get("reference") is not None:
             return training_of_reference(config, options)
         if "reference" in train:
@@ -100,6 +100,7 @@ class DiffusionEnhancement(CloudRemover):
         *,
         name: list[str] | None = None,
         fuse: bool = True,
+        valid: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return ``denoise`` (equation 8) and, with ``fuse``, ``fuse`` (equation 12), each of shape (B,).
 
@@ -112,20 +113,23 @@ class DiffusionEnhancement(CloudRemover):
         with torch.set_grad_enabled(torch.is_grad_enabled() and "denoiser" in self.trained):
             prediction = self.denoiser(x_t, t, cloudy).float()
         target = process.target(clear, noise, t, predicts)
-        terms = dict(denoise=self.diffusion_loss(prediction, target, t, process, predicts))
+        terms = dict(denoise=self.diffusion_loss(only_valid(prediction, target, valid), target, t, process, predicts))
         if with_prior:
             assert self.fusion is not None
             assert prior is not None
             clear_hat = process.clear_from(prediction, x_t, t, predicts).clamp(-1, 1).detach()
             weight = self.fusion(clear_hat, prior, x_t, t, cloudy).float()
-            terms["fuse"] = (clear - weight * prior - (1 - weight) * clear_hat).abs().mean((1, 2, 3))
+            fused = only_valid(weight * prior + (1 - weight) * clear_hat, clear, valid)
+            terms["fuse"] = (clear - fused).abs().mean((1, 2, 3))
         return terms
 
-    def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
+    def losses(
+        self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         """Draw times and noise, and return the losses of the parts that are being trained."""
         t = self.diffusion_loss.draw_times(len(clear), self.noise_schedule, clear.device)
         terms = self.losses_per_image(
-            clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained
+            clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained, valid=valid
         )
         if "denoiser" not in self.trained:
             del terms["denoise"]
@@ -208,8 +212,8 @@ class DiffusionEnhancement(CloudRemover):
             process: the process, bound to its condition.
 
         Returns:
-            ``x_t``, ``t``, ``clear_hat`` (equation 7, clamped to [-1, 1]) and ``fused``; with a prior also ``prior`` and its
-            ``weight`` in [eta, 1].
+            ``x_t``, ``t``, ``clear_hat`` (equation 7, clamped to [-1, 1]) and ``fused``; with a prior also
+            ``prior`` and its ``weight`` in [eta, 1].
 
         Shapes: (B, C, H, W), all of one size.
         """

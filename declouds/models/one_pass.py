@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from declouds.errors import UserError
-from declouds.models.cloud_remover import CloudRemover, Record, check_parts
+from declouds.models.cloud_remover import CloudRemover, Record, check_parts, only_valid
 from declouds.registry import LOSSES, REFERENCES
 
 
@@ -64,16 +64,20 @@ class OnePass(CloudRemover):
         """Return the clear image; ``noise`` is not used. Shapes: (B, in_bands, H, W) -> (B, bands, H, W)."""
         return (self.reference(cloudy, name) if self.needs_names else self.reference(cloudy)).float()
 
-    def losses(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> dict[str, torch.Tensor]:
+    def losses(
+        self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         """Return each loss, summed over the restorations."""
-        return self._losses_of(self.training_outputs(cloudy, clear), cloudy, clear)
+        return self._losses_of(self.training_outputs(cloudy, clear), cloudy, clear, valid)
 
     def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, Any]:
         """Return what the reference offers to its losses."""
         own = getattr(self.reference, "training_outputs", None)
         return dict(restorations=[self.reference(cloudy)]) if own is None else own(cloudy, clear)
 
-    def _losses_of(self, outputs: dict[str, Any], cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _losses_of(
+        self, outputs: dict[str, Any], cloudy: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         losses = {}
         for index, (term, weight, of) in enumerate(zip(self.loss_terms, self.loss_weights, self.loss_of, strict=True)):
             if of not in outputs:
@@ -82,7 +86,7 @@ class OnePass(CloudRemover):
                     f"{', '.join(outputs)}"
                 )
             if of == "restorations":
-                value = sum(term(output.float(), clear) for output in outputs[of])
+                value = sum(term(only_valid(output.float(), clear, valid), clear) for output in outputs[of])
             else:
                 value = term(outputs[of], attention_target(cloudy, clear) if of == "attention" else None)
             losses[f"loss_{index}_{type(term).__name__.lower()}"] = weight * value

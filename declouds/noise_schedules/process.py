@@ -13,9 +13,9 @@ PREDICTIONS = ("noise", "clear", "velocity")  # what a denoiser may predict
 class Process(nn.Module):
     """A Gaussian process from the clear image to noise: x_t = alpha_t clear + shift_t + sigma_t noise.
 
-    A subclass gives `alpha_sigma`, with alpha > 0 and sigma > 0 at every timestep. The shift is 0, unless a process ends in
-    the cloudy image or in the prior: such a subclass names what it needs in ``condition``, keeps it in `bind`, and gives
-    `shift`. Samplers and losses see a bound process alone, so they know nothing of conditions.
+    A subclass gives `alpha_sigma`, with alpha > 0 and sigma > 0 at every timestep. The shift is 0, unless a process
+    ends in the cloudy image or in the prior: such a subclass names what it needs in ``condition``, keeps it in `bind`,
+    and gives `shift`. Samplers and losses see a bound process alone, so they know nothing of conditions.
 
     Args:
         num_steps: number of timesteps T.

@@ -261,33 +261,33 @@ def test_faults_of_noise_schedules_are_named(part, fault):
 class NoNoise(DDIM):
     """Goes on without noise."""
 
-    def __call__(self, denoise, x_start, noise_schedule):
+    def __call__(self, denoise, process, noise):
         def quiet(x_t, t):
             return denoise(0.5 * x_t, t)
 
-        return super().__call__(quiet, x_start, noise_schedule)
+        return super().__call__(quiet, process, noise)
 
 
 class OwnStart(DDIM):
     """Starts where it likes."""
 
-    def __call__(self, denoise, x_start, noise_schedule):
+    def __call__(self, denoise, process, noise):
         generator = torch.Generator().manual_seed(0)
-        return super().__call__(denoise, torch.randn(x_start.shape, generator=generator), noise_schedule)
+        return super().__call__(denoise, process, torch.randn(noise.shape, generator=generator))
 
 
 class GlobalNoise(DDIM):
     """Draws from the global generator."""
 
-    def __call__(self, denoise, x_start, noise_schedule):
-        return super().__call__(denoise, torch.randn_like(x_start), noise_schedule)
+    def __call__(self, denoise, process, noise):
+        return super().__call__(denoise, process, torch.randn_like(noise))
 
 
 class Dimmed(DDIM):
     """Returns less than it was given."""
 
-    def __call__(self, denoise, x_start, noise_schedule):
-        return super().__call__(denoise, x_start, noise_schedule) * 0.99
+    def __call__(self, denoise, process, noise):
+        return super().__call__(denoise, process, noise) * 0.99
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,11 @@ def test_samplers(name):
     testing.check_sampler(config(name))
 
 
+@every("diffusion_loss")
+def test_diffusion_losses(name):
+    testing.check_diffusion_loss(config(name))
+
+
 @every("loss")
 def test_losses(name, vgg16_weights, monkeypatch):
     monkeypatch.setenv("DECLOUDS_VGG16_WEIGHTS", str(vgg16_weights))

@@ -82,7 +82,7 @@ def test_ddpm_visits_every_time_and_ends_in_the_clear_image():
 
 def test_ddpm_repeats_with_its_seed_and_differs_with_another():
     start, schedule = noise(1, 3, 9, 11), LinearSchedule()
-    first, second, other = (DDPM(5, seed)(rough, start, schedule) for seed in (0, 0, 1))
+    first, second, other = (DDPM(5, seed)(rough, schedule, start) for seed in (0, 0, 1))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
@@ -102,14 +102,14 @@ def test_pyramid_rounds_odd_sizes_up(size, seen):
         sizes.append(tuple(x_t.shape[-2:]))
         return rough(x_t, t)
 
-    result = Pyramid()(denoise, noise(2, 3, *size), LinearSchedule())
+    result = Pyramid()(denoise, LinearSchedule(), noise(2, 3, *size))
     assert result.shape == (2, 3, *size)
     assert sizes == seen
 
 
 def test_pyramid_of_one_level_is_ddim():
     start, schedule = noise(1, 3, 13, 18), LinearSchedule()
-    assert torch.equal(Pyramid([(1, 10)])(rough, start, schedule), DDIM(10)(rough, start, schedule))
+    assert torch.equal(Pyramid([(1, 10)])(rough, schedule, start), DDIM(10)(rough, schedule, start))
 
 
 def model_with(weight, eta, sampler):
@@ -146,7 +146,7 @@ def test_a_weight_of_1_gives_the_prior(sampler):
 def test_a_weight_of_0_gives_the_diffusion_alone(sampler):
     model, cloudy, start = model_with(0.0, 0.0, sampler), noise(2, 3, 13, 18).clamp(-1, 1), noise(2, 3, 13, 18, seed=1)
     result = model.predict(cloudy, start)
-    assert torch.equal(result, model.predict(cloudy, start, fuse=False))
+    assert torch.equal(result, model.predict(cloudy, start, variant="diffusion"))
     assert (result - model.prior(cloudy)).abs().max() > 1e-2
 
 

@@ -1,10 +1,14 @@
 """The method: what is fused, what is trained by what, and what does not change."""
 
+import copy
+
 import pytest
 import torch
 
 from declouds.errors import UserError
 from declouds.models import DiffusionEnhancement, OnePass
+from declouds.noise_schedules.linear import LinearSchedule
+from declouds.registry import NOISE_SCHEDULES
 
 SMALL = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=())
 
@@ -40,7 +44,7 @@ def test_weight_one_returns_the_prior(images, sampler):
 def test_weight_zero_is_the_diffusion_alone_if_eta_allows_it(images):
     cloudy, noise = images
     model = build(fusion=dict(type="FixedWeight", weight=0.0), eta=0.0)
-    alone = model.predict(cloudy, noise, fuse=False)
+    alone = model.predict(cloudy, noise, variant="diffusion")
     assert torch.equal(model.predict(cloudy, noise), alone)
     model.eta = 0.3
     assert not torch.allclose(model.predict(cloudy, noise), alone)
@@ -56,7 +60,7 @@ def test_the_weight_is_clamped_when_sampling_and_raw_in_the_loss(images):
     terms = model.losses_per_image(cloudy, cloudy, noise, t)
     x_t = model.noise_schedule.add_noise(cloudy, noise, t)
     with torch.no_grad():
-        clear_hat = model.clear_hat(model.denoiser(x_t, t, cloudy), x_t, t, cloudy)
+        clear_hat = model.estimate(x_t, t, cloudy, None, model.noise_schedule)["clear_hat"]
     raw = (cloudy + 2 * model.prior(cloudy) - 3 * clear_hat).abs().mean((1, 2, 3))
     torch.testing.assert_close(terms["fuse"], raw)
 
@@ -102,9 +106,88 @@ def test_the_target_of_the_denoiser_gives_back_the_clear_image(images, predicts)
     clear, noise = images
     model = build(denoiser=dict(type="ConditionalUNet", predicts=predicts, **SMALL))
     t = torch.tensor([100, 400])
-    x_t = model.noise_schedule.add_noise(clear, noise, t)
-    target = model._target(clear, noise, t)
-    torch.testing.assert_close(model.clear_hat(target, x_t, t, clear), clear, atol=1e-4, rtol=0)
+    process = model.noise_schedule.bind(clear)
+    x_t = process.add_noise(clear, noise, t)
+    target = process.target(clear, noise, t, predicts)
+    expected = dict(
+        noise=noise, clear=clear, velocity=process.alpha_sigma(t)[0] * noise - process.alpha_sigma(t)[1] * clear
+    )
+    torch.testing.assert_close(target, expected[predicts])
+    torch.testing.assert_close(process.clear_from(target, x_t, t, predicts), clear, atol=1e-4, rtol=0)
+    with pytest.raises(UserError, match="noise, clear, velocity"):
+        process.clear_from(target, x_t, t, "score")
+
+
+class TowardsCloudy(LinearSchedule):
+    """A process that ends in the cloudy image."""
+
+    condition = ("cloudy",)
+
+    def bind(self, cloudy, prior=None):
+        bound = copy.copy(self)
+        bound.cloudy = cloudy
+        return bound
+
+    def shift(self, t):
+        return (1 - self.alpha_sigma(t)[0]) * self.cloudy
+
+
+def test_a_process_that_ends_in_the_cloudy_image_needs_no_new_argument(images):
+    """Training, sampling and fusion work on it, and what it adds to x_t is seen by the denoiser."""
+    cloudy, noise = images
+    clear = cloudy.flip(0)
+    NOISE_SCHEDULES.register_module(module=TowardsCloudy, force=True)
+    try:
+        model = build(
+            noise_schedule=dict(type="TowardsCloudy"), denoiser=dict(type="ConditionalUNet", predicts="clear", **SMALL)
+        )
+    finally:
+        del NOISE_SCHEDULES.module_dict["TowardsCloudy"]
+    seen = []
+    model.denoiser.forward = lambda x_t, t, cloudy: seen.append(x_t) or clear
+    t = torch.tensor([999, 500])
+    terms = model.losses_per_image(clear, cloudy, noise, t)
+    assert terms["denoise"].abs().max() == 0
+    alpha, sigma = model.noise_schedule.alpha_sigma(t)
+    torch.testing.assert_close(seen[0], alpha * clear + (1 - alpha) * cloudy + sigma * noise)
+    torch.testing.assert_close(model.predict(cloudy, noise, variant="diffusion"), clear)
+
+
+def test_eta_is_a_number_from_0_to_1():
+    for eta in ("0,3", (0, 3), 1.5, True):
+        with pytest.raises(UserError, match="eta is a number from 0 to 1"):
+            build(eta=eta)
+
+
+def test_the_loss_weighs_timesteps_as_the_config_says(images):
+    """Min-SNR for a prediction of the noise: min(SNR, 5) / SNR, SNR = alpha^2 / sigma^2."""
+    cloudy, noise = images
+    model = build(diffusion_loss=dict(type="MinSNR", gamma=5.0))
+    plain = build()
+    plain.load_state_dict(model.state_dict())
+    t = torch.tensor([10, 900])
+    weighted, unweighted = (one.losses_per_image(cloudy, cloudy, noise, t)["denoise"] for one in (model, plain))
+    alpha, sigma = (value.flatten() for value in model.noise_schedule.alpha_sigma(t))
+    snr = (alpha / sigma) ** 2
+    assert snr[0] > 5 > snr[1]
+    torch.testing.assert_close(weighted / unweighted, torch.tensor([5 / float(snr[0]), 1.0]))
+
+
+def test_a_stage_is_trained_by_the_parts_that_it_needs():
+    config = dict(
+        type="DiffusionEnhancement", reference=dict(type="A"), denoiser=dict(type="B"), fusion=dict(type="C"), bands=4
+    )
+    of = DiffusionEnhancement.training_config
+    assert of(config, ["denoiser"], {}) == {**config, "reference": None, "fusion": None, "degrade_prior": None}
+    assert of(config, ["fusion"], {}) == of(config, ["denoiser", "fusion"], {}) == config
+    own = of(config, ["reference"], dict(losses=[dict(type="MSE")]))
+    assert own == dict(type="OnePass", reference=dict(type="A"), losses=[dict(type="MSE")], bands=4)
+    against = dict(discriminator=dict(type="PatchDiscriminator"), adversarial_loss=dict(type="SoftplusGAN"))
+    assert of(config, ["reference"], against)["type"] == "Adversarial"
+    with pytest.raises(UserError, match="some of reference, denoiser, fusion"):
+        of(config, ["decoder"], {})
+    with pytest.raises(UserError, match="go together"):
+        of(config, ["reference"], dict(discriminator=dict(type="PatchDiscriminator")))
 
 
 def test_bands_are_stated_once(images):
@@ -133,3 +216,22 @@ def test_one_pass_is_supervised_on_every_output(images):
     torch.testing.assert_close(losses["loss_0_l1"], expected)
     assert set(losses) == {"loss_0_l1", "loss_1_edge"}
     assert model.predict(cloudy).shape == cloudy.shape
+
+
+def test_pixels_without_data_are_left_out_of_the_losses(images):
+    clear, noise = images
+    valid = torch.ones(2, 1, 12, 20, dtype=torch.bool)
+    valid[..., :5] = False
+    changed = torch.where(valid, clear, clear + 0.5)
+    model, t = build(denoiser=dict(type="ConditionalUNet", predicts="clear", **SMALL)), torch.tensor([10, 500])
+    model.denoiser.forward = lambda x_t, t, cloudy: torch.full_like(x_t, 0.1)
+    whole = model.losses_per_image(clear, clear, noise, t, fuse=False)["denoise"]
+    masked = [
+        model.losses_per_image(one, clear, noise, t, fuse=False, valid=valid)["denoise"] for one in (clear, changed)
+    ]
+    torch.testing.assert_close(masked[0], ((clear - 0.1)[..., 5:] ** 2).sum((1, 2, 3)) / clear[0].numel())
+    torch.testing.assert_close(*masked)
+    assert (whole > masked[0]).all()
+    one_pass = OnePass(reference=dict(type="Identity"), losses=[dict(type="L1")])
+    assert one_pass.losses(clear, changed, ["a", "b"], valid)["loss_0_l1"] == 0
+    assert one_pass.losses(clear, changed, ["a", "b"])["loss_0_l1"] > 0.05

@@ -9,20 +9,20 @@ from affine import Affine
 import declouds
 from declouds.errors import UserError
 from declouds.hardware import pick_device
+from declouds.models.cloud_remover import CloudRemover
 from declouds.scenes.api import remove_clouds
-from declouds.value_range import ValueRange
 
 
-class Model(torch.nn.Module):
+class Model(CloudRemover):
     """Looks around (a blur) and uses the noise, so that windows matter."""
 
-    bands, in_bands, value_range, band_names = 2, 2, ValueRange(0, 10000), ("red", "near infrared")
+    draws_noise = True
 
     def __init__(self):
-        super().__init__()
+        super().__init__(bands=2, value_range=(0, 10000), band_names=("red", "near infrared"))
         self.gain = torch.nn.Parameter(torch.tensor(0.9))
 
-    def predict(self, cloudy, noise):
+    def predict(self, cloudy, noise, *, name=None, variant=None, record=None):
         assert not self.training and not torch.is_grad_enabled()
         return self.gain * torch.nn.functional.avg_pool2d(cloudy, 3, 1, 1) + 0.05 * noise
 

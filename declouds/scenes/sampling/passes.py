@@ -97,12 +97,12 @@ def sampling_passes(
     """Return one pass for each step of a sampler: the windows are blended at every step.
 
     Args:
-        denoise: ``(x_t, t, process, cloudy, *conditions, last) -> clear``, t (B,); with ``extra`` more bands if ``last``.
+        denoise: ``(x_t, t, process, cloudy, *conditions, last) -> clear``, t (B,); with ``extra`` bands if ``last``.
         sampler: a `StepwiseSampler`.
         schedule: the diffusion process, which is bound to its condition here.
         bands: bands of the image.
-        conditions: passes that come first, once; their results are handed to ``denoise``. One of them is called ``prior``
-            if the process is bound to the prior.
+        conditions: passes that come first, once; their results are handed to ``denoise``. If the process is bound to
+            the prior, one of them is called ``prior``.
         samples: how often the image is cleared, each time from other noise.
         extra: bands that ``denoise`` adds in the last step.
 
@@ -111,8 +111,8 @@ def sampling_passes(
     """
     if not hasattr(sampler, "step"):
         raise UserError(
-            f"{type(sampler).__name__} cannot be sampled jointly, since it is no StepwiseSampler (Pyramid changes the size "
-            "between steps): use --blend final, or a model with DDIM"
+            f"{type(sampler).__name__} cannot be sampled jointly, since it is no StepwiseSampler (Pyramid changes the "
+            "size between steps): use --blend final, or a model with DDIM"
         )
     steps = [
         step
