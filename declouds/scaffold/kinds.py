@@ -11,6 +11,7 @@ DIFFUSION = dict(
     fusion='dict(type="WeightAllocation", **_small)',
     noise_schedule='dict(type="LinearSchedule")',
     sampler='dict(type="DDIM", steps=5)',
+    diffusion_loss='dict(type="UniformLoss")',
 )
 
 
@@ -40,15 +41,20 @@ def _in_diffusion(call: str, key: str, arguments: str = "") -> Kind:
 
 
 KINDS = {
+    "model": Kind("a method with parts of its own: `losses`, `predict` and `passes`", "configs/model.py"),
     "denoiser": _in_diffusion(
         "`(x_t, t, cloudy) -> prediction`, of what its attribute `predicts` says", "denoiser", ", width=16"
     ),
     "reference": _in_diffusion("`(cloudy) -> prior`, clamped to [-1, 1]", "reference", ", width=16"),
     "fusion": _in_diffusion("`(clear_hat, prior, x_t, t, cloudy) -> weight` of the prior", "fusion"),
     "noise_schedule": _in_diffusion(
-        "`num_steps`, `alpha_sigma(t)`, `add_noise`, `clear_from` and `noise_from`", "noise_schedule"
+        "a process: `num_steps`, `alpha_sigma(t)`, and `bind(cloudy, prior)` if it needs a condition", "noise_schedule"
     ),
-    "sampler": _in_diffusion("`(denoise, x_start, noise_schedule) -> clear`", "sampler", ", steps=5"),
+    "sampler": _in_diffusion("`(denoise, process, noise) -> clear`", "sampler", ", steps=5"),
+    "diffusion_loss": _in_diffusion(
+        "`draw_times(count, process, device)`, and `weight(t, process, predicts)` of the error",
+        "diffusion_loss",
+    ),
     "loss": Kind(
         "`(output, target) -> scalar`",
         "configs/one_pass.py",

@@ -68,11 +68,14 @@ def check_class_name(kind: str, name: str, source: str) -> None:
     wanted = class_of(name)
     if hasattr(builtins, wanted) or wanted in re.findall(r"\w+", source):
         raise UserError(f"{name} gives a class {wanted}, a name that its own file uses otherwise: choose another name")
+    from mmengine.registry import MODELS
+
+    import declouds.models  # noqa: F401 (registers ours)
     from declouds.registry import PART_REGISTRIES, load_plugins
 
     load_plugins()
-    (registry,) = (registry for registry in PART_REGISTRIES if registry.name == kind)
-    for taken, part in registry.parts().items():
+    registered = {registry.name: registry.parts() for registry in PART_REGISTRIES} | {"model": MODELS.module_dict}
+    for taken, part in registered[kind].items():
         if taken.lower() == wanted.lower():
             raise UserError(
                 f"{name} gives a class {wanted}, and a {kind} called {taken} is there already ({part.__module__}): "

@@ -1,4 +1,4 @@
-"""The contracts of parts as checks, for the tests of this package and of every plugin.
+"""The contracts of parts and of models as checks, for the tests of this package and of every plugin.
 
 A part is checked by its config alone::
 
@@ -15,6 +15,7 @@ from declouds.testing.data import check_datamodule
 from declouds.testing.detectors import check_cloud_detector
 from declouds.testing.diffusion import check_diffusion_loss, check_noise_schedule, check_sampler
 from declouds.testing.losses import check_loss
+from declouds.testing.models import check_model
 from declouds.testing.networks import (
     NAMES,
     check_denoiser,
@@ -34,6 +35,7 @@ __all__ = [
     "check_discriminator",
     "check_fusion",
     "check_loss",
+    "check_model",
     "check_noise_schedule",
     "check_reference",
     "check_sampler",

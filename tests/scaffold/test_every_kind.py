@@ -22,7 +22,7 @@ for path in map(Path, sys.argv[1:]):
     importlib.import_module(path.parents[1].name)
     if path.parent.name == "configs":
         stages = "reference_stages" if "OnePass" in path.read_text() else "stages"
-        count = 1 if stages == "reference_stages" else 3
+        count = 1 if stages == "reference_stages" else path.read_text().count("dict(name=")
         short = [f"{stages}.{number}.iterations=1" for number in range(count)]
         few = ["datamodule.size=32", "datamodule.train=2", "datamodule.val=1", "val.images=1", "val.panels=0"]
         main(["train", str(path), "--work-dir", f"work/{path.stem}", "--cfg-options", *short, *few])
