@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     export = actions.add_parser("export", help="write one part of a model as a plain state dict")
     export.add_argument("file", help="a weights file, or a name of the zoo")
-    export.add_argument("--part", required=True, help="reference, denoiser or fusion")
+    export.add_argument("--part", required=True, help="a part of the model, as `declouds weights info` lists them")
     export.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors or .pth file to write")
     export.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 

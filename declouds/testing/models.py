@@ -110,7 +110,7 @@ def _run_passes(passes: Sequence[Pass], cloudy: torch.Tensor, noise: torch.Tenso
 
     def read(source: Input) -> torch.Tensor:
         if isinstance(source, Noise):
-            return noise if source.stream == 0 else random_noise(source.stream % 1000, *noise.shape[:2], SIZES[0])
+            return noise if source.stream == 0 else random_noise(source.stream % 1000, 1, noise.shape[1], SIZES[0])
         require(source in rasters, f"a pass reads {source!r}, which no earlier pass writes")
         return rasters[source]
 
@@ -157,10 +157,10 @@ def _trains(kind: type[CloudRemover], config: dict, train: list[str], options: d
         helpers = [part for part in model.existing_parts() if part not in kind.parts]
         model.train_only([*train, *helpers])
         model.train()
-        data = dict(
+        data: dict[str, Any] = dict(
             cloudy=random_images(1, 2, 4, (16, 16)), clear=random_images(2, 2, 2, (16, 16)), name=list(NAMES[:2])
         )
-        model.check_training(*(data[key] for key in ("cloudy", "clear", "name")))
+        model.check_training(data["cloudy"], data["clear"], data["name"])
         before = {key: value.clone() for key, value in model.state_dict().items()}
         if model.separate_optimizers:
             _take_step(model, data)
