@@ -19,7 +19,7 @@ demo: env
 
 test: lint
 	@echo "== pytest"
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2
 
 lint: env
 	@echo "== ruff check"

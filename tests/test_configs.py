@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 
 import declouds.models  # noqa: F401 (registers the models)
 from declouds.errors import UserError
-from declouds.models import OnePass
+from declouds.models import OnePass, model_class
 from declouds.models.one_pass import build_loss
 from declouds.registry import DATAMODULES, DISCRIMINATORS
 from declouds.training.config import REQUIRED, load_config
@@ -30,7 +30,7 @@ def perceptual_weights(vgg16_weights, monkeypatch):
 
 
 def stages_of(config):
-    return read_stages([*config.get("reference_stages", []), *config.stages])
+    return read_stages([*config.get("reference_stages", []), *config.stages], model_class(config.model))
 
 
 def bases_of(path):
@@ -64,13 +64,13 @@ def test_a_config_is_read_and_built(path):
     given = {part for part in ("reference", "denoiser") if config.get(f"{part}_weights", "train") != "train"}
     assert parts - given <= trained, "a part that has weights is trained by no stage"
     for stage in stages:
-        for loss in stage.losses:
+        for loss in stage.options.get("losses", ()):
             assert getattr(build_loss(loss), "takes", "images") == (
                 "latent" if loss.get("of") == "latent" else "images"
             )
-        if stage.discriminator is not None:
-            DISCRIMINATORS.build(stage.discriminator)
-            assert build_loss(stage.adversarial_loss).takes == "logits"
+        if "discriminator" in stage.options:
+            DISCRIMINATORS.build(stage.options["discriminator"])
+            assert build_loss(stage.options["adversarial_loss"]).takes == "logits"
         for scheduler in stage.param_scheduler:
             if "T_max" in scheduler:
                 assert scheduler.get("begin", 0) + scheduler["T_max"] == stage.iterations
@@ -143,7 +143,7 @@ def test_an_unknown_stage_key_is_an_error():
     config = load_config(COMPLETE[0])
     config.stages[-1]["learning_rate"] = 1
     with pytest.raises(UserError, match="unknown key 'learning_rate'"):
-        read_stages(config.stages)
+        read_stages(config.stages, model_class(config.model))
 
 
 def test_the_official_network_has_the_official_size():

@@ -1,11 +1,12 @@
 """`declouds test`: a trained model on the images of its config's data set."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HELP = "measure a trained model on a data set"
-VARIANTS = ("cloudy", "prior", "diffusion")
 STAGE_OF_PART = {"train": "fit", "val": "validate", "test": "test"}
 
 
@@ -18,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=tuple(STAGE_OF_PART), default="test", help="which part of the data set")
     parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
     parser.add_argument(
-        "--variants", action="store_true", help="measure cloudy, prior and diffusion without fusion too"
+        "--variants", action="store_true", help="measure the cloudy image and all variants of the model too"
     )
     parser.add_argument(
-        "--variant", action="append", default=[], choices=VARIANTS, help="measure this one of them (may be repeated)"
+        "--variant", action="append", default=[], metavar="NAME", help="measure this one of them (may be repeated)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, JSON and the table into this folder")
     parser.add_argument("--save-images", action="store_true", help="write results and comparisons into --out as well")
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images predicted at a time")
     parser.add_argument(
-        "--tile", type=int, metavar="N", help="predict in overlapping windows of N pixels, not at full size"
+        "--tile", type=int, metavar="N", help="clear in overlapping windows of N pixels, as predict does"
+    )
+    parser.add_argument(
+        "--blend", default="joint", help="of windows; joint: at every step (default); final: once at the end"
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="of the start noise, which also depends on the image's name"
@@ -44,10 +48,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check everything, then predict, measure, print and write."""
+    from dataclasses import fields
+
+    measure(Choices(**{field.name: getattr(args, field.name) for field in fields(Choices)}))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is measured and how, as the arguments of the command say."""
+
+    config: Path
+    checkpoint: Path
+    split: str = "test"
+    protocol: str = "both"
+    variants: bool = False
+    variant: Sequence[str] = ()
+    out: Path | None = None
+    save_images: bool = False
+    lpips_weights: Path | None = None
+    batch_size: int = 1
+    tile: int | None = None
+    blend: str = "joint"
+    seed: int = 0
+    device: str = "auto"
+    overwrite: bool = False
+    cfg_options: Sequence[str] = ()
+
+
+def measure(args: Choices, only_existing: bool = False) -> None:
+    """Measure a model on a data set.
+
+    Args:
+        args: the choices.
+        only_existing: leave out variants that the model does not have, where they would be an error.
+    """
     _check_arguments(args)
 
     from declouds.download import file_digest
-    from declouds.evaluation.evaluate_model import evaluate_model
+    from declouds.evaluation.evaluate_model import evaluate_model, variants_of
     from declouds.evaluation.load_checked import load_checked
     from declouds.evaluation.lpips_net import load_lpips
     from declouds.evaluation.protocols import PROTOCOLS, check_protocols
@@ -61,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
     from declouds.weights.zoo import find_weights
 
     keep_freed_memory()
-    config = load_config(args.config, args.cfg_options)
+    config = load_config(args.config, list(args.cfg_options))
     protocols = check_protocols([args.protocol])
     datamodule = DATAMODULES.build(config.get("test_datamodule", config.datamodule))
     datamodule.setup(STAGE_OF_PART[args.split])
@@ -71,6 +109,9 @@ def run(args: argparse.Namespace) -> None:
     weights = {"file": str(args.checkpoint), "sha256": file_digest(find_weights(str(args.checkpoint)))}
     lpips = load_lpips(args.lpips_weights)
     seconds: dict[str, float] = {}
+    chosen: Any = args.variants or args.variant
+    if only_existing and not args.variants:
+        chosen = [name for name in args.variant if name in variants_of(model)] if model.variants else []
     with Meter(device) as meter:
         methods = evaluate_model(
             model,
@@ -79,8 +120,8 @@ def run(args: argparse.Namespace) -> None:
             lpips=lpips,
             seed=args.seed,
             batch_size=args.batch_size,
-            variants=args.variants or args.variant,
-            tile=args.tile,
+            variants=chosen,
+            tiling=_tiling(args),
             on_image=_picture_writer(args, model, datamodule.value_range) if args.save_images else None,
             seconds=seconds,
         )
@@ -89,13 +130,14 @@ def run(args: argparse.Namespace) -> None:
         protocols={name: PROTOCOLS[name] for name in protocols} | {"signature": SIGNATURES},
         methods=methods,
         split={"part": args.split, **datamodule.split_record()[args.split]},
-        compared=[("DE", "prior")] if "prior" in methods else [],
+        compared=[(model.method, model.baseline)] if model.baseline in methods else [],
         about={
             "config": str(args.config),
-            "cfg_options": args.cfg_options,
+            "cfg_options": list(args.cfg_options),
             "checkpoint": str(args.checkpoint),
             "seed": args.seed,
             "tile": args.tile,
+            "blend": args.blend,
             "device": str(device),
             "trained_on": model.record.get("splits"),
             "weights": weights,
@@ -111,17 +153,17 @@ def run(args: argparse.Namespace) -> None:
         print(f"written to {args.out}")
 
 
-def _check_arguments(args: argparse.Namespace) -> None:
+def _check_arguments(args: Choices) -> None:
     from declouds.errors import UserError
     from declouds.evaluation.tables import check_free
-    from declouds.scenes.sampling.tiles import check_tiling
 
     if args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: at least one image is predicted at a time")
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: give 0 or more")
-    if args.tile is not None:
-        check_tiling(args.tile, args.tile // 4)
+    tiling = _tiling(args)
+    if tiling is not None:
+        tiling.check()
     if args.save_images and args.out is None:
         raise UserError("--save-images needs a folder: give --out DIR")
     if args.out is not None:
@@ -130,6 +172,12 @@ def _check_arguments(args: argparse.Namespace) -> None:
             for folder in (args.out / "results", args.out / "comparisons"):
                 if folder.exists():
                     raise UserError(f"{folder} is there already: choose another --out, or give --overwrite")
+
+
+def _tiling(args: Choices) -> Any:
+    from declouds.scenes.sampling.tiles import Tiling
+
+    return None if args.tile is None else Tiling(args.tile, args.tile // 4, blend=args.blend)
 
 
 def _dataset(datamodule: Any, part: str) -> Any:
@@ -141,22 +189,25 @@ def _dataset(datamodule: Any, part: str) -> Any:
     return dataset
 
 
-def _picture_writer(args: argparse.Namespace, model: Any, units: Any) -> Any:
+def _picture_writer(args: Choices, model: Any, units: Any) -> Any:
     """Return what `evaluate_model` calls with each image: it writes the result and a comparison."""
     from declouds.report.pictures import write_result, write_side_by_side
 
+    assert args.out is not None  # --save-images needs it
     results, comparisons = args.out / "results", args.out / "comparisons"
     for folder in (results, comparisons):
         folder.mkdir(parents=True, exist_ok=True)
 
+    def baseline(sample: dict[str, Any]) -> Any:
+        cloudy = sample["cloudy"][None].to(next(model.parameters()).device)
+        noise = cloudy.new_zeros(1, model.bands, *cloudy.shape[-2:])
+        return model.predict(cloudy, noise, name=[sample["name"]], variant=model.baseline)[0]
+
     def write(sample: dict[str, Any], images: dict[str, Any]) -> None:
         *_, result = images.values()  # the model itself comes last
         shown = [sample["cloudy"], result, sample["clear"]]
-        if getattr(model, "fusion", None) is not None:
-            prior = images.get("prior")
-            if prior is None:
-                prior = model.prior(sample["cloudy"][None].to(result.device), [sample["name"]])[0]
-            shown.insert(1, prior)
+        if model.baseline is not None:
+            shown.insert(1, baseline(sample) if images.get(model.baseline) is None else images[model.baseline])
         write_result(results, sample["name"], result, units, args.overwrite)
         write_side_by_side(comparisons, sample["name"], shown, args.overwrite)
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 HELP = "train a model through all the stages of a config"
 
@@ -30,12 +31,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train, or say what training would cost."""
-    from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
     from declouds.training.config import load_config
 
     config = load_config(args.config, args.cfg_options)
+    if args.amp:
+        config.amp = True  # part of the run: a resume must agree
+    work_dir = args.work_dir or Path("work_dirs") / args.config.stem
+    train(config, work_dir, args.launcher, args.stages, args.resume, args.dry_run)
+
+
+def train(
+    config: Any,
+    work_dir: Path,
+    launcher: str = "auto",
+    stages: Path | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Train all stages of a loaded config in ``work_dir``; the other arguments are those of the command."""
+    from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
+
     keep_freed_memory()
-    launcher = pick_launcher(args.launcher)
+    launcher = pick_launcher(launcher)
     start_processes(launcher)
     try:
         from mmengine.dist import is_main_process
@@ -44,23 +61,20 @@ def run(args: argparse.Namespace) -> None:
         from declouds.training.coarse_to_fine import CoarseToFine
         from declouds.training.stage_cost import costs_of_stages
 
-        work_dir = args.work_dir or Path("work_dirs") / args.config.stem
-        if args.amp:
-            config.amp = True  # part of the run: a resume must agree
-        training = CoarseToFine(config, work_dir, launcher=launcher, stages=args.stages)
-        if args.dry_run:
+        training = CoarseToFine(config, work_dir, launcher=launcher, stages=stages)
+        if dry_run:
             costs = costs_of_stages(training)
             if is_main_process():
                 _print_costs(costs)
             return
         try:
-            target = training.run(args.resume)
+            target = training.run(resume)
         except StoppedError as stopped:
             if is_main_process():
-                print(f"declouds: stopped by {stopped.signal}: --resume goes on from here", file=sys.stderr)
+                print(f"declouds: stopped by {stopped.signal}: --resume continues the run", file=sys.stderr)
             raise
         if is_main_process():
-            print(f"weights: {target}\nevaluate them: declouds test {args.config} {target}")
+            print(f"weights: {target}\nevaluate them: declouds test {config.filename} {target}")
     finally:
         stop_processes()
 

@@ -14,9 +14,9 @@ from declouds.evaluation.lpips_net import Lpips
 from declouds.evaluation.protocols import measure
 from declouds.evaluation.signatures import describe_image, measure_signatures
 from declouds.evaluation.statistics import Row
-from declouds.scenes.sampling.noise import noise_for
-
-VARIANTS = ("cloudy", "prior", "diffusion")  # what is measured beside the model itself, if wanted
+from declouds.scenes.sampling.noise import noise_for, noise_seed
+from declouds.scenes.sampling.tiled import clear_image
+from declouds.scenes.sampling.tiles import Tiling
 
 Images = dict[str, torch.Tensor]  # method -> (C, H, W)
 
@@ -30,8 +30,7 @@ def evaluate_model(
     seed: int = 0,
     batch_size: int = 1,
     variants: bool | Collection[str] = False,
-    tile: int | None = None,
-    overlap: int | None = None,
+    tiling: Tiling | None = None,
     on_image: Callable[[dict[str, Any], Images], None] | None = None,
     seconds: dict[str, float] | None = None,
 ) -> dict[str, list[Row]]:
@@ -40,32 +39,26 @@ def evaluate_model(
     The start noise of an image is drawn from ``seed`` and its name, so a figure depends on neither order nor batch.
 
     Args:
-        model: offers ``predict(cloudy, noise)`` and ``bands``.
+        model: a `CloudRemover`.
         dataset: samples ``cloudy``, ``clear``, ``name`` and perhaps ``mask``.
         protocols: as `measure`.
         lpips: the network, or None to go without.
         seed: of the start noise.
-        batch_size: images of one size that are predicted together.
-        variants: measure the cloudy image, the prior and the diffusion without fusion as well; or some of `VARIANTS`.
-        tile: predict in overlapping windows of this size instead of whole images.
-        overlap: of the windows; a quarter of ``tile`` if not given.
+        batch_size: images of one size that are predicted together, where they are not cut into windows.
+        variants: measure the cloudy image and all variants of the model as well; or some of `variants_of`.
+        tiling: the windows that images are cleared in, as scenes are; whole images if None.
         on_image: called with each sample and its images by method.
-        seconds: is filled with method -> seconds that all its predictions took; no row holds what no one can repeat.
+        seconds: is filled with method -> seconds that all its predictions took.
 
     Returns:
         method -> one row an image, in the order of the data set: the protocols' figures, the failure signatures
-        (``signature.blur`` ...) and what the image is like (``image.cover`` ...). The model itself is the method ``DE``
-        if it fuses, else ``result``; with ``variants`` there are ``cloudy`` (if it has the clear image's bands),
-        ``prior`` and ``diffusion`` before it.
+        (``signature.blur`` ...) and what the image is like (``image.cover`` ...). The model itself comes last, as its
+        ``method``; ``cloudy`` is left out if it has not the clear image's bands.
 
     Raises:
-        UserError: ``variants`` of a model without fusion.
+        UserError: the model has no such variant.
     """
-    chosen = (VARIANTS if variants else ()) if isinstance(variants, bool) else tuple(variants)
-    if chosen and getattr(model, "fusion", None) is None:
-        raise UserError(
-            "this model does not fuse a prior with a diffusion, so it has no variants: leave --variants out"
-        )
+    chosen = _chosen(model, variants)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     rows: dict[str, list[Row]] = {}
     was_training = model.training
@@ -75,7 +68,7 @@ def evaluate_model(
             for batch in _batches(dataset, batch_size):
                 cloudy = torch.stack([sample["cloudy"] for sample in batch]).to(device)
                 names = [sample["name"] for sample in batch]
-                outputs, taken = _predict(model, cloudy, names, seed, chosen, tile, overlap)
+                outputs, taken = _predict(model, cloudy, names, seed, chosen, tiling)
                 if seconds is not None:
                     seconds.update({method: seconds.get(method, 0.0) + more for method, more in taken.items()})
                 for position, sample in enumerate(batch):
@@ -95,42 +88,53 @@ def evaluate_model(
     return rows
 
 
+def variants_of(model: Any) -> tuple[str, ...]:
+    """Return what can be measured beside a model: the cloudy image, and the model's own variants."""
+    return ("cloudy", *model.variants)
+
+
+def _chosen(model: Any, variants: bool | Collection[str]) -> tuple[str, ...]:
+    known = variants_of(model)
+    if variants and not model.variants:
+        raise UserError("this model has no variants: leave --variants and --variant out")
+    if isinstance(variants, bool):
+        return known if variants else ()
+    unknown = [name for name in variants if name not in known]
+    if unknown:
+        raise UserError(f"this model has no variant {unknown[0]!r}: it has {', '.join(known)}")
+    return tuple(variants)
+
+
 def _predict(
-    model: Any,
-    cloudy: torch.Tensor,
-    names: list[str],
-    seed: int,
-    variants: Collection[str],
-    tile: int | None,
-    overlap: int | None,
+    model: Any, cloudy: torch.Tensor, names: list[str], seed: int, variants: Collection[str], tiling: Tiling | None
 ) -> tuple[Images, dict[str, float]]:
     """Return method -> images, and method -> seconds that they took. Shapes: cloudy (B, C, H, W)."""
     shape = (model.bands, *cloudy.shape[-2:])
-    noise = torch.stack([torch.as_tensor(noise_for(name, seed, shape)) for name in names]).to(cloudy)
-    named = {"name": names} if getattr(getattr(model, "reference", None), "needs_names", False) else {}
     outputs, seconds = {}, {}
 
-    def take(method: str, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+    def take(method: str, variant: str | None) -> None:
         started = perf_counter()
-        if tile is None:
-            images = predict(cloudy, noise)
+        if tiling is None:
+            noise = torch.stack([torch.as_tensor(noise_for(name, seed, shape)) for name in names]).to(cloudy)
+            images = model.predict(cloudy, noise, name=names, variant=variant)
         else:
-            from declouds.scenes.sampling.tiled import predict_tiled
-
-            images = predict_tiled(predict, cloudy, noise, tile, tile // 4 if overlap is None else overlap)
+            images = torch.stack(
+                [
+                    clear_image(model, image, noise_seed(name, seed), tiling, variant, name)
+                    for image, name in zip(cloudy, names, strict=True)
+                ]
+            )
         outputs[method] = images.float().clamp(-1, 1)
         if images.is_cuda:
             torch.cuda.synchronize(images.device)
         seconds[method] = perf_counter() - started
 
     if "cloudy" in variants and cloudy.shape[1] == model.bands:
-        take("cloudy", lambda image, _: image)
-    if "prior" in variants:
-        take("prior", lambda image, _: model.prior(image, **named))
-    if "diffusion" in variants:
-        take("diffusion", lambda image, start: model.predict(image, start, fuse=False))
-    method = "DE" if getattr(model, "fusion", None) is not None else "result"
-    take(method, lambda image, start: model.predict(image, start, **named))
+        outputs["cloudy"], seconds["cloudy"] = cloudy.float().clamp(-1, 1), 0.0
+    for variant in model.variants:
+        if variant in variants:
+            take(variant, variant)
+    take(model.method, None)
     return outputs, seconds
 
 

@@ -11,11 +11,13 @@ import torch
 from mmengine.config import Config
 
 from declouds.errors import UserError
-from declouds.registry import PART_REGISTRIES, SAMPLERS
+from declouds.models import model_class
+from declouds.registry import PART_REGISTRIES
 from declouds.weights.file import check_parts, model_of, read_weights
 
 NOT_LEARNED = (
     "sampler",
+    "diffusion_loss",
     "loss",
     "discriminator",
     "datamodule",
@@ -27,20 +29,22 @@ def load_checked(
 ) -> Any:
     """Load a model, after checking that it is the config's and fits the data.
 
-    Networks and noise schedule come from the file and must be those of the config; the sampler and ``eta``, which need
-    no training, are the config's.
+    The model is that of the file, and must be that of the config, but for the entries that only sampling reads: these
+    are the config's.
 
     Raises:
         UserError: the file is unusable, its model is another one than the config's, or its bands are not the data's.
     """
     weights = read_weights(checkpoint)
-    differing = differing_parts(weights.config, config.model.to_dict())
+    wanted = config.model.to_dict()
+    differing = differing_parts(weights.config, wanted) or differing_entries(weights.config, wanted)
     if differing:
         raise UserError(
             f"{checkpoint}: holds another model than {config.filename} ({'; '.join(differing)}): "
             "give the config it was trained with"
         )
-    model = model_of(weights, str(checkpoint), device)
+    sampling = {key: wanted[key] for key in model_class(wanted).sampling_entries if key in wanted}
+    model = model_of(weights._replace(config={**weights.config, **sampling}), str(checkpoint), device)
     bands, in_bands = len(sample["clear"]), len(sample["cloudy"])
     if (model.bands, model.in_bands) != (bands, in_bands):
         raise UserError(
@@ -52,10 +56,6 @@ def load_checked(
             "the model was trained on values from %s to %s, these data go from %s to %s",
             model.value_range.low, model.value_range.high, datamodule.value_range.low, datamodule.value_range.high,
         )  # fmt: skip
-    if "sampler" in config.model:
-        model.sampler = SAMPLERS.build(config.model.sampler)
-    if "eta" in config.model:
-        model.eta = config.model.eta
     return model
 
 
@@ -82,6 +82,24 @@ def differing_parts(stored: dict[str, Any], wanted: dict[str, Any], parts: Colle
         keys = sorted(key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key])
         faults += [f"{registry.name}: {key}={mine[key]!r}, not {theirs[key]!r}" for key in keys]
     return faults
+
+
+def differing_entries(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Say in which entries, beside its parts and those that only sampling reads, a model's config differs from another.
+
+    An entry that ``wanted`` lacks agrees, and so does one that says what the model's default is.
+    """
+    parts = {registry.name for registry in PART_REGISTRIES}
+    kind = model_class(wanted)
+    defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+    skipped = parts | set(kind.sampling_entries) | set(kind.stage_entries) | {"type"}
+    own, other = json.loads(json.dumps(stored, default=str)), json.loads(json.dumps(wanted, default=str))
+    return [
+        f"model.{key}: {own.get(key, defaults.get(key))!r}, not {other[key]!r}"
+        for key in sorted(set(other) - skipped)
+        if (other[key] is not None and own.get(key, defaults.get(key)) != other[key])
+        or (other[key] is None and own.get(key))
+    ]
 
 
 def _complete(model: dict[str, Any], registry: Any) -> dict[str, Any]:

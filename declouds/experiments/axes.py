@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mmengine.registry import MODELS
 
 from declouds.errors import UserError
-from declouds.training.config import KNOWN
+from declouds.training.config import known_keys
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # what a folder may be called everywhere
 
@@ -65,7 +65,7 @@ def set_entry(config: dict[str, Any], key: str, value: Any) -> None:
 def _key_of(path: Path, name: str, config: dict[str, Any]) -> str:
     """Return the path of the entry that an axis stands for."""
     of_model = _arguments_of_model(config)
-    if name in KNOWN:
+    if name in known_keys(config):
         return name
     if name in of_model:
         return f"model.{name}"
@@ -79,7 +79,7 @@ def _key_of(path: Path, name: str, config: dict[str, Any]) -> str:
     fits = isinstance(place, Mapping) or (isinstance(place, list) and last.isdigit() and int(last) < len(place))
     if fits:
         return name
-    known = [*KNOWN, *of_model]
+    known = [*known_keys(config), *of_model]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(

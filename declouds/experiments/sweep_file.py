@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from declouds.errors import UserError
-from declouds.evaluation.evaluate_model import VARIANTS
 from declouds.evaluation.protocols import PROTOCOLS
 from declouds.experiments.axes import Axis, read_axis, set_entry
 from declouds.experiments.cell import Cell
+from declouds.models import model_class
 from declouds.training.config import load_config, read_config
 from declouds.training.settings import plain
 
@@ -124,7 +124,7 @@ def read_sweep(path: Path, options: Sequence[str] = ()) -> SweepFile:
     read = read_config(path).to_dict()
     for key in read:
         if key not in ENTRIES and not key.startswith("_"):
-            raise UserError(f"{path}: nothing reads the entry {key!r}: known: {', '.join(ENTRIES)}")
+            raise UserError(f"{path}: unknown key {key!r} of a sweep: known: {', '.join(ENTRIES)}")
     content = {key: _plain(path, key, value) for key, value in read.items() if key in ENTRIES}
     for key, kind, words in KINDS:
         if not isinstance(content.get(key, kind()), kind):
@@ -148,7 +148,7 @@ def read_sweep(path: Path, options: Sequence[str] = ()) -> SweepFile:
         tuple(_groups(path, axes, paired)),
         tuple(_rule(path, rule) for rule in content.get("exclude", [])),
         content.get("baseline"),
-        _variants(path, content.get("variants", [])),
+        _variants(path, content.get("variants", []), config["model"]),
         _metrics(path, content.get("metrics", [])),
         content.get("about", ""),
     )
@@ -158,9 +158,10 @@ def read_sweep(path: Path, options: Sequence[str] = ()) -> SweepFile:
     return sweep
 
 
-def _variants(path: Path, names: Any) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple) or not set(names) <= set(VARIANTS):
-        raise UserError(f"{path}: variants is a list of some of {', '.join(VARIANTS)}, not {names!r}")
+def _variants(path: Path, names: Any, model: dict[str, Any]) -> tuple[str, ...]:
+    known = ("cloudy", *model_class(model).variant_names)
+    if not isinstance(names, list | tuple) or not set(names) <= set(known):
+        raise UserError(f"{path}: variants is a list of some of {', '.join(known)}, not {names!r}")
     return tuple(names)
 
 

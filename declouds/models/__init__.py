@@ -11,7 +11,21 @@ from declouds.models.diffusion_enhancement import DiffusionEnhancement
 from declouds.models.one_pass import OnePass
 from declouds.registry import failed_plugins
 
-__all__ = ["Adversarial", "DiffusionEnhancement", "OnePass", "build_model"]
+__all__ = ["Adversarial", "DiffusionEnhancement", "OnePass", "build_model", "model_class"]
+
+
+def model_class(config: dict[str, Any]) -> type[CloudRemover]:
+    """Return the class of a model's config.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    name = config.get("type") if isinstance(config, dict) else config
+    found = MODELS.get(str(name))
+    if found is None:
+        known = ", ".join(__all__[:-2])
+        raise UserError(f"no model is called {name!r}: known: {known}, and those of plugins{failed_plugins()}")
+    return found
 
 
 def build_model(config: dict[str, Any]) -> CloudRemover:
@@ -20,11 +34,8 @@ def build_model(config: dict[str, Any]) -> CloudRemover:
     Raises:
         UserError: the model or a part of it is unknown, or does not take these arguments.
     """
-    name = config.get("type") if isinstance(config, dict) else config
-    if MODELS.get(str(name)) is None:
-        known = ", ".join(__all__[:-1])
-        raise UserError(f"no model is called {name!r}: known: {known}, and those of plugins{failed_plugins()}")
+    kind = model_class(config)
     try:
         return MODELS.build(config)
     except TypeError as error:
-        raise UserError(f"model {name} cannot be built: {error}") from error
+        raise UserError(f"model {kind.__name__} cannot be built: {error}") from error

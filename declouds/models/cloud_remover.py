@@ -30,6 +30,7 @@ class CloudRemover(BaseModel):
     Attributes:
         parts: attributes that hold the parts, in order.
         needs: part -> the other parts that its training needs; all of them for a part that is not listed.
+        learned_with: part -> the entries of the config that its weights have learnt to work with; itself if not listed.
         sampling_entries: entries of the config that only sampling reads; they may change after training.
         stage_entries: what a stage may say for this model beside the general entries of a stage.
         separate_optimizers: ``train_step`` takes an optimiser for each trained part.
@@ -37,11 +38,13 @@ class CloudRemover(BaseModel):
         averages_gradients: ``train_step`` averages gradients over processes itself.
         recorded: what `predict` records of a step: name -> ``image`` in [-1, 1] or ``map`` in [0, 1].
         draws_noise: results depend on the start noise.
+        variant_names: every name that `variants` may give.
         quality_band: what the extra band of `passes` with ``quality`` holds, if there is one.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    learned_with: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     sampling_entries: ClassVar[frozenset[str]] = frozenset()
     stage_entries: ClassVar[tuple[str, ...]] = ()
     separate_optimizers: ClassVar[bool] = False
@@ -49,6 +52,7 @@ class CloudRemover(BaseModel):
     averages_gradients: ClassVar[bool] = False
     recorded: ClassVar[Mapping[str, str]] = {}
     draws_noise: ClassVar[bool] = False
+    variant_names: ClassVar[tuple[str, ...]] = ()
     quality_band: str | None = None
 
     def __init__(
@@ -148,8 +152,8 @@ class CloudRemover(BaseModel):
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Other results of this model that can be measured beside its own."""
-        return ()
+        """Other results of this model that can be measured beside its own: some of its class's `variant_names`."""
+        return self.variant_names
 
     @property
     def baseline(self) -> str | None:

@@ -40,12 +40,14 @@ class DiffusionEnhancement(CloudRemover):
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "denoiser", "fusion")
     needs: ClassVar[Mapping[str, tuple[str, ...]]] = dict(reference=(), denoiser=(), fusion=("reference", "denoiser"))
+    learned_with: ClassVar[Mapping[str, tuple[str, ...]]] = dict(denoiser=("denoiser", "noise_schedule"))
     sampling_entries: ClassVar[frozenset[str]] = frozenset(("eta", "sampler"))
     stage_entries: ClassVar[tuple[str, ...]] = OnePass.stage_entries
     recorded: ClassVar[Mapping[str, str]] = dict(
         x_t="image", clear_hat="image", prior="image", weight="map", fused="image"
     )
     draws_noise: ClassVar[bool] = True
+    variant_names: ClassVar[tuple[str, ...]] = ("prior", "diffusion")
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class DiffusionEnhancement(CloudRemover):
     @property
     def variants(self) -> tuple[str, ...]:
         """The prior, and the diffusion without it, of a model that fuses them."""
-        return ("prior", "diffusion") if self._fuses() else ()
+        return self.variant_names if self._fuses() else ()
 
     @property
     def baseline(self) -> str | None:

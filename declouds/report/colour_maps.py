@@ -13,7 +13,7 @@ LONGEST = 1024  # pixels of the longer side of a picture
 PERCENTILES = (2, 98)  # of the clear image: what becomes black and white where values are not 8-bit colours
 COLOURS = (("red", "green", "blue"), ("b04", "b03", "b02"))  # the second are Sentinel-2's
 ERROR = {"map": "inferno", "low": 0.0, "high": 10.0, "unit": "% of the range"}
-WEIGHT = {"map": "viridis", "low": 0.0, "high": 1.0, "unit": "weight of the prior"}
+WEIGHT = {"map": "viridis", "low": 0.0, "high": 1.0, "unit": ""}
 STOPS = 16  # colours of a legend
 
 Limits = Sequence[tuple[float, float]]

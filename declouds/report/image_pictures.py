@@ -1,7 +1,6 @@
 """A model run again on chosen images, and what it sees on the way as picture files."""
 
 import math
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from declouds.report.colour_maps import (
 )
 from declouds.report.scored_model import ScoredModel
 from declouds.report.step_recorder import StepRecorder
-from declouds.scenes.sampling.noise import noise_for
-from declouds.scenes.sampling.tiled import predict_tiled
+from declouds.scenes.sampling.noise import noise_for, noise_seed
+from declouds.scenes.sampling.tiled import clear_image
 
 SMALL = 128  # pixels of the longer side of a step's picture, where steps were not asked for
 SAME = 0.1  # dB of PSNR by which two devices may differ
@@ -56,78 +55,86 @@ class ImagePictures:
         scored = self.scored
         sample = scored.dataset[scored.positions[row["name"]]]
         cloudy, clear = sample["cloudy"].float(), sample["clear"].float()
-        result, prior, recorder = self._predict(sample)
+        result, baseline, recorder = self._predict(sample)
+        model = scored.model
         shown = bands_to_show(scored.band_names, len(clear))
         limits = limits_of(clear, shown, scored.units)
         images = {"clear": clear, "result": result}
         if len(cloudy) == len(clear):
             images = {"cloudy": cloudy, **images}
-        if prior is not None:
-            images["prior"] = prior
-        maps = {f"error_{name}": error_map(images[name], clear) for name in ("result", "prior") if name in images}
+        if baseline is not None:
+            images[model.baseline] = baseline
+        maps = {
+            f"error_{name}": error_map(images[name], clear) for name in ("result", model.baseline) if name in images
+        }
         height, width = clear.shape[-2:]
         return {
             "name": row["name"],
             "size": [width, height],
             **{name: self._write(f"{stem}-{name}", picture(image, shown, limits)) for name, image in images.items()},
             **{name: self._write(f"{stem}-{name}", map_picture(values, ERROR)) for name, values in maps.items()},
-            "weights": self._weights(recorder, stem),
+            "baseline": model.baseline,
+            "maps": self._maps(recorder, stem),
+            "map_title": (model.quality_band or "").capitalize(),
             "steps": self._steps(recorder, stem, shown, limits, LONGEST if whole_steps else SMALL),
             "steps_reduced": max(height, width) > (LONGEST if whole_steps else SMALL),
             "differs": _difference(row, result, clear),
         }
 
     def _predict(self, sample: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor | None, StepRecorder]:
-        """Return result and prior as `evaluate_model` has them, and the steps. Shapes: (C, H, W)."""
-        model, recorder = self.scored.model, StepRecorder()
+        """Return the result and the model's baseline as `evaluate_model` has them, and the steps. Shapes: (C, H, W)."""
+        model, recorder, scored = self.scored.model, StepRecorder(), self.scored
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-        cloudy = sample["cloudy"][None].to(device)
-        noise = torch.as_tensor(noise_for(sample["name"], self.scored.seed, (model.bands, *cloudy.shape[-2:])))
-        noise = noise[None].to(cloudy)
-        named = {"name": [sample["name"]]} if model.needs_names else {}
-        fuses = getattr(model, "fusion", None) is not None
-        if self.scored.tile is not None:  # steps of windows make no picture of the image
-            tile = self.scored.tile
-            result = predict_tiled(model.predict, cloudy, noise, tile, tile // 4)
-            prior = (
-                predict_tiled(lambda image, _: model.prior(image), cloudy, noise, tile, tile // 4) if fuses else None
-            )
+        cloudy, name = sample["cloudy"].to(device), sample["name"]
+        seed = noise_seed(name, scored.seed)
+        baseline = None
+        if model.baseline is not None:
+            baseline = clear_image(model, cloudy, seed, scored.tiling, model.baseline, name)
+        if scored.tiling is not None:  # steps of windows make no image of the whole
+            result = clear_image(model, cloudy, seed, scored.tiling, name=name)
         else:
-            record = {"record": recorder} if "record" in signature(model.predict).parameters else {}
-            result = model.predict(cloudy, noise, **named, **record)
-            prior = model.prior(cloudy, **named) if fuses else None
-        ready = (None if image is None else image[0].float().cpu().clamp(-1, 1) for image in (result, prior))
+            noise = torch.as_tensor(noise_for(name, scored.seed, (model.bands, *cloudy.shape[-2:])))[None].to(cloudy)
+            result = model.predict(cloudy[None], noise, name=[name], record=recorder)[0]
+        ready = (None if image is None else image.float().cpu().clamp(-1, 1) for image in (result, baseline))
         return *ready, recorder  # type: ignore[return-value]
 
-    def _weights(self, recorder: StepRecorder, stem: str) -> list[dict[str, Any]]:
-        """Write the weight, mean of the bands, at the first, a middle and the last step."""
-        steps = [(number, step) for number, step in recorder.steps() if "weight" in step]
+    def _recorded(self, kind: str, steps: list[tuple[int, dict[str, torch.Tensor]]]) -> list[str]:
+        """Return what the model records of its steps and is an image, or a map; the baseline is no step."""
+        model = self.scored.model
+        return [
+            name
+            for name, drawn in model.recorded.items()
+            if drawn == kind and name != model.baseline and any(name in step for _, step in steps)
+        ]
+
+    def _maps(self, recorder: StepRecorder, stem: str) -> list[dict[str, Any]]:
+        """Write the recorded maps, mean of the bands, at the first, a middle and the last step."""
+        steps = recorder.steps()
         picks = sorted({0, len(steps) // 2, len(steps) - 1}) if steps else []
         return [
             {
+                "name": name,
                 "step": number,
                 "of": recorder.count,
                 "t": int(step["t"]),
-                "mean": step["weight"].mean().item(),
-                "file": self._write(f"{stem}-weight{number}", map_picture(step["weight"].mean(0), WEIGHT)),
+                "mean": step[name].mean().item(),
+                "file": self._write(f"{stem}-{name}{number}", map_picture(step[name].mean(0), WEIGHT)),
             }
+            for name in self._recorded("map", steps)
             for number, step in (steps[pick] for pick in picks)
         ]
 
     def _steps(
         self, recorder: StepRecorder, stem: str, shown: list[int], limits: Limits, longest: int
     ) -> list[dict[str, Any]]:
-        """Write x_t, clear_hat, weight and fused of some steps."""
-        written = []
-        for number, step in recorder.steps():
-            files = {
-                name: self._write(f"{stem}-step{number}-{name}", picture(step[name], shown, limits, longest))
-                for name in ("x_t", "clear_hat", "fused")
-            }
-            if "weight" in step:
-                drawn = map_picture(step["weight"].mean(0), WEIGHT, longest)
-                files["weight"] = self._write(f"{stem}-step{number}-weight", drawn)
-            written.append({"step": number, "of": recorder.count, "t": int(step["t"]), **files})
+        """Write what is recorded of some steps."""
+        steps, written = recorder.steps(), []
+        images, maps = self._recorded("image", steps), self._recorded("map", steps)
+        for number, step in steps:
+            files = {name: picture(step[name], shown, limits, longest) for name in images}
+            files |= {name: map_picture(step[name].mean(0), WEIGHT, longest) for name in maps}
+            paths = {name: self._write(f"{stem}-step{number}-{name}", pixels) for name, pixels in files.items()}
+            written.append({"step": number, "of": recorder.count, "t": int(step["t"]), "files": paths})
         return written
 
     def _write(self, name: str, pixels: np.ndarray) -> str:

@@ -49,6 +49,7 @@ def _run(run: RunResults, keys: list[str]) -> dict[str, Any]:
         "label": run.label,
         "path": str(run.path),
         "best": best,
+        "baseline": others[0] if others else None,
         "names": names,
         "facts": [[name, value] for part in (run.split, run.about) for name, value in flat_facts(part)],
         "methods": [

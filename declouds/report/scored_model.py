@@ -13,6 +13,7 @@ from declouds.evaluation.load_checked import load_checked
 from declouds.evaluation.results import RunResults
 from declouds.registry import DATAMODULES
 from declouds.report.training_curves import find_run_folder
+from declouds.scenes.sampling.tiles import Tiling
 from declouds.training.config import load_config
 
 STAGE_OF_PART = {"train": "fit", "val": "validate", "test": "test"}
@@ -29,7 +30,7 @@ class ScoredModel:
         units: of the data.
         band_names: of the data, if they are known.
         seed: of the start noise.
-        tile: side of the windows, or None.
+        tiling: the windows, or None.
     """
 
     model: Any
@@ -38,7 +39,7 @@ class ScoredModel:
     units: Any
     band_names: tuple[str, ...]
     seed: int
-    tile: int | None
+    tiling: Tiling | None
 
 
 def find_scored_model(
@@ -76,6 +77,7 @@ def find_scored_model(
         raise UserError(
             f"its data hold other images than were measured: give --cfg-options that name those of {run.path}"
         )
+    tile = about.get("tile")
     model = load_checked(weights, settings, datamodule, dataset[0], device)
     return ScoredModel(
         model=model,
@@ -84,7 +86,7 @@ def find_scored_model(
         units=datamodule.value_range,
         band_names=tuple(model.band_names or getattr(datamodule, "band_names", ())),
         seed=about.get("seed", 0),
-        tile=about.get("tile"),
+        tiling=None if tile is None else Tiling(tile, tile // 4, blend=about.get("blend", "joint")),
     )
 
 

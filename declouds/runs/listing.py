@@ -182,8 +182,7 @@ def _stage_folders(run: Path) -> list[Path]:
 
 def _summary(model: Mapping[str, Any]) -> str | None:
     """Return the types of a model's networks."""
-    parts = [model.get(key) for key in ("reference", "denoiser", "fusion")]
-    named = [str(part.get("type")) for part in parts if isinstance(part, dict)]
+    named = [str(part["type"]) for part in model.values() if isinstance(part, dict) and "type" in part]
     return " + ".join(named) or None
 
 

@@ -120,7 +120,8 @@ def clear_scene(
         indexes = choose_bands(scene, options.bands, remover.band_names, remover.in_bands, source)
         units = stored_range(scene, indexes, remover.value_range, options.scale, options.offset, source, options.nodata)
         settings = _settings(remover, files, indexes, units, options)
-        channels = {step.output: step.output_bands for step in remover.passes} | ({"clouds": 1} if options.detects else {})
+        channels = {step.output: step.output_bands for step in remover.passes}
+        channels |= {"clouds": 1} if options.detects else {}
         products.check_space(scene, indexes, sum(channels.values()))
         job = FileJob.shared(products.work_folder, settings, (scene.height, scene.width), ranks, options.restart)
         tally = Tally()

@@ -1,6 +1,7 @@
 """The run: every stage in turn, resumable anywhere, ending in one weights file."""
 
 import itertools
+import json
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -16,17 +17,17 @@ from declouds.atomic_file import replacing
 from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.layers.timm_encoder import without_pretrained
-from declouds.models import build_model
+from declouds.models import build_model, model_class
 from declouds.runs.recorder import RunRecord
 from declouds.training import checkpoint
 from declouds.training.config import read_config
-from declouds.training.given_weights import PARTS, given_parts
+from declouds.training.given_weights import given_parts, start_parts
 from declouds.training.settings import plain, settings_of
-from declouds.training.stage import Stage, read_stages
+from declouds.training.stage import Stage, read_stages, stage_configs
 from declouds.training.stage_check import check_stage
 from declouds.training.stage_model import Weights, part_of, start_of_stage
 from declouds.training.stage_run import StageRun
-from declouds.training.stage_store import DIGEST, StageStore, stage_digest
+from declouds.training.stage_store import DIGEST, INPUTS, StageStore, input_digest, stage_digest
 from declouds.weights.file import load_strictly, save_weights
 
 
@@ -49,8 +50,10 @@ class CoarseToFine:
         self.config, self.work_dir = config, work_dir
         self.store = None if stages is None else StageStore(stages)
         self.settings = settings_of(config, launcher)
+        self.model_class = model_class(self.settings.model_config)
         self.given = given_parts(self.settings)
-        self.runs = list(self._stages_to_train(read_stages(_stage_configs(config))))
+        self.start = start_parts(self.settings)
+        self.runs = list(self._stages_to_train(read_stages(stage_configs(config, self.model_class), self.model_class)))
         self._check_order()
         for run in self.runs:
             check_stage(run)
@@ -65,9 +68,9 @@ class CoarseToFine:
         with RunRecord(self.work_dir, self._about(), self.runs, self.settings.launcher) as story:
             given = self.given_state
             state: dict[str, Weights] = dict(raw=dict(given), average=dict(given))
-            for run, digest in zip(self.runs, self.stage_digests(), strict=True):
+            for run, digest, inputs in list(self._digests()):
                 with self._claimed(digest):
-                    outcome = self._outcome(run, digest, state, resume, story)
+                    outcome = self._outcome(run, digest, inputs, state, resume, story)
                 state = {kind: {**state[kind], **outcome[kind]} for kind in state}
             target = self.work_dir / "model.safetensors"
             if is_main_process():
@@ -79,20 +82,28 @@ class CoarseToFine:
 
     def stage_digests(self) -> list[str]:
         """Return what each stage is known by in a store of trained stages."""
-        chain, digests = {part: str(given.origin["sha256"]) for part, given in self.given.items()}, []
+        return [digest for _, digest, _ in self._digests()]
+
+    def _digests(self) -> Iterator[tuple[StageRun, str, str]]:
+        """Yield each stage with its digest and that of its inputs; both include what its parts have come from."""
+        chain = {part: str(given.origin["sha256"]) for part, given in {**self.start, **self.given}.items()}
+        inputs = dict(chain)
         for run in self.runs:
-            digests.append(stage_digest(self.settings, run.stage, run.number, chain))
-            chain |= dict.fromkeys(run.stage.changes, digests[-1])
-        return digests
+            digest, own_inputs = stage_digest(run, chain), input_digest(run, inputs)
+            yield run, digest, own_inputs
+            chain |= dict.fromkeys(run.changes, digest)
+            inputs |= dict.fromkeys(run.changes, own_inputs)
 
     def _outcome(
-        self, run: StageRun, digest: str, state: dict[str, Weights], resume: bool, story: RunRecord
+        self, run: StageRun, digest: str, inputs: str, state: dict[str, Weights], resume: bool, story: RunRecord
     ) -> dict[str, Weights]:
         """Return the weights that a stage has trained: its own from before, those of another run, or new ones."""
         folder = self.work_dir / f"{run.number}_{run.stage.name}"
         finished = folder / "finished.pth"
         trained_in = None
-        if finished.exists():
+        begun = _begun(folder, inputs, run.stage)
+        barrier()
+        if finished.exists() and begun == run.stage.iterations:
             outcome = checkpoint.load(finished)
         elif self.store is not None and self.store.has(digest):
             outcome, trained_in = checkpoint.load(self.store.weights(digest)), self.store.trained_in(digest)
@@ -102,8 +113,11 @@ class CoarseToFine:
             if is_main_process() and not folder.exists():
                 folder.mkdir(parents=True)
                 (folder / DIGEST).write_text(digest)
+            if is_main_process():
+                (folder / INPUTS).write_text(json.dumps(dict(digest=inputs, iterations=run.stage.iterations)))
             with story.training(run.stage.name):
-                outcome = run.train(start_of_stage(run.stage, state), folder, resume)
+                start = start_of_stage(run.stage.start_from, run.changes, state)
+                outcome = run.train(start, folder, resume)
             if is_main_process():
                 checkpoint.atomic_save(outcome, finished)
         if is_main_process() and self.store is not None:
@@ -122,8 +136,8 @@ class CoarseToFine:
         return dict(
             splits=self.settings.datamodule.split_record(),
             datamodule=plain(self.config.datamodule),
-            stages=[plain(stage) for stage in _stage_configs(self.config) if stage["name"] in trained],
-            given={part: given.origin for part, given in self.given.items()},
+            stages=[plain(one) for one in stage_configs(self.config, self.model_class) if one["name"] in trained],
+            given={part: given.origin for part, given in {**self.start, **self.given}.items()},
             seed=self.settings.seed,
             amp=self.config.get("amp", False),
             processes=get_world_size(),
@@ -142,8 +156,9 @@ class CoarseToFine:
 
     @property
     def given_state(self) -> Weights:
-        """The weights of the parts that are given, which training starts from."""
-        return {key: value for given in self.given.values() for key, value in given.state.items()}
+        """The pretrained weights that training starts from."""
+        parts = {**self.start, **self.given}
+        return {key: value for given in parts.values() for key, value in given.state.items()}
 
     def _stages_to_train(self, stages: list[Stage]) -> Iterator[StageRun]:
         """Yield the stages that have something to train."""
@@ -162,21 +177,21 @@ class CoarseToFine:
         Raises:
             UserError: names the part and the remedy.
         """
-        have = set(self.given)
+        have = {*self.given, *self.start}
         for run in self.runs:
-            missing = run.uses() - have
+            missing = run.used - have
             if missing:
-                raise UserError(f"stage {run.stage.name}: {_remedy(missing.pop())}")
+                raise UserError(f"stage {run.stage.name}: {_remedy(sorted(missing)[0])}")
             have |= set(run.stage.train)
         for part in sorted(self.settings.learned - have):
             raise UserError(_remedy(part))
-        judged = [run.stage for run in self.runs if run.stage.discriminator is not None]
-        for first, second in itertools.pairwise(judged):
-            if first.discriminator != second.discriminator:
-                raise UserError(
-                    f"stage {second.name} goes on with the discriminator of stage {first.name}, but its config is "
-                    "another: make them alike"
-                )
+        for part in sorted({part for run in self.runs for part in run.helpers}):
+            for first, second in itertools.pairwise([run for run in self.runs if part in run.helpers]):
+                if first.model_config[part] != second.model_config[part]:
+                    raise UserError(
+                        f"stage {second.stage.name} continues the {part} of stage {first.stage.name}, but its config "
+                        "differs: make them alike"
+                    )
 
     def _claim_work_dir(self, resume: bool) -> None:
         """Record the config in the run's folder, or check that the run there is this one."""
@@ -187,13 +202,15 @@ class CoarseToFine:
             if not resume:
                 raise UserError(f"{self.work_dir} holds a run already: give --resume to go on, or another --work-dir")
             changed = _differing_keys(read_config(recorded), self.config)
+            if changed == ["stages"] and self._is_longer(read_config(recorded)):
+                changed = []
             if changed:
                 raise UserError(
                     f"{self.work_dir} holds a run of another config (other {', '.join(changed)}): resume with the "
                     "config it was started with, or give another --work-dir"
                 )
         barrier()
-        if is_main_process() and not recorded.exists():
+        if is_main_process():
             try:
                 self.work_dir.mkdir(parents=True, exist_ok=True)
                 with replacing(recorded, only_writer=True) as temporary:  # whole or not there: a resume reads it
@@ -201,6 +218,15 @@ class CoarseToFine:
             except OSError as error:
                 raise UserError(f"{self.work_dir} cannot be written to ({error}): give another --work-dir") from error
         barrier()
+
+    def _is_longer(self, before: Config) -> bool:
+        """Return whether all that has changed is that the last stage has more iterations."""
+        old, new = list(plain(before.stages)), list(plain(self.config.stages))
+        if len(old) != len(new) or not new or new[-1].get("iterations", 0) <= old[-1].get("iterations", 0):
+            return False
+        old[-1] = {**old[-1], "iterations": new[-1]["iterations"], "param_scheduler": new[-1].get("param_scheduler")}
+        new[-1] = {**new[-1], "param_scheduler": new[-1].get("param_scheduler")}
+        return old == new
 
     def _final_state(self, state: Weights) -> Weights:
         """Return the state of the whole model."""
@@ -211,21 +237,29 @@ class CoarseToFine:
         return model.state_dict()
 
 
-def _stage_configs(config: Config) -> list[dict[str, Any]]:
-    """Return the stages of a config, the reference's recipe first.
+def _begun(folder: Path, inputs: str, stage: Stage) -> int:
+    """Return for how many iterations a stage was started in its folder; 0 if it was not.
 
     Raises:
-        UserError: they are no lists.
+        UserError: it was started from other data, weights or plugins.
     """
-    for key in ("reference_stages", "stages"):
-        if not isinstance(config.get(key, []), list | tuple):
-            raise UserError(f"{key} is a list of stages, [dict(name=..., train=[...], ...)], not {config[key]!r}")
-    return [*config.get("reference_stages", []), *config.stages]
+    path = folder / INPUTS
+    if not path.exists():
+        return 0
+    before = json.loads(path.read_text())
+    if before["digest"] != inputs:
+        raise UserError(
+            f"{folder}: stage {stage.name} was started with other data, weights or code of plugins than now (the split "
+            "file, a weights file or a plugin has changed): train in another --work-dir, or restore them"
+        )
+    return before["iterations"]
 
 
 def _remedy(part: str) -> str:
-    file = f"set {part}_weights to a weights file, or " if part in PARTS else ""
-    return f"the {part} has no weights: {file}add a stage before it with train=['{part}']"
+    return (
+        f"the {part} has no weights: set {part}_weights to a weights file, or add a stage before it with "
+        f"train=['{part}']"
+    )
 
 
 def _differing_keys(one: Config, other: Config) -> list[str]:

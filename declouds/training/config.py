@@ -15,14 +15,25 @@ REQUIRED = ("model", "datamodule", "stages")
 RUNTIME = ("seed", "num_workers", "amp", "ema", "log_interval", "checkpoint_interval", "val")
 KNOWN = (
     *REQUIRED,
-    "reference_weights",
-    "denoiser_weights",
-    "reference_stages",
+    "load_from",
     "test_datamodule",
     *RUNTIME,
     "custom_imports",
     "custom_hooks",
 )
+
+
+VALUES: dict[str, tuple[tuple[type, ...], str]] = {
+    "model": ((dict,), "dict(type=..., ...)"),
+    "datamodule": ((dict,), "dict(type=..., ...)"),
+    "test_datamodule": ((dict,), "dict(type=..., ...)"),
+    "num_workers": ((int,), "a whole number"),
+    "amp": ((bool,), "True or False"),
+    "ema": ((dict, type(None)), "dict(decay=NUMBER), or None to train without"),
+    "log_interval": ((int,), "a whole number of iterations"),
+    "checkpoint_interval": ((int,), "a whole number of iterations"),
+    "val": ((dict,), "dict(images=..., panels=..., tile=..., overlap=...)"),
+}
 
 
 def read_config(path: Path) -> Config:
@@ -53,12 +64,12 @@ def load_config(path: Path, options: list[str] | None = None) -> Config:
         config.merge_from_dict(_parse_options(options or []))
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"--cfg-options do not fit {path}: {type(error).__name__}: {error}") from error
-    _check_keys(path, config)
     load_plugins()
     _import_custom_modules(config)
     missing = [key for key in REQUIRED if key not in config]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}: see configs/ for complete ones")
+    _check_keys(path, config)
     return config
 
 
@@ -69,7 +80,7 @@ def _parse_options(options: list[str]) -> dict[str, Any]:
         if not separator:
             raise UserError(f"--cfg-options takes KEY=VALUE, got {option!r}")
         try:
-            parsed[key] = ast.literal_eval(value)
+            parsed[key] = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value.lower(), value))
         except (SyntaxError, ValueError):
             parsed[key] = value  # a word or a path, spaces and commas included
     return parsed
@@ -77,14 +88,27 @@ def _parse_options(options: list[str]) -> dict[str, Any]:
 
 def _check_keys(path: Path, config: Config) -> None:
     """Refuse a misspelt entry, which would otherwise be ignored without a word; names with a `_` are the file's own."""
+    known = known_keys(config)
     for key in config:
-        if key not in KNOWN and not key.startswith("_"):
-            near = difflib.get_close_matches(key, KNOWN, n=1)
+        if key not in known and not key.startswith("_"):
+            near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UserError(f"{path}: nothing reads the entry {key!r}: {hint}known: {', '.join(KNOWN)}")
+            raise UserError(f"{path}: unknown config key {key!r}: {hint}known: {', '.join(known)}")
+    for key, (kinds, takes) in VALUES.items():
+        value = config.get(key, kinds[0]())
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise UserError(f"{path}: {key} is {takes}, not {value!r}")
     seed = config.get("seed", 0)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise UserError(f"{path}: seed is a whole number from 0 to 2**32 - 1, not {seed!r}")
+
+
+def known_keys(config: Any) -> list[str]:
+    """Return the keys that a config may have: those of every config, and those of the parts of its model."""
+    from declouds.models import model_class
+
+    parts = model_class(config["model"]).parts
+    return [*KNOWN, *(f"{part}_{what}" for part in parts for what in ("weights", "stages"))]
 
 
 def _import_custom_modules(config: Config) -> None:

@@ -1,9 +1,9 @@
 """The training loop of one stage."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
@@ -22,12 +22,16 @@ class StageLoop(BaseLoop):
         dataloader: a loader whose batch sampler has a ``start``.
         max_iters: iterations of the stage.
         val_interval: iterations between evaluations; there is always one after the last.
+        check_interval: iterations between looks at whether the losses are finite, each of which waits for the GPU.
     """
 
-    def __init__(self, runner: Runner, dataloader: DataLoader, max_iters: int, val_interval: int) -> None:
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader, max_iters: int, val_interval: int, check_interval: int = 1
+    ) -> None:
         super().__init__(runner, dataloader)
         self.max_iters = max_iters
-        self.val_interval = val_interval
+        self.val_interval, self.check_interval = val_interval, check_interval
+        self._first_bad: torch.Tensor | None = None  # the first iteration with a non-finite loss, or -1; on the device
         self.val_begin = 1
         self.iter = 0
         self.epoch = 0  # MMEngine's hooks ask for it
@@ -53,13 +57,31 @@ class StageLoop(BaseLoop):
         """Take one optimisation step."""
         self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
         outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-        if not all(math.isfinite(float(value.detach())) for value in outputs.values()):
-            raise UserError(
-                f"the loss is not finite at iteration {self.iter}: lower the learning rate or set clip_grad, and start "
-                "again in another --work-dir"
-            )
+        self._note_losses(outputs)
+        if (self.iter + 1) % self.check_interval == 0 or self.iter + 1 == self.max_iters:
+            self.check_losses()
         self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs)
         self.iter += 1
+
+    def _note_losses(self, outputs: dict[str, torch.Tensor]) -> None:
+        """Note on the device whether the losses are finite: asking for it here would stop the GPU every time."""
+        total = torch.stack([value.detach().float().sum() for value in outputs.values()]).sum()
+        if self._first_bad is None:
+            self._first_bad = torch.full_like(total, -1)
+        first = (self._first_bad < 0) & ~total.isfinite()
+        self._first_bad = torch.where(first, float(self.iter), self._first_bad)
+
+    def check_losses(self) -> None:
+        """Look at what was noted of the losses so far.
+
+        Raises:
+            UserError: one was not finite.
+        """
+        if self._first_bad is not None and (bad := int(self._first_bad)) >= 0:
+            raise UserError(
+                f"the loss is not finite at iteration {bad}: lower the learning rate or set clip_grad, and start again "
+                "in another --work-dir"
+            )
 
     def _remaining_batches(self) -> Iterator[dict[str, Any]]:
         self.dataloader.batch_sampler.start = self.iter

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from declouds.errors import UserError
-from declouds.models import build_model
+from declouds.models import build_model, model_class
 from declouds.registry import DATAMODULES
 
 
@@ -60,12 +60,14 @@ def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
     Raises:
         UserError: the config says other bands than the data have, or what a stage says.
     """
-    for key, image in (("bands", "clear"), ("in_bands", "cloudy")):
-        count = len(data.train_dataset[0][image])
+    sample = data.train_dataset[0]
+    counts = {"bands": len(sample["clear"]), "in_bands": len(sample["cloudy"])}
+    for key, count in counts.items():
         if config.get(key) not in (None, count):
             raise UserError(f"the model has {key}={config[key]} but the data have {count}: make them agree")
-    for key in ("losses", "discriminator", "adversarial_loss", "gradient_penalty"):
+    for key in model_class(config).stage_entries:
         if key in config:
-            raise UserError(f"{key} belongs to the stage that trains the reference, not to the model: move it there")
+            raise UserError(f"{key} belongs to a stage, not to the model: move it there")
+    more = {} if counts["in_bands"] == counts["bands"] else {"in_bands": counts["in_bands"]}
     units = (data.value_range.low, data.value_range.high)
-    return {"bands": data.bands, "value_range": units, "band_names": list(data.band_names), **config}
+    return {"bands": data.bands, "value_range": units, "band_names": list(data.band_names), **more, **config}

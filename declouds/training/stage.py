@@ -2,10 +2,11 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from declouds.errors import UserError
+from declouds.models.cloud_remover import CloudRemover, check_parts
 
 
 @dataclass(frozen=True)
@@ -14,24 +15,19 @@ class Stage:
 
     Args:
         name: name of the stage and of its folder.
-        train: the parts that change: ``['reference']`` alone (a model of its own), or any of ``denoiser`` and
-            ``fusion``. Everything else stays bit-identical.
+        train: the parts of the model that change. Everything else stays bit-identical.
         iterations: optimisation steps.
         batch_size: images of a step over all processes.
-        lr: learning rate, put into ``optimizer``.
-        reduce: factor by which images are reduced before cropping.
-        crop: side of the training patch in reduced pixels; None takes whole images.
+        lr: learning rate, put into ``optimizer``; part -> learning rate where each part has an optimiser of its own.
+        reduce: factor by which images are downsampled before cropping.
+        crop: side of the training patch in downsampled pixels; None takes whole images.
         augmentations: names (or dicts) of kornia augmentations.
-        start_from: ``average`` or ``raw`` weights of the stages before.
-        losses: losses of a reference's own training, each with an optional ``weight`` and output that it is ``of``.
-        discriminator: config of what a reference is trained against; None trains it without.
-        adversarial_loss: config of the loss of the discriminator's logits, ``weight`` is the reference's share.
-        gradient_penalty: weight of WGAN-GP's penalty; 0 leaves it out.
-        discriminator_lr: learning rate of the discriminator; ``lr`` if not given.
+        start_from: ``average`` (EMA) or ``raw`` weights of the stages before.
         optimizer: config of the optimiser.
         param_scheduler: configs of MMEngine's learning rate schedulers, in iterations.
-        clip_grad: greatest norm of the gradient, or None.
+        clip_grad: max norm of the gradient, or None.
         val_interval: iterations between evaluations; None evaluates at the end alone.
+        options: the entries of the stage that are the model's own, see `CloudRemover.stage_entries`.
 
     Raises:
         UserError: an unknown or missing key, or a value that makes no sense.
@@ -41,25 +37,22 @@ class Stage:
     train: tuple[str, ...]
     iterations: int
     batch_size: int
-    lr: float
+    lr: float | dict[str, float]
     reduce: int = 1
     crop: int | None = None
     augmentations: tuple[Any, ...] = ("RandomHorizontalFlip",)
     start_from: str = "average"
-    losses: tuple[dict, ...] = (dict(type="L1"),)
-    discriminator: dict | None = None
-    adversarial_loss: dict | None = None
-    gradient_penalty: float = 0.0
-    discriminator_lr: float | None = None
     optimizer: Any = None
     param_scheduler: tuple[dict, ...] = ()
     clip_grad: float | None = None
     val_interval: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Stage":
-        """Read a stage from its dict."""
-        known = [field.name for field in fields(cls)]
+    def from_config(cls, config: dict[str, Any], model: type[CloudRemover]) -> "Stage":
+        """Read a stage of a ``model`` from its dict."""
+        general = [entry.name for entry in fields(cls) if entry.name != "options"]
+        known = [*general, *model.stage_entries]
         name = config.get("name", "(unnamed)")
         for key in config:
             if key not in known:
@@ -70,91 +63,79 @@ class Stage:
         if missing:
             raise UserError(f"stage {name}: {', '.join(missing)} missing")
         if not isinstance(config["train"], list | tuple):
-            raise UserError(
-                f"stage {name}: train is a list of parts, for example ['denoiser'], not {config['train']!r}"
-            )
+            raise UserError(f"stage {name}: train is a list of parts of the model, not {config['train']!r}")
+        try:
+            check_parts(model, config["train"])
+        except UserError as error:
+            raise UserError(f"stage {name}: {error}") from error
         for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
-            if not isinstance(config.get(key), int | None):
+            if not isinstance(config.get(key), int | None) or isinstance(config.get(key), bool):
                 raise UserError(f"stage {name}: {key} is a whole number, not {config[key]!r}")
-        for key in ("lr", "clip_grad", "gradient_penalty", "discriminator_lr"):
-            if not isinstance(config.get(key), int | float | None):
-                raise UserError(f"stage {name}: {key} is a number, not {config[key]!r}")
-        _check_losses(name, config)
         values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+            key: tuple(config[key]) if isinstance(config[key], list) else config[key]
+            for key in general
+            if key in config
         }
-        return cls(**values)
+        return cls(**values, options={key: config[key] for key in model.stage_entries if key in config})
 
     def __post_init__(self) -> None:
-        train = set(self.train)
-        if not train or train - {"reference", "denoiser", "fusion"} or ("reference" in train and len(train) > 1):
-            raise UserError(
-                f"stage {self.name}: train is ['reference'] alone, or some of 'denoiser' and 'fusion'; got "
-                f"{list(self.train)}"
-            )
         for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise UserError(f"stage {self.name}: {key} is at least 1, not {getattr(self, key)}")
-        for key in ("lr", "clip_grad", "discriminator_lr"):
-            if getattr(self, key) is not None and not getattr(self, key) > 0:
-                raise UserError(f"stage {self.name}: {key} is above 0, not {getattr(self, key)}")
-        if not self.gradient_penalty >= 0:
-            raise UserError(f"stage {self.name}: gradient_penalty is 0 or more, not {self.gradient_penalty}")
-        if not self.losses:
-            raise UserError(f"stage {self.name}: losses is a list of at least one loss, [dict(type='L1')]")
-        if (self.discriminator is None) != (self.adversarial_loss is None):
-            raise UserError(f"stage {self.name}: discriminator and adversarial_loss go together: give both or neither")
-        if self.discriminator is not None and train != {"reference"}:
-            raise UserError(f"stage {self.name}: a discriminator trains a reference: set train=['reference']")
-        if self.discriminator is None and (self.gradient_penalty or self.discriminator_lr):
-            raise UserError(f"stage {self.name}: gradient_penalty and discriminator_lr need a discriminator")
+        rates = self.lr if isinstance(self.lr, dict) else {"lr": self.lr}
+        for key, value in {**rates, **({} if self.clip_grad is None else {"clip_grad": self.clip_grad})}.items():
+            if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+                raise UserError(f"stage {self.name}: {key} is a number above 0, not {value!r}")
         if self.start_from not in ("average", "raw"):
             raise UserError(f"stage {self.name}: start_from is 'average' or 'raw', not {self.start_from!r}")
-
-    @property
-    def changes(self) -> frozenset[str]:
-        """The parts whose weights change, the discriminator included."""
-        return frozenset(self.train) | ({"discriminator"} if self.discriminator else set())
 
     def schedulers(self) -> list[dict[str, Any]]:
         """Return the learning rate schedulers, which count iterations unless they say otherwise."""
         return [{"by_epoch": False, **item} for item in self.param_scheduler]
 
-    def optim_wrapper(self, amp: bool) -> dict[str, Any]:
-        """Return the config of MMEngine's optimiser wrapper, or of two where there is a discriminator."""
-        own = self._optim_wrapper(amp, self.lr)
-        if self.discriminator is None:
-            return own
-        opposing = self._optim_wrapper(amp, self.lr if self.discriminator_lr is None else self.discriminator_lr)
-        return dict(constructor="PartOptimizers", reference=own, discriminator=opposing)
+    def optim_wrapper(self, amp: bool, parts: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the config of MMEngine's optimiser wrapper, or of one for each of ``parts``.
 
-    def _optim_wrapper(self, amp: bool, lr: float) -> dict[str, Any]:
+        Raises:
+            UserError: ``lr`` is of other parts than those that have an optimiser.
+        """
+        rates = self.lr if isinstance(self.lr, dict) else dict.fromkeys(parts, self.lr)
+        if set(rates) != set(parts):
+            own = f"a number, or one for each of {', '.join(parts)}" if parts else "one number"
+            raise UserError(f"stage {self.name}: lr is {own}, not {self.lr}")
+        if isinstance(self.lr, dict) or parts:
+            return dict(constructor="PartOptimizers", **{part: self._wrapper(amp, rates[part]) for part in parts})
+        return self._wrapper(amp, self.lr)
+
+    def _wrapper(self, amp: bool, lr: float) -> dict[str, Any]:
         optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=lr)
         clip = None if self.clip_grad is None else dict(max_norm=self.clip_grad)
         return dict(type="AutocastOptimWrapper" if amp else "OptimWrapper", optimizer=optimizer, clip_grad=clip)
 
 
-def _check_losses(name: str, config: dict[str, Any]) -> None:
-    """Check that every loss of a stage's config is a dict whose weight, if any, is a number."""
-    losses = config.get("losses", ())
-    entries = [*losses] if isinstance(losses, list | tuple) else [losses]
-    if config.get("adversarial_loss") is not None:
-        entries.append(config["adversarial_loss"])
-    for loss in entries:
-        if not isinstance(loss, dict) or not isinstance(loss.get("weight", 1), int | float):
-            raise UserError(f"stage {name}: a loss is dict(type=..., weight=NUMBER, ...), not {loss!r}")
-
-
-def read_stages(configs: Sequence[dict[str, Any]]) -> list[Stage]:
-    """Read all stages of a run.
+def read_stages(configs: Sequence[dict[str, Any]], model: type[CloudRemover]) -> list[Stage]:
+    """Read all stages of a run of a ``model``.
 
     Raises:
         UserError: there is none, or two have one name.
     """
-    stages = [Stage.from_config(config) for config in configs]
+    stages = [Stage.from_config(config, model) for config in configs]
     names = [stage.name for stage in stages]
     if not stages:
         raise UserError("the config has no stages: give `stages = [dict(name=..., train=[...], ...)]`")
     if len(set(names)) < len(names):
         raise UserError(f"two stages have one name: {', '.join(names)}")
     return stages
+
+
+def stage_configs(config: Any, model: type[CloudRemover]) -> list[dict[str, Any]]:
+    """Return the stages of a config, the recipes of single parts first.
+
+    Raises:
+        UserError: they are no lists.
+    """
+    keys = [*(f"{part}_stages" for part in model.parts), "stages"]
+    for key in keys:
+        if not isinstance(config.get(key, []), list | tuple):
+            raise UserError(f"{key} is a list of stages, [dict(name=..., train=[...], ...)], not {config[key]!r}")
+    return [stage for key in keys for stage in config.get(key, [])]

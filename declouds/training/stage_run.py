@@ -10,6 +10,7 @@ from declouds.errors import UserError
 from declouds.evaluation.image_quality import ImageQuality
 from declouds.evaluation.protocols import PROTOCOLS
 from declouds.evaluation.tables import Evaluation, write_evaluation
+from declouds.models import model_class
 from declouds.training import (
     autocast,  # noqa: F401 (some register themselves)
     checkpoint,
@@ -49,6 +50,16 @@ class StageRun:
 
     def __init__(self, settings: Settings, stage: Stage, number: int, count: int) -> None:
         self.settings, self.stage, self.number = settings, stage, number
+        whole = model_class(settings.model_config)
+        try:
+            self.model_config = whole.training_config(settings.model_config, stage.train, stage.options)
+        except UserError as error:
+            raise UserError(f"stage {stage.name}: {error}") from error
+        self.model_class = model_class(self.model_config)
+        existing = [part for part in self.model_class.parts if self.model_config.get(part) is not None]
+        self.helpers = [part for part in existing if part not in whole.parts]  # trained along: a discriminator
+        self.changes = (settings.learned & set(stage.train)) | set(self.helpers)
+        self.used = (settings.learned & set(existing)) - set(stage.train)
         self.title = f"stage {number + 1}/{count} {stage.name}"
 
     def train(self, state: Weights, folder: Path, resume: bool) -> dict[str, Weights]:
@@ -68,17 +79,19 @@ class StageRun:
         runner.train()
         return (perf_counter() - started) / TRIAL_ITERATIONS, self._outcome(runner)
 
-    def uses(self) -> set[str]:
-        """Return the parts with weights that the stage needs trained already."""
-        if self.stage.train == ("reference",):
-            return set()
-        needed = {"denoiser", "reference"} if "fusion" in self.stage.train else {"denoiser"}
-        return (needed & self.settings.learned) - set(self.stage.train)
+    def model(self, state: Weights) -> Any:
+        """Build the model that the stage trains, with the weights of ``state``."""
+        return model_of_stage(self.model_config, self.changes, self.settings.seed, state, self.stage.name)
+
+    def optim_wrapper(self, amp: bool) -> dict[str, Any]:
+        """Return the config of the optimiser wrapper, or of one for each part that changes."""
+        parts = [part for part in self.model_class.parts if part in self.changes]
+        return self.stage.optim_wrapper(amp, parts if self.model_class.separate_optimizers else ())
 
     def patches(self) -> TrainingPatches:
         """Return the training patches of the stage."""
         stage, train = self.stage, self.settings.datamodule.train_dataset
-        return TrainingPatches(train, stage.reduce, stage.crop, stage.augmentations, self.settings.seed)
+        return TrainingPatches(train, stage.reduce, stage.crop, stage.augmentations, self.settings.seed, self.number)
 
     def _checkpoints(self) -> SaveCheckpoints:
         return SaveCheckpoints(self.settings.config.get("checkpoint_interval", 1000))
@@ -104,7 +117,8 @@ class StageRun:
         if evaluation:
             val = config.get("val", {})
             tile = val.get("tile") or (stage.crop or 256) * stage.reduce
-            hooks.append(TiledEvaluation(tile=tile, overlap=val.get("overlap", tile // 4)))
+            tiling = dict(tile=tile, overlap=val.get("overlap", tile // 4), blend=val.get("blend", "joint"))
+            hooks.append(TiledEvaluation(self.settings.seed, **tiling))
             hooks.append(DrawPanels(evaluation["val_dataloader"].dataset, val.get("panels", 2)))
         return hooks + list(config.get("custom_hooks", []))
 
@@ -121,14 +135,19 @@ class StageRun:
             type="MMDistributedDataParallel",
             device_ids=None,
             broadcast_buffers=False,
-            find_unused_parameters=stage.train == ("reference",),  # official references hold unused layers
+            find_unused_parameters=self.model_class.unused_parameters,
         )
         return StageRunner(
-            model=model_of_stage(stage, settings, state),
+            model=self.model(state),
             work_dir=str(folder),
             train_dataloader=train_loader(self.patches(), batches, config.get("num_workers", 0)),
-            train_cfg=dict(type="StageLoop", max_iters=iterations, val_interval=stage.val_interval or iterations),
-            optim_wrapper=stage.optim_wrapper(config.get("amp", False)),
+            train_cfg=dict(
+                type="StageLoop",
+                max_iters=iterations,
+                val_interval=stage.val_interval or iterations,
+                check_interval=interval,
+            ),
+            optim_wrapper=self.optim_wrapper(config.get("amp", False)),
             param_scheduler=stage.schedulers() or None,
             default_hooks=dict(
                 checkpoint=None,

@@ -1,7 +1,7 @@
 """Trained stages that runs share: what one has trained, no other trains again.
 
 A stage is known by a digest of everything that its weights depend on, so two runs share a stage exactly if it would
-come out alike in both. The sampler and eta, for example, are no part of it.
+come out alike in both. What only sampling reads is no part of it.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from mmengine.dist import get_world_size
+from mmengine.registry import MODELS
 
 import declouds
 from declouds.atomic_file import replacing
@@ -22,10 +23,9 @@ from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.registry import PART_REGISTRIES
 from declouds.training import checkpoint
-from declouds.training.settings import Settings, plain
-from declouds.training.stage import Stage
+from declouds.training.settings import plain
+from declouds.training.stage_run import StageRun
 
-ONLY_SAMPLING = {"eta", "sampler"}  # entries of DiffusionEnhancement that training does not look at
 SHAPES_TRAINING = (
     "seed",
     "amp",
@@ -34,43 +34,55 @@ SHAPES_TRAINING = (
     "custom_imports",
 )  # entries of the config beside model and stages
 
-DIGEST = "digest.txt"  # in the folder of a stage: what it was begun as
+DIGEST = "digest.txt"  # in the folder of a stage: its digest when it was started
+INPUTS = "inputs.json"  # there too: the digest of its inputs, and its iterations
 
 Chain = dict[str, str]  # part -> digest of the stage, or of the file, that its weights come from
 
 
-def stage_digest(settings: Settings, stage: Stage, number: int, chain: Chain) -> str:
+def stage_digest(run: StageRun, chain: Chain) -> str:
     """Return the digest of all that the weights of a stage depend on.
 
     Args:
-        settings: of the run.
-        stage: the stage.
-        number: its place in the config, from 0: part of its random numbers.
-        chain: what the parts that it uses have come from.
+        run: the stage.
+        chain: what the parts of the model have come from.
     """
-    model = settings.model_config
-    if stage.train == ("reference",):
-        entries, parts = {"reference"}, {"reference", "discriminator"}
-    elif model.get("type") != "DiffusionEnhancement":
-        entries, parts = set(model), set(chain)
-    elif "fusion" not in stage.train:
-        entries, parts = {"type", "denoiser", "noise_schedule"}, {"denoiser"}
-    else:
-        entries, parts = set(model) - ONLY_SAMPLING, set(chain)
-    used = {key: model[key] for key in entries if key in model}
-    record = {"bands", "in_bands", "value_range", "band_names"}
+    settings = run.settings
     described = dict(
-        stage=plain(vars(stage) | {"val_interval": None}),
-        number=number,
-        model=used | {key: model[key] for key in record if key in model},
-        files=sorted(_files(used)),
-        plugins=sorted(set(_plugin_sources([used, vars(stage), settings.config.datamodule]))),
-        chain={part: digest for part, digest in chain.items() if part in parts},
-        data=[plain(settings.config.datamodule), settings.datamodule.split_record()],
-        config={key: plain(settings.config.get(key)) for key in SHAPES_TRAINING},
+        **_described(run, chain),
+        stage=plain(vars(run.stage) | {"val_interval": None}),
         processes=get_world_size(),
         versions=[declouds.__version__, torch.__version__],
     )
+    described["config"] = {key: plain(settings.config.get(key)) for key in SHAPES_TRAINING}
+    return _sha(described)
+
+
+def input_digest(run: StageRun, chain: Chain) -> str:
+    """Return the digest of what a stage is made from: its model, data, the weights before it, the code of plugins.
+
+    A resumed run must agree in it; it may have another number of processes, other libraries, and more iterations.
+    """
+    return _sha(_described(run, chain))
+
+
+def _described(run: StageRun, chain: Chain) -> dict[str, Any]:
+    settings, model = run.settings, run.model_config
+    read = {
+        key: value for key, value in model.items() if key not in run.model_class.sampling_entries and value is not None
+    }
+    parts = run.used | run.changes
+    return dict(
+        number=run.number,
+        model=plain(read),
+        files=sorted(_files(read)),
+        plugins=sorted(set(_plugin_sources([read, vars(run.stage), settings.config.datamodule]))),
+        chain={part: digest for part, digest in chain.items() if part in parts},
+        data=[plain(settings.config.datamodule), settings.datamodule.split_record()],
+    )
+
+
+def _sha(described: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
@@ -94,9 +106,9 @@ def _plugin_sources(value: Any) -> Iterator[str]:
             yield from _plugin_sources(item)
     elif isinstance(value, dict):
         yield from _plugin_sources(list(value.values()))
-        for registry in PART_REGISTRIES:
-            part = registry.parts().get(str(value.get("type")))
-            if part is not None and not part.__module__.startswith("declouds."):
+        for parts in (*(registry.parts() for registry in PART_REGISTRIES), MODELS.module_dict):
+            part = parts.get(str(value.get("type")))
+            if part is not None and not part.__module__.startswith(("declouds.", "mmengine.")):
                 yield f"{part.__module__} {file_digest(Path(inspect.getfile(part)))}"
 
 

@@ -4,7 +4,9 @@ Everything random is a function of the seed and the position in the stream of sa
 resumed run, a run with workers and a run on several processes see the same patches as an unbroken one on one process.
 """
 
+import hashlib
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -45,6 +47,7 @@ class TrainingPatches(Dataset):
         crop: side of the square patch in reduced pixels; None takes whole images.
         augmentations: names (or dicts with ``type``) of kornia augmentations, applied alike to both images.
         seed: seed of order, crops and augmentations.
+        stage: number of the stage, which has random numbers of its own.
 
     Raises:
         UserError: an image smaller than the patch, or an augmentation that kornia does not have.
@@ -57,12 +60,13 @@ class TrainingPatches(Dataset):
         crop: int | None = None,
         augmentations: Sequence[Any] = (),
         seed: int = 0,
+        stage: int = 0,
     ) -> None:
         self.dataset = dataset
         self.length = len(dataset)  # type: ignore[arg-type]
         if self.length == 0:
             raise UserError("the train split is empty: check the data folder and its split file")
-        self.reduce, self.crop, self.seed = reduce, crop, seed
+        self.reduce, self.crop, self.seed, self.stage = reduce, crop, seed, stage
         for position, size in enumerate(getattr(dataset, "sizes", ())):  # where known, before any pixel is read
             self._check_size(dataset.names[position], *size)  # type: ignore[attr-defined]
         self.augmentation = _kornia_sequence(augmentations)
@@ -72,7 +76,7 @@ class TrainingPatches(Dataset):
         """Return the image at ``position`` of the stream: every epoch is a fresh permutation."""
         epoch, place = divmod(position, self.length)
         if self._permutation[0] != epoch:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            generator = torch.Generator().manual_seed(self._seed_of("epoch", epoch))
             self._permutation = (epoch, torch.randperm(self.length, generator=generator).tolist())
         return self._permutation[1][place]
 
@@ -80,11 +84,16 @@ class TrainingPatches(Dataset):
         sample = self.dataset[self.index_of(position)]
         cloudy, clear = (reduce_image(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear"))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed * 1_000_003 + position)
+            torch.manual_seed(self._seed_of("position", position))
             cloudy, clear = self._crop(cloudy, clear)
             if self.augmentation is not None:
                 cloudy, clear = (image[0] for image in self.augmentation(cloudy[None], clear[None]))
         return dict(cloudy=cloudy.contiguous(), clear=clear.contiguous(), name=sample["name"])
+
+    def _seed_of(self, what: str, number: int) -> int:
+        """Return a seed of its own for each run, stage, and epoch or position: sums of them would meet each other."""
+        digest = hashlib.blake2b(f"{self.seed} {self.stage} {what} {number}".encode(), digest_size=7).digest()
+        return int.from_bytes(digest)
 
     def _check_size(self, name: str, height: int, width: int) -> None:
         height, width = reduced_size(height, width, self.reduce)
@@ -180,7 +189,24 @@ class EvaluationImages(Dataset):
 
 def train_loader(patches: TrainingPatches, batches: StageBatches, workers: int) -> DataLoader:
     """Return the loader of a stage; workers live as long as the stage."""
-    return DataLoader(patches, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+    return DataLoader(
+        patches,
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_leave_quietly,
+    )
+
+
+def _leave_quietly(worker: int) -> None:
+    """Let a worker print no traceback when the main process is stopped while it fetches a batch."""
+    shown = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not isinstance(error, ConnectionError):
+            shown(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def evaluation_loader(images: EvaluationImages, workers: int) -> DataLoader:

@@ -137,7 +137,7 @@ def test_runs_cells_and_scores_are_found_with_their_status_and_scores(work_dirs,
         "a": 24.5, "b": 21.25, "c": None, "wa_0": None, "scores_of_b": 21.25,
     }  # fmt: skip
     assert [rows[name]["stages"] for name in ("a", "b", "c", "wa_0")] == ["2/2", "2/2", "1/2", "0/2"]
-    assert rows["b"]["model"] == "NAFNet + ConditionalUNet" and rows["wa_0"]["axis"] == "wa"
+    assert rows["b"]["model"] == "ConditionalUNet + NAFNet" and rows["wa_0"]["axis"] == "wa"
     assert rows["a"]["config"] == "de_rice1" and rows["a"]["data"] == "RICE, 64 to train on"
 
 

@@ -168,7 +168,7 @@ def test_bad_arguments_are_told_before_anything_is_built(setting, capsys):
 
 def test_a_model_without_fusion_has_no_variants(setting, capsys):
     options = ["--cfg-options", "model.fusion=None", "model.reference=None"]
-    assert "leave --variants out" in refused(capsys, setting, "--variants", *options, model="alone")
+    assert "leave --variants" in refused(capsys, setting, "--variants", *options, model="alone")
     run(setting, "--out", setting / "out", *options, model="alone")
     assert list(results(setting)["methods"]) == ["result"]
 

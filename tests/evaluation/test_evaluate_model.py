@@ -5,27 +5,35 @@ from torch import nn
 from declouds.errors import UserError
 from declouds.evaluation.evaluate_model import evaluate_model
 from declouds.evaluation.protocols import measure
+from declouds.models.cloud_remover import CloudRemover
 from declouds.scenes.sampling.noise import noise_for
+from declouds.scenes.sampling.tiles import Tiling
 
 
-class Brightens(nn.Module):
+class Brightens(CloudRemover):
     """Adds a constant and a little of the start noise, and remembers how it was called."""
 
     def __init__(self, fuses=True):
-        super().__init__()
+        super().__init__(bands=3)
         self.shift = nn.Parameter(torch.tensor(0.1))
-        self.bands = 3
-        self.fusion = nn.Identity() if fuses else None
+        self.fuses = fuses
         self.shapes, self.modes = [], []
 
-    def prior(self, cloudy, name=None):
-        return cloudy + 0.2
+    @property
+    def method(self):
+        return "DE" if self.fuses else "result"
 
-    def predict(self, cloudy, noise, fuse=True):
+    @property
+    def variants(self):
+        return ("prior", "diffusion") if self.fuses else ()
+
+    def predict(self, cloudy, noise, *, name=None, variant=None, record=None):
+        if variant == "prior":
+            return cloudy + 0.2
         assert not torch.is_grad_enabled()
         self.shapes.append(tuple(cloudy.shape))
         self.modes.append(self.training)
-        return cloudy + self.shift * (1 if fuse else 3) + 0.01 * noise
+        return cloudy + self.shift * (1 if variant is None else 3) + 0.01 * noise
 
 
 def dataset(sizes=(16, 16, 16, 20, 20), mask=True):
@@ -85,7 +93,7 @@ def test_the_variants_are_cloudy_prior_diffusion_and_the_fused_result():
 def test_a_model_without_fusion_is_the_result_and_has_no_variants():
     model = Brightens(fuses=False)
     assert list(evaluate_model(model, dataset(), protocols=("official",))) == ["result"]
-    with pytest.raises(UserError, match="leave --variants out"):
+    with pytest.raises(UserError, match="leave --variants"):
         evaluate_model(model, dataset(), variants=True)
 
 
@@ -93,6 +101,6 @@ def test_windows_give_what_the_whole_image_gives_where_the_model_is_local():
     model = Brightens()
     whole = evaluate_model(model, dataset((40,)), protocols=("standard",))["DE"]
     model.shapes.clear()
-    tiled = evaluate_model(model, dataset((40,)), protocols=("standard",), tile=16)["DE"]
+    tiled = evaluate_model(model, dataset((40,)), protocols=("standard",), tiling=Tiling(16, 4))["DE"]
     assert max(max(shape[-2:]) for shape in model.shapes) == 16
     assert tiled[0]["standard.psnr"] == pytest.approx(whole[0]["standard.psnr"], rel=1e-4)

@@ -5,7 +5,7 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS
 
-import declouds.evaluation  # noqa: F401 (registers the metric)
+import declouds.evaluation.image_quality  # noqa: F401 (registers the metric)
 from declouds.errors import UserError
 from declouds.evaluation.official import measure_official
 

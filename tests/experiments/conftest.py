@@ -29,7 +29,7 @@ baseline = "fusion=learned,eta=0.3"
 @pytest.fixture
 def sweep_file(tmp_path):
     """Return a function that writes a sweep file beside its tiny base config, and returns its path."""
-    path = ROOT / "tests" / "engine" / "conftest.py"
+    path = ROOT / "tests" / "training" / "conftest.py"
     spec = importlib.util.spec_from_file_location("tiny_run", path)
     tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny)

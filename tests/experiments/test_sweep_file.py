@@ -70,7 +70,7 @@ def test_only_and_seeds_choose_and_add_cells(sweep_file, tmp_path):
             BASE + "axes = dict(eta=[0.1])\nvariants = ['prio']",
             "variants is a list of some of cloudy, prior, diffusion",
         ),
-        (BASE + "axes = dict(eta=[0.1])\naxis = 1", "nothing reads the entry 'axis'"),
+        (BASE + "axes = dict(eta=[0.1])\naxis = 1", "unknown key 'axis' of a sweep"),
         (BASE + "axes = {'eta': [0.1, 0.2], 'model.eta': [0.3]}", "are one config: axes that set one entry undo"),
         (BASE + "axes = dict(eta=[0.1])\npaired = 3", "paired is a list of groups of axes"),
         (BASE + "axes = dict(eta=[0.1])\npaired = ['eta']", "a group is a list of two axes or more"),

@@ -8,6 +8,7 @@ import torch
 from report_files import HOSTILE, read
 
 from declouds.image_io import read_image
+from declouds.models.cloud_remover import CloudRemover
 from declouds.report.colour_maps import (
     ERROR,
     WEIGHT,
@@ -41,8 +42,8 @@ def test_the_worst_images_and_those_asked_for_have_pictures(shown):
     for pictures in run["pictures"]:
         assert pictures["differs"] is None  # the model run again scores as before
         files = [value for value in pictures.values() if isinstance(value, str) and value.startswith("images/")]
-        files += [weight["file"] for weight in pictures["weights"]]
-        files += [step[name] for step in pictures["steps"] for name in ("x_t", "clear_hat", "weight", "fused")]
+        files += [drawn["file"] for drawn in pictures["maps"]]
+        files += [step["files"][name] for step in pictures["steps"] for name in ("x_t", "clear_hat", "weight", "fused")]
         assert len(files) == len(set(files)) == 6 + 3 + 3 * 4
         for file in files:
             assert set(file) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
@@ -59,11 +60,11 @@ def test_the_pictures_show_what_was_measured(shown, measured_run):
     rows = json.loads((measured_run / "scores" / "results.json").read_text())["methods"]["DE"]["per_image"]
     psnr = 10 * np.log10(255**2 / np.square(result - clear).mean())
     assert psnr == pytest.approx(rows[0]["official.psnr"], abs=0.3)  # rounded here, cut off there
-    assert [(weight["step"], weight["of"]) for weight in pictures["weights"]] == [(1, 3), (2, 3), (3, 3)]
-    assert all(weight["mean"] == pytest.approx(0.9, abs=1e-6) for weight in pictures["weights"])
+    assert [(drawn["step"], drawn["of"]) for drawn in pictures["maps"]] == [(1, 3), (2, 3), (3, 3)]
+    assert all(drawn["mean"] == pytest.approx(0.9, abs=1e-6) for drawn in pictures["maps"])
     assert [step["t"] for step in pictures["steps"]] == sorted((step["t"] for step in pictures["steps"]), reverse=True)
     expected = map_picture(torch.full((1, 1), 0.9), WEIGHT).astype(int)
-    assert abs(read_image(folder / pictures["weights"][0]["file"]) - expected).max() < 4  # the next colour at most
+    assert abs(read_image(folder / pictures["maps"][0]["file"]) - expected).max() < 4  # the next colour at most
 
 
 def copy_of(measured_run, tmp_path, **changes):
@@ -176,24 +177,22 @@ def test_pictures_of_large_images_are_reduced_by_average():
 def test_a_model_without_steps_is_shown_too(measured_run, tmp_path):
     from declouds.report.image_pictures import ImagePictures
 
-    class Darkens(torch.nn.Module):
-        bands, in_bands, needs_names, fusion = 4, 5, False, None
-
-        def predict(self, cloudy, noise, *, name=None):
+    class Darkens(CloudRemover):
+        def predict(self, cloudy, noise, *, name=None, variant=None, record=None):
             return cloudy[:, :4] - 0.1
 
     clear = torch.rand(4, 3, 2, generator=torch.Generator().manual_seed(0)) - 0.5
     sample = {"cloudy": torch.cat([clear + 0.1, clear[:1]]), "clear": clear, "name": "a"}
     scored = types.SimpleNamespace(
-        model=Darkens(),
+        model=Darkens(bands=4, in_bands=5),
         dataset=[sample],
         positions={"a": 0},
         units=ValueRange(0, 10000),
         band_names=(),
         seed=0,
-        tile=None,
+        tiling=None,
     )
     made = ImagePictures(scored, tmp_path, "images/1").make({"name": "a", "standard.psnr": 200.0}, "001-a", False)
-    assert made["weights"] == made["steps"] == []
+    assert made["maps"] == made["steps"] == []
     assert "cloudy" not in made and "prior" not in made  # another number of bands; no prior
     assert made["size"] == [2, 3] and (tmp_path / "001-a-error_result.png").is_file()

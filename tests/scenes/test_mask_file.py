@@ -7,7 +7,7 @@ from rasterio.transform import rowcol
 from rasterio.warp import transform_bounds
 
 from declouds.errors import UserError
-from declouds.scenes.sampling.cloud_mask import open_mask
+from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.sampling.tiles import Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -12,9 +12,10 @@ from declouds.training.coarse_to_fine import CoarseToFine
 AGAINST = """
 reference_stages = [
     dict(
-        name="reference", train=["reference"], iterations=6, batch_size=2, lr=1e-3, crop=16, augmentations=_flips,
-        losses=[dict(type="L1")], discriminator=dict(type="PatchDiscriminator", base=8, halvings=2),
-        adversarial_loss=dict(type="WassersteinGAN", weight=0.05), gradient_penalty=10.0, discriminator_lr=2e-3,
+        name="reference", train=["reference"], iterations=6, batch_size=2, crop=16, augmentations=_flips,
+        lr=dict(reference=1e-3, discriminator=2e-3), losses=[dict(type="L1")],
+        discriminator=dict(type="PatchDiscriminator", base=8, halvings=2),
+        adversarial_loss=dict(type="WassersteinGAN", weight=0.05), gradient_penalty=10.0,
         param_scheduler=[dict(type="CosineAnnealingLR", T_max=6)],
     ),
     dict(
@@ -91,9 +92,16 @@ def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_pat
         ("del reference_stages[0]['adversarial_loss']\n", "discriminator and adversarial_loss go together"),
         (
             "stages[0] = dict(stages[0], discriminator=1, adversarial_loss=dict(type='SoftplusGAN'))\n",
-            "a discriminator trains a reference",
+            r"belongs to a stage that trains the reference: train=\['reference'\]",
         ),
-        ("stages[0] = dict(stages[0], gradient_penalty=1.0)\n", "need a discriminator"),
+        (
+            "stages[0] = dict(stages[0], gradient_penalty=1.0)\n",
+            "gradient_penalty belongs to a stage that trains the ref",
+        ),
+        (
+            "for _key in ('discriminator', 'adversarial_loss'):\n    del reference_stages[0][_key]\n",
+            "needs a discriminator",
+        ),
         (
             "for _stage in reference_stages:\n    _stage['discriminator']['type'] = 'PatchDiscriminatr'\n",
             "did you mean 'PatchDiscriminator'",
@@ -108,13 +116,15 @@ def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_pat
         ),
         ("reference_stages[0]['losses'] = [dict(type='L1', of='latent')]\n", "L1 is a loss of images, it cannot"),
         ("reference_stages[0]['losses'] = []\n", "losses is a list of at least one loss"),
-        ("reference_stages[0]['losses'] = 'L1'\n", "a loss is dict"),
+        ("reference_stages[0]['losses'] = 'L1'\n", "losses is a list of at least one loss"),
         ("reference_stages[0]['gradient_penalty'] = -1.0\n", "gradient_penalty is 0 or more"),
-        ("reference_stages[0]['discriminator_lr'] = 0\n", "discriminator_lr is above 0"),
+        ("reference_stages[0]['lr']['discriminator'] = 0\n", "discriminator is a number above 0, not 0"),
+        ("del reference_stages[0]['lr']['discriminator']\n", "one for each of reference, discriminator"),
+        ("stages[0] = dict(stages[0], lr=dict(denoiser=1e-3))\n", "lr is one number"),
         ("reference_stages[0]['clip_grad'] = 'x'\n", "clip_grad is a number"),
         ("reference_stages[1]['discriminator'] = dict(type='PatchDiscriminator', base=16)\n", "make them alike"),
         ("reference_stages = 5\n", "reference_stages is a list of stages"),
-        ("model['losses'] = [dict(type='L1')]\n", "losses belongs to the stage that trains the reference"),
+        ("model['losses'] = [dict(type='L1')]\n", "losses belongs to a stage, not to the model"),
     ],
 )
 def test_bad_recipes_are_named_before_training(tiny_config, tmp_path, change, message):

@@ -20,7 +20,7 @@ def test_overrides_keep_spaces_and_commas_and_read_numbers(tiny_config):
         (
             "chekpoint_interval = 1\n",
             [],
-            "nothing reads the entry 'chekpoint_interval': did you mean 'checkpoint_inter",
+            "unknown config key 'chekpoint_interval': did you mean 'checkpoint_inter",
         ),
         ("seed = -1\n", [], r"seed is a whole number from 0 to 2\*\*32 - 1, not -1"),
         ("def broken(:\n", [], "cannot be read as a config: SyntaxError"),

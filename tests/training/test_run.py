@@ -112,20 +112,18 @@ def test_two_processes_share_the_data_and_agree_on_the_evaluation(tiny_config, t
 
 
 def evaluate_alone(config, weights):
-    from functools import partial
-
     from declouds.evaluation.protocols import measure
     from declouds.registry import DATAMODULES
-    from declouds.scenes.sampling.tiled import predict_tiled
-    from declouds.training.training_data import EvaluationImages
+    from declouds.scenes.sampling.noise import noise_seed
+    from declouds.scenes.sampling.tiled import clear_image
+    from declouds.scenes.sampling.tiles import Tiling
 
     datamodule = DATAMODULES.build(Config.fromfile(config).datamodule)
     datamodule.setup("fit")
     model = declouds.load_model(weights)
-    restore = partial(predict_tiled, model.predict, tile=24, overlap=8)
     scores = {}
-    for sample in (EvaluationImages(datamodule.val_dataset, 3, seed=3)[index] for index in range(3)):
-        result = restore(sample["cloudy"][None], sample["noise"][None])[0]
+    for sample in (datamodule.val_dataset[index] for index in range(3)):
+        result = clear_image(model, sample["cloudy"], noise_seed(sample["name"], 3), Tiling(24, 8))
         scores[sample["name"]] = measure(result, sample["clear"], ["official"], None, None)["official.psnr"]
     return scores
 
@@ -205,14 +203,17 @@ def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
     [
         ('reference_weights = "absent.safetensors"\n', "absent.safetensors does not exist"),
         ("stages = stages[1:]\n", "the reference has no weights: set reference_weights"),
-        ("stages = stages[:2]\n", r"the fusion has no weights: add a stage before it with train=\['fusion'\]"),
+        (
+            "stages = stages[:2]\n",
+            r"the fusion has no weights: set fusion_weights .* add a stage before it with train=\['fusion'\]",
+        ),
         ("stages = [*stages[:1], *stages[2:]]\n", "stage fusion: the denoiser has no weights"),
         ('stages[0]["iteration"] = 3\n', "unknown key 'iteration': did you mean 'iterations'"),
         ('model["fusion"]["type"] = "WeightAlocation"\n', "did you mean 'WeightAllocation'"),
         ('model["denoiser"]["bass"] = 3\n', "denoiser ConditionalUNet cannot be built.*bass"),
         ('model["bands"] = 4\n', "the model has bands=4 but the data have 3"),
         ('model["in_bands"] = 5\n', "the model has in_bands=5 but the data have 3"),
-        ("reference_weights = 5\n", "reference_weights=5: give 'train', a weights file"),
+        ("reference_weights = 5\n", "reference_weights=5: give a weights file"),
         (
             'model["reference"] = dict(type="Identity")\nreference_weights = "x"\n',
             "the model has no reference with weights",

@@ -38,8 +38,9 @@ def measure_row(plan: Plan, folder: Path, lpips: Lpips | None, device: torch.dev
     if (kept := _kept(plan, folder, lpips, device)) is not None:
         return kept
     protocols = protocols_of(plan)
+    model = _model(plan, device)
     methods = evaluate_model(
-        _model(plan, device),
+        model,
         data.images,
         protocols=protocols,
         lpips=lpips if needs_lpips(plan) else None,
@@ -47,7 +48,7 @@ def measure_row(plan: Plan, folder: Path, lpips: Lpips | None, device: torch.dev
         variants=_with_variants(plan),
     )
     if row.run is None and row.zoo is None:
-        methods = {"cloudy": methods["result"]}
+        methods = {"cloudy": methods[model.method]}
     about = {
         OWN: fingerprint(plan, lpips, device),
         "images": {part: dataclasses.asdict(images) for part, images in data.found.items()},
@@ -58,7 +59,7 @@ def measure_row(plan: Plan, folder: Path, lpips: Lpips | None, device: torch.dev
         protocols={name: PROTOCOLS[name] for name in protocols},
         methods=methods,
         split={"part": row.part, **data.module.split_record()[row.part]},
-        compared=[("DE", "prior")] if "prior" in methods else [],
+        compared=[(model.method, model.baseline)] if model.baseline in methods else [],
         about={**about, "checkpoint": str(plan.weights.file), "cfg_options": list(row.cfg_options), "seed": row.seed},
     )
     write_evaluation(evaluation, folder, overwrite=True)

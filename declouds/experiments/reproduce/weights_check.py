@@ -13,7 +13,9 @@ from declouds.errors import UserError
 from declouds.experiments.reproduce.data_check import Data
 from declouds.experiments.reproduce.obstacle import MISSING, TO_TRAIN, WRONG, Obstacle
 from declouds.experiments.reproduce.table import Row
+from declouds.models import model_class
 from declouds.training.settings import plain
+from declouds.training.stage import stage_configs
 from declouds.weights.file import read_weights
 from declouds.weights.zoo import fetch
 
@@ -79,8 +81,9 @@ def _of_run(row: Row, config: Config, data: Data, folder: Path) -> Path:
 
 def _differing(record: dict[str, Any], config: Config, data: Data) -> list[str]:
     """Say in what a run differs from the recipe; its networks are compared when they are loaded."""
-    given = {part for part in ("reference", "denoiser") if config.get(f"{part}_weights", "train") != "train"}
-    stages = [*config.get("reference_stages", []), *config.stages]
+    model = model_class(config.model)
+    given = {part for part in model.parts if config.get(f"{part}_weights", "train") != "train"}
+    stages = stage_configs(config, model)
     wanted = {stage["name"]: plain(stage) for stage in stages if not given.issuperset(stage["train"])}
     trained = {stage["name"]: stage for stage in record.get("stages", [])}
     names = [*wanted, *(name for name in trained if name not in wanted)]

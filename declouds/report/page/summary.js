@@ -12,7 +12,7 @@ function verdict(run) {
     REPORT.runs.length > 1 ? make("b", {}, run.label + ": ") : null,
     `${run.best} reaches `, make("strong", {}, withUnit(metric, number(mean[0]))),
     ` ${interval(metric, mean)} in ${metric.label} (${metric.group}), the mean of ${mean[3]} ${mean[3] === 1 ? "image" : "images"}. `);
-  const own = run.differences.find(found => found.b === "prior") || run.differences[0];
+  const own = run.differences.find(found => found.b === run.baseline) || run.differences[0];
   const others = REPORT.across.filter(found => found.a === run.label);
   for (const found of [own, ...others].filter(Boolean)) line.append(told(metric, found));
   return line;

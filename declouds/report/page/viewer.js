@@ -70,7 +70,7 @@ function pictureList(entries) {
   for (const { run, pictures } of entries) {
     const before = several ? `${run.label}: ` : "";
     list.push([before + run.best, pictures.result]);
-    if ("prior" in pictures) list.push([before + "prior", pictures.prior]);
+    if (pictures.baseline in pictures) list.push([before + pictures.baseline, pictures[pictures.baseline]]);
   }
   return list;
 }
@@ -125,31 +125,28 @@ function legend(scale, more = "") {
 
 function maps({ run, pictures }, several) {
   const title = several ? `${run.label}: ` : "", parts = [];
-  const errors = [["error_result", run.best], ["error_prior", "prior"]].filter(([key]) => key in pictures);
+  const errors = [["error_result", run.best], [`error_${pictures.baseline}`, pictures.baseline]].filter(([key]) => key in pictures);
   parts.push(make("section", {}, make("h3", {}, `${title}Error`),
     legend(REPORT.legends.error, " or more: |result − clear|, mean of the bands"),
     make("div", { class: "frames" }, errors.map(([key, name]) => framed(pictures[key], `Error of ${name}`, name)))));
-  if (pictures.weights.length) {
-    parts.push(make("section", {}, make("h3", {}, `${title}Weight of the prior`),
-      legend(REPORT.legends.weight, ", mean of the bands: bright trusts the prior, dark the diffusion"),
-      make("div", { class: "frames" }, pictures.weights.map(weight => framed(weight.file, `Weight at step ${weight.step}`,
-        `step ${weight.step} of ${weight.of}, t = ${weight.t}: mean ${weight.mean.toFixed(2)}`)))));
+  if (pictures.maps.length) {
+    parts.push(make("section", {}, make("h3", {}, `${title}${pictures.map_title}`),
+      legend(REPORT.legends.weight, ", mean of the bands"),
+      make("div", { class: "frames" }, pictures.maps.map(map => framed(map.file, `${map.name} at step ${map.step}`,
+        `${map.name}, step ${map.step} of ${map.of}, t = ${map.t}: mean ${map.mean.toFixed(2)}`)))));
   }
   return parts;
 }
 
-const STEP_ROWS = [["x_t", "x_t", "the noisy image"], ["clear_hat", "clear_hat", "the denoiser's estimate"],
-  ["weight", "weight", "of the prior"], ["fused", "fused", "estimate and prior"]];
-
 function steps({ run, pictures }) {
   if (!pictures.steps.length) return [];
-  const rows = STEP_ROWS.filter(([key]) => key in pictures.steps[0]);
+  const rows = Object.keys(pictures.steps[0].files);
   const grid = make("table", { class: "steps" },
     make("thead", {}, make("tr", {}, make("td"), pictures.steps.map(step =>
       make("th", { scope: "col" }, `step ${step.step} of ${step.of}`, make("small", {}, `t = ${step.t}`))))),
-    make("tbody", {}, rows.map(([key, title, meaning]) => make("tr", {},
-      make("th", { scope: "row" }, title, make("small", {}, meaning)),
-      pictures.steps.map(step => make("td", {}, make("img", { src: step[key], alt: `${title} at step ${step.step}`, loading: "lazy" })))))));
+    make("tbody", {}, rows.map(name => make("tr", {},
+      make("th", { scope: "row" }, name),
+      pictures.steps.map(step => make("td", {}, make("img", { src: step.files[name], alt: `${name} at step ${step.step}`, loading: "lazy" })))))));
   const title = REPORT.runs.length > 1 ? `${run.label}: steps of the sampling` : "Steps of the sampling";
   return [make("section", {}, make("h3", {}, title), scrolling(title, grid),
     pictures.steps_reduced ? make("p", { class: "soft" },

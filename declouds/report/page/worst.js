@@ -11,7 +11,7 @@ function drawWorst(run) {
 
 function worstCard(run, image, rank) {
   const found = pictureOf(run, image), name = run.names[image];
-  const shown = ["prior"].map(other => methodOf(run, other)).filter(Boolean);
+  const shown = [run.baseline].map(other => methodOf(run, other)).filter(Boolean);
   const facts = [[METRICS[BY], bestOf(run), ""], ...shown.map(method => [METRICS[BY], method, `, ${method.name}`]),
     ...METRICS.filter(metric => metric.group === "signature").map(metric => [metric, bestOf(run), ""])];
   return make("article", { class: "card" },

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.sampling.nodata import fill_nodata
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
-
-__all__ = ["CloudMask", "detect_clouds", "open_mask"]
 
 Pixels = Callable[[Window], np.ndarray]  # window -> which pixels (h, w) bool
 Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]  # window -> values as stored (C, h, w), valid (h, w)

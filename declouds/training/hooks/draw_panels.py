@@ -1,4 +1,4 @@
-"""Pictures of a run for TensorBoard."""
+"""Images of a run for TensorBoard."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 @HOOKS.register_module()
 class DrawPanels(Hook):
-    """Add a row of pictures for the first evaluation images: cloudy, prior, weight, result, clear.
+    """Add a row of images for the first evaluation images: cloudy, what the model records of its last step, clear.
 
-    The weight is that of the last sampling step; black is 0, white is 1. The parts that a model lacks are left out.
+    In maps, black is 0 and white is 1.
 
     Args:
         images: the evaluation data set.
@@ -40,12 +40,11 @@ class DrawPanels(Hook):
 
 
 def _result_tiles(model: Any, cloudy: torch.Tensor, noise: torch.Tensor, name: str) -> list[torch.Tensor]:
-    """Return prior and weight, if the model has them, and the result."""
-    if "fusion" not in model.existing_parts():
-        return [model.predict(cloudy, noise)]
-    steps: list[dict[str, torch.Tensor]] = []
-    result = model.predict(cloudy, noise, name=[name], record=steps.append)
-    return [steps[-1]["prior"], 2 * steps[-1]["weight"] - 1, result]
+    """Return what the model records of its last step, or its result if it records nothing."""
+    last: dict[str, torch.Tensor] = {}
+    result = model.predict(cloudy, noise, name=[name], record=last.update)
+    scaled = [2 * last[key] - 1 if kind == "map" else last[key] for key, kind in model.recorded.items() if key in last]
+    return scaled or [result]
 
 
 def _to_rgb(image: torch.Tensor) -> np.ndarray:

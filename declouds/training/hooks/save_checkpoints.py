@@ -23,5 +23,8 @@ class SaveCheckpoints(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the checkpoint if it is time."""
-        if (batch_idx + 1) % self.interval == 0:
+        if (
+            batch_idx + 1
+        ) % self.interval == 0 or batch_idx + 1 == runner.max_iters:  # the last: a stage may be lengthened
+            runner.train_loop.check_losses()  # never keep weights that a non-finite loss has spoilt
             checkpoint.save(runner, batch_idx + 1)

@@ -1,35 +1,45 @@
-"""Images larger than the training patch are evaluated tile by tile."""
+"""Images larger than the training patch are evaluated in windows, as scenes are."""
 
-from functools import partial
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from declouds.scenes.sampling.tiled import predict_tiled
+from declouds.scenes.sampling.noise import noise_seed
+from declouds.scenes.sampling.tiled import clear_image
+from declouds.scenes.sampling.tiles import Tiling
 
 
 @HOOKS.register_module()
 class TiledEvaluation(Hook):
-    """Restore large images by overlapping tiles in the evaluation loop and score them at full size.
+    """Clear large images by overlapping windows in the evaluation loop and score them at full size.
 
     Args:
-        tile: side of a tile; images up to this size are restored in one piece.
-        overlap: pixels that neighbouring tiles share.
-        batch_size: tiles restored at a time.
+        seed: of the start noise, which also depends on the image's name.
+        tile: side of a window; images up to this size are cleared in one piece.
+        overlap: pixels that neighbouring windows share.
+        blend: ``joint`` or ``final``, as `Tiling`; samplers that cannot be stepped from outside need ``final``.
     """
 
-    def __init__(self, tile: int = 256, overlap: int = 64, batch_size: int = 1) -> None:
-        self.tile, self.overlap, self.batch_size = tile, overlap, batch_size
+    def __init__(self, seed: int = 0, tile: int = 256, overlap: int = 64, blend: str = "joint") -> None:
+        self.seed, self.tiling = seed, Tiling(tile, overlap, blend=blend)
+        self.tiling.check()
 
     def before_val(self, runner: Any) -> None:
-        """Let the model restore by tiles."""
+        """Let the model clear images in windows."""
         model = runner.bare_model
-        model.restore = partial(
-            predict_tiled, model.predict, tile=self.tile, overlap=self.overlap, batch_size=self.batch_size
-        )
+
+        def restore(cloudy: torch.Tensor, name: list[str]) -> torch.Tensor:
+            tiling = None if model.needs_names else self.tiling  # what is looked up by name cannot be cut
+            images = [
+                clear_image(model, image, noise_seed(one, self.seed), tiling, name=one)
+                for image, one in zip(cloudy, name, strict=True)
+            ]
+            return torch.stack(images)
+
+        model.restore = restore
 
     def after_val(self, runner: Any) -> None:
-        """Let the model restore whole images again."""
-        model = runner.bare_model
-        model.restore = model.predict
+        """Let the model clear whole images again."""
+        runner.bare_model.restore = None
