@@ -12,7 +12,7 @@ from declouds.scenes.sampling.noise import noise_field
 from declouds.scenes.sampling.passes import clear_name
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.store import MemoryJob
-from declouds.scenes.sampling.tiles import Tiling, Window, blend_weights, check_tiling, windows
+from declouds.scenes.sampling.tiles import Tiling, Window, windows
 from declouds.value_range import ValueRange
 
 
@@ -61,37 +61,3 @@ def clear_image(
     loop.run(passes, [Window(0, 0, height, width)], Ranks())
     result = job.raster(clear_name(0), passes[-1].output_bands).read(Window(0, 0, height, width))
     return torch.from_numpy(result[: model.bands]).to(cloudy.device)
-
-
-def predict_tiled(
-    predict: Any, cloudy: torch.Tensor, noise: torch.Tensor, tile: int, overlap: int, batch_size: int = 1
-) -> torch.Tensor:
-    """Predict overlapping windows and blend them, so that an image need not fit the network's memory.
-
-    Args:
-        predict: ``(cloudy, noise) -> clear``.
-        cloudy: images of any size; smaller than a tile, they are predicted whole.
-        noise: start noise of the whole images: windows see their own part of it.
-        tile: height and width of a window.
-        overlap: pixels that neighbours share at least.
-        batch_size: windows predicted at a time.
-
-    Shapes: cloudy (B, in_bands, H, W), noise (B, bands, H, W) -> (B, bands, H, W).
-
-    Raises:
-        UserError: see `check_tiling`.
-    """
-    check_tiling(tile, overlap, batch_size)
-    height, width = cloudy.shape[-2:]
-    grid = windows(height, width, tile, overlap)
-    clear = torch.zeros_like(noise)
-    for start in range(0, len(grid), batch_size):
-        batch = grid[start : start + batch_size]
-        parts = predict(
-            torch.cat([cloudy[..., *window.slices] for window in batch]),
-            torch.cat([noise[..., *window.slices] for window in batch]),
-        )
-        for window, part in zip(batch, parts.split(len(cloudy)), strict=True):
-            weights = torch.from_numpy(blend_weights(window, height, width, overlap)).to(clear)
-            clear[..., *window.slices] += weights * part
-    return clear
