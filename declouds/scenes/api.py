@@ -1,7 +1,6 @@
 """The Python call: an array, a DataArray or a file in, the same kind out."""
 
 import functools
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from declouds.hardware import pick_device
 from declouds.scenes.array import clear_array
 from declouds.scenes.checks import check_files
 from declouds.scenes.clear import Remover, clear_scene
+from declouds.scenes.identity import model_digest
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass
@@ -107,7 +107,7 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
         yield Remover(
             **dict(passes=[_on(place, step) for step in passes], bands=model.bands, in_bands=model.in_bands),
             **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
-            **dict(digest=functools.cache(lambda: _digest(model)), detector=_detector(options, model)),
+            **dict(digest=functools.cache(lambda: model_digest(model)), detector=_detector(options, model)),
         )
     finally:
         model.train(was_training)
@@ -116,15 +116,6 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
 def _on(device: torch.device, step: Pass) -> Pass:
     """Let a pass compute on a device."""
     return replace(step, compute=lambda *images: step.compute(*(image.to(device) for image in images)))
-
-
-def _digest(model: Any) -> str:
-    """Return a digest of the weights as they are, wherever they come from."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _detector(options: SceneOptions, model: Any) -> Any:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rasterio.io import DatasetReader
 
 from declouds import __version__
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Tally, cleared_blocks, run_passes
+from declouds.scenes.identity import description
 from declouds.scenes.job import FileJob
 from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
@@ -44,7 +46,7 @@ class Remover:
         in_bands: bands that it takes.
         value_range: model values that stand for -1 and 1.
         band_names: names of the bands that it takes.
-        digest: gives the SHA-256 of its weights; asked for files alone, whose work may be gone on with.
+        digest: gives the SHA-256 of all that it is, see `model_digest`; asked for files alone, whose work may be resumed.
         device: what it runs on.
         detector: finds the clouds when the mask is ``auto``.
     """
@@ -170,10 +172,15 @@ def _settings(
     remover: Remover, files: Sequence[Path], indexes: Sequence[int], units: ValueRange, options: SceneOptions
 ) -> dict[str, Any]:
     """Return everything that decides the pixels of the result."""
+    passes = [
+        [step.title, step.output, step.output_bands, repr(step.inputs), repr(step.step_inputs)]
+        for step in remover.passes
+    ]
     stamps = {str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
     return dict(
         **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps, indexes=list(indexes)),
         **dict(stored_range=(units.low, units.high), options=options.deciding()),
+        **dict(passes=passes, detector=description(remover.detector), torch=torch.__version__),
     )
 
 

@@ -29,11 +29,11 @@ class Counted(PixelModel):
 
     def __init__(self, stop_at=None):
         super().__init__(DDPM(4))
-        self.stop_at, self.steps = stop_at, 0
+        self._stop_at, self._steps = stop_at, 0
 
     def estimate(self, x_t, t, cloudy, prior):
-        self.steps += 1
-        if self.steps == self.stop_at:
+        self._steps += 1
+        if self._steps == self._stop_at:
             raise KeyboardInterrupt
         blurred = dict(cloudy=cloudy, prior=prior, x_t=x_t)
         for name, value in blurred.items():  # so that windows matter
@@ -63,14 +63,14 @@ def test_every_interrupt_is_gone_on_from_to_the_same_bytes(scene, tmp_path):
     unbroken = Counted()
     expected = clear(unbroken, scene, tmp_path / "whole.tif")
     output = tmp_path / "o.tif"
-    for stop_at in range(2, unbroken.steps, 3):
+    for stop_at in range(2, unbroken._steps, 3):
         with pytest.raises(KeyboardInterrupt):
             clear(Counted(stop_at), scene, output)
         assert not output.exists()
         rest = Counted()
         assert clear(rest, scene, output) == expected
         lines = 5  # of windows, at most two of which are computed again
-        assert rest.steps <= unbroken.steps - stop_at + 3 * unbroken.steps / (4 * lines)
+        assert rest._steps <= unbroken._steps - stop_at + 3 * unbroken._steps / (4 * lines)
         assert not list(tmp_path.glob(".*"))
         output.unlink()
         output.with_suffix(".json").unlink()
@@ -89,7 +89,7 @@ def test_work_of_other_settings_is_not_mixed_in(scene, tmp_path, caplog):
         clear(Counted(), scene, output)
     restarted = Counted()
     clear(restarted, scene, output, restart=True)
-    assert restarted.steps == 4 * 5 * 2  # steps, lines, batches
+    assert restarted._steps == 4 * 5 * 2  # steps, lines, batches
 
 
 def test_a_damaged_ledger_is_told(scene, tmp_path):
@@ -186,7 +186,7 @@ class Nested(Counted):
         self.files, self.options = (scene, output), options
 
     def estimate(self, *args, **kwargs):
-        if self.steps == 12:
+        if self._steps == 12:
             clear(Counted(), *self.files, **self.options)
         return super().estimate(*args, **kwargs)
 
@@ -246,7 +246,7 @@ def test_two_processes_share_a_scene_to_the_same_bytes(scene, tmp_path):
         model = Counted()
         with remover_of(model, SceneOptions(**TILING)) as remover:
             clear_scene(remover, {str(scene)!r}, {str(tmp_path / "o.tif")!r}, SceneOptions(**TILING), Ranks.here())
-        Path({str(tmp_path)!r}, f"steps{{Ranks.here().rank}}").write_text(str(model.steps))
+        Path({str(tmp_path)!r}, f"steps{{Ranks.here().rank}}").write_text(str(model._steps))
     """
     (tmp_path / "share.py").write_text(textwrap.dedent(code))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

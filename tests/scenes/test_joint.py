@@ -26,10 +26,10 @@ class PixelModel(CloudRemover):
     def __init__(self, sampler, schedule=None):
         super().__init__(bands=2, value_range=(0, 1))
         self.sampler, self.noise_schedule = sampler, schedule or LinearSchedule()
-        self.priors = 0
+        self._priors = 0
 
     def prior(self, cloudy):
-        self.priors += len(cloudy)
+        self._priors += len(cloudy)
         return cloudy / 2
 
     def estimate(self, x_t, t, cloudy, prior):
@@ -87,7 +87,7 @@ def test_windows_that_are_blended_at_the_end_draw_their_own_step_noise(image):
 def test_the_prior_is_computed_once_a_window(image):
     model = PixelModel(DDIM(5))
     remove_clouds(image, model, tile=48, overlap=16)
-    assert model.priors == 3 * 4
+    assert model._priors == 3 * 4
 
 
 def test_fields_of_noise_are_apart():
