@@ -7,6 +7,7 @@ from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.rasters.mask_file import check_two_classes
 from declouds.scenes.rasters.units import Units, check_values
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
 from declouds.scenes.sampling.image import Image, Read
@@ -47,13 +48,14 @@ def clear_array(
     )
     missing = nodata if options.nodata is None else options.nodata
 
+    stored = units.stored(remover.value_range)
+
     def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
         values = image[..., *window.slices]
-        return values, valid_pixels(values, missing)
+        return values, valid_pixels(values, missing, None, stored)
 
     size = height, width = image.shape[-2], image.shape[-1]
     check_values("the array", read, height, width, remover.value_range, units)
-    stored = units.stored(remover.value_range)
     mask = _mask(options, read, stored, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
@@ -90,6 +92,8 @@ def _mask(
         if options.mask.shape != size:
             raise UserError(f"mask: has shape {options.mask.shape}, the image {size}: give one of the image's size")
         values = options.mask_values
+        if values is None:
+            check_two_classes("mask", np.unique(options.mask).tolist())
         cloud = options.mask != 0 if values is None else np.isin(options.mask, values)
     elif options.detects:
         cloud = np.zeros(size, bool)

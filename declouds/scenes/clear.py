@@ -46,7 +46,7 @@ class Remover:
         in_bands: bands that it takes.
         value_range: model values that stand for -1 and 1.
         band_names: names of the bands that it takes.
-        digest: gives the SHA-256 of all that it is, see `model_digest`; asked for files alone, whose work may be resumed.
+        digest: gives the SHA-256 of all that it is, see `model_digest`; for files alone, whose work may be resumed.
         device: what it runs on.
         detector: finds the clouds when the mask is ``auto``.
     """
@@ -200,7 +200,7 @@ def _image(
 
     def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
         values, mask = read_window(scene, window, indexes, source)
-        return values, valid_pixels(values, nodata, mask)
+        return values, valid_pixels(values, nodata, mask, units)
 
     def valid(window: Window) -> np.ndarray:
         return read(window)[1]
@@ -224,7 +224,7 @@ def _image(
                 )
             if options.mask_values and ranks.leads and not set(options.mask_values) & set(cloud.classes):
                 logging.getLogger("declouds").warning(
-                    "%s: none of its samples is %s: it may be that nothing is cleared",
+                    "%s: no pixel is %s: nothing is cleared",
                     options.mask,
                     options.mask_values,
                 )

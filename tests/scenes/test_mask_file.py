@@ -221,8 +221,8 @@ def test_an_image_instead_of_a_mask_is_refused(write, scene):
 @pytest.mark.parametrize(
     ("pixels", "found"),
     [
-        (np.arange(1200).reshape(30, 40) % 4, "1, 2, 3: say which of them are cloud (--mask-values 1,2)"),
-        (np.arange(1200).reshape(30, 40) % 101, "1, 2, 3, 4, 5, 6, 7, 8, ...: say which"),
+        (np.arange(1200).reshape(30, 40) % 4, "0, 1, 2, 3, and only 0"),
+        (np.arange(1200).reshape(30, 40) % 101, "0, 1, 2, 3, 4, 5, 6, 7, ..., and only 0"),
         (np.arange(1200).reshape(30, 40) / 1200, "a probability needs a threshold first"),
     ],
 )
@@ -265,3 +265,30 @@ def test_a_mask_that_is_cut_short_is_named(write, scene):
     path.write_bytes(whole[: len(whole) // 2])
     with rasterio.open(write("large.tif", np.ones((1, 400, 400), np.uint8))) as large:
         assert "is the file whole?" in refusal(path, large)
+
+
+@pytest.mark.parametrize("code", [21824, 4, 9])
+def test_one_code_everywhere_does_not_say_whether_it_is_cloud(write, scene, code):
+    """21824 is what Landsat's QA_PIXEL has for clear land."""
+    path = write("mask.tif", np.full((30, 40), code, np.uint16))
+    assert f"holds the values {code}" in refusal(path, scene) and "--mask-values" in refusal(path, scene)
+
+
+def test_a_small_cloud_in_a_large_mask_is_not_overlooked(tmp_path):
+    grid = dict(
+        driver="GTiff", count=1, height=1400, width=1400, crs="EPSG:32618", transform=Affine(10, 0, 5e5, 0, -10, 5e6)
+    )
+    classes = np.full((1400, 1400), 1, np.uint8)
+    classes[100:180, 300:380] = 4
+    classes[:, :434] = np.where(classes[:, :434] == 4, 4, 0)
+    for name in ("scene.tif", "mask.tif"):
+        with rasterio.open(
+            tmp_path / name, "w", dtype="uint8", nodata=0 if name == "mask.tif" else None, **grid
+        ) as file:
+            file.write(classes, 1)
+    with rasterio.open(tmp_path / "scene.tif") as large:
+        with pytest.raises(UserError, match="1, 4"), open_mask(tmp_path / "mask.tif", large):
+            pass
+        with open_mask(tmp_path / "mask.tif", large, [4]) as mask:
+            assert mask.classes == [1, 4]
+            assert mask.uncovered == pytest.approx((434 * 1400 - 80 * 80) / 1400**2, abs=1e-9)

@@ -5,6 +5,14 @@ from declouds.scenes.sampling.nodata import as_stored, fill_nodata, merge, valid
 from declouds.value_range import ValueRange
 
 
+def test_a_value_that_can_be_measured_marks_a_pixel_if_all_bands_have_it():
+    """(0, 35) is dark water; (0, 0) is empty."""
+    values = np.array([[[0, 35, 0]], [[35, 0, 0]]], np.uint8)
+    assert valid_pixels(values, 0, stored_range=ValueRange(0, 255)).tolist() == [[True, True, False]]
+    values = np.array([[[-9999, 35, 0]], [[35, -9999, 0]]], np.int16)
+    assert valid_pixels(values, -9999, stored_range=ValueRange(0, 10000)).tolist() == [[False, False, True]]
+
+
 def test_a_pixel_lacks_data_if_any_band_does():
     values = np.array([[[0, 5, 5]], [[5, 0, 5]]], np.uint8)
     assert valid_pixels(values, 0).tolist() == [[False, False, True]]

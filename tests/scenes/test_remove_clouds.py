@@ -139,7 +139,12 @@ def test_the_mask_of_an_array_is_an_array(pixels, scene, tmp_path):
     cloud = np.zeros(pixels.shape[1:], np.uint8)
     cloud[60:100, 50:90] = 9
     options = dict(tile=64, overlap=16, nodata=0)
-    result = remove_clouds(pixels, Model(), mask=cloud, **options)
+    with pytest.raises(UserError, match=r"mask: holds the values 0, 9.*--mask-values"):
+        remove_clouds(pixels, Model(), mask=cloud, **options)
+    with pytest.raises(UserError, match="a probability needs a threshold"):
+        remove_clouds(pixels, Model(), mask=np.linspace(0, 1, cloud.size).reshape(cloud.shape), **options)
+    result = remove_clouds(pixels, Model(), mask=cloud, mask_values=[9], **options)
+    np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=cloud > 0, **options), result)
     np.testing.assert_array_equal(result[:, cloud == 0], pixels[:, cloud == 0])
     assert (result[:, cloud == 9] != pixels[:, cloud == 9]).mean() > 0.9
     np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=cloud, mask_values=[8], **options), pixels)

@@ -22,8 +22,9 @@ from declouds.scenes.rasters.scene_file import reason
 from declouds.scenes.sampling.nodata import as_stored
 from declouds.scenes.sampling.tiles import Window
 
-SAMPLES = 8  # small windows looked at along each axis
-SAMPLE_SIZE = 64
+BLOCK = 1024  # side of the blocks in which a mask is read
+MOST_CLASSES = 256  # more are no classes, and need not all be listed
+CLOUD = (1, 255)  # what a mask of clear (0) and cloud may call cloud
 # A mask without georeference lies on the scene pixel by pixel: both are put on this plane, one unit a pixel.
 PIXEL_PLANE = dict(crs="EPSG:3857", transform=Affine(1, 0, 0, 0, -1, 0))
 
@@ -38,15 +39,15 @@ class MaskFile:
         values: the classes that are cloud; every one but 0 if not given.
 
     Attributes:
-        uncovered: share of the scene that the mask says nothing about, by samples; such pixels count as clear.
-        classes: those of the samples, in order.
+        uncovered: share of the scene that the mask says nothing about; such pixels count as clear.
+        classes: those that it holds on the scene, in order.
     """
 
     def __init__(self, raster: WarpedVRT, name: str, nodata: Any, values: Sequence[int] | None) -> None:
         self.raster, self.name, self.values = raster, name, values
         # Many masks of 0 and 1 have nodata 0, which is "clear" to whoever wrote them.
         self.nodata = None if nodata in ([0] if values is None else values) else nodata
-        self.uncovered, self.classes = self._sample()
+        self.uncovered, self.classes = self._survey()
 
     def __call__(self, window: Window) -> np.ndarray:
         """Return the cloud. Shapes: (window.height, window.width) bool."""
@@ -65,17 +66,16 @@ class MaskFile:
             covered &= ~np.isnan(classes)
         return classes, covered if self.nodata is None else covered & (classes != self.nodata)
 
-    def _sample(self) -> tuple[float, list[float]]:
-        """Return the share of samples that the mask does not cover, and the classes in the others."""
+    def _survey(self) -> tuple[float, list[float]]:
+        """Return the share of the scene that the mask does not cover, and its classes, of every pixel."""
         height, width = self.raster.shape
-        rows, cols = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
-        covered, classes = [], set()
-        for y, x in product(range(SAMPLES), range(SAMPLES)):
-            place = Window((height - rows) * y // (SAMPLES - 1), (width - cols) * x // (SAMPLES - 1), rows, cols)
-            found, known = self._read(place)
-            covered.append(known.mean())
-            classes.update(np.unique(found[known]).tolist())
-        return float(1 - np.mean(covered)), sorted(classes)
+        covered, classes = 0, set()
+        for row, col in product(range(0, height, BLOCK), range(0, width, BLOCK)):
+            found, known = self._read(Window(row, col, min(BLOCK, height - row), min(BLOCK, width - col)))
+            covered += int(known.sum())
+            if len(classes) <= MOST_CLASSES:
+                classes.update(np.unique(found[known]).tolist())
+        return 1 - covered / (height * width), sorted(classes)
 
 
 @contextmanager
@@ -118,12 +118,24 @@ def open_mask(
             raise UserError(f"{name}: cannot be laid on the scene {scene.name} ({reason(error)})") from error
         with raster:
             mask = MaskFile(raster, name, as_stored(file.nodata, np.dtype(file.dtypes[0])), values)
-            if values is None and len(others := [value for value in mask.classes if value != 0]) > 1:
-                raise UserError(
-                    f"{name}: holds more than clear (0) and cloud: {_listed(others)}: say which of them are cloud "
-                    f"(--mask-values {_listed(others[:2], ',')}); a probability needs a threshold first"
-                )
+            if values is None:
+                check_two_classes(name, mask.classes)
             yield mask
+
+
+def check_two_classes(name: str, classes: Sequence[float]) -> None:
+    """Refuse a mask whose classes do not say themselves which of them are cloud.
+
+    Raises:
+        UserError: it holds something else than 0 for clear and 1 or 255 for cloud.
+    """
+    others = [value for value in classes if value != 0]
+    if len(others) > 1 or (others and others[0] not in CLOUD):
+        raise UserError(
+            f"{name}: holds the values {_listed(classes)}, and only 0 (clear) with 1 or 255 (cloud) speak for "
+            "themselves: give those that mean cloud or shadow with --mask-values, see the documentation of the mask; a "
+            "probability needs a threshold first"
+        )
 
 
 def _check_kind(file: DatasetReader, name: str, values: Sequence[int] | None) -> None:

@@ -1,7 +1,8 @@
 """Pixels without data: which they are, what the network sees in their place, and that they come back as they were.
 
-A pixel is without data if *any* of its bands is: the network has no complete input there, and a pixel whose bands come
-half from the sensor and half from a model would be neither. Such a pixel comes back unchanged in every band.
+A nodata value that can be measured, such as 0 in 8-bit images, marks a pixel if *all* bands have it: dark water may be
+0 in one of them. One that cannot, such as -9999, marks a pixel if *any* band has it, as NaN and the file's mask do: the
+network has no complete input there. Such a pixel comes back unchanged in every band.
 """
 
 from typing import Any
@@ -24,20 +25,24 @@ def as_stored(nodata: float | None, dtype: np.dtype) -> Any:
         return dtype.type(nodata)
 
 
-def valid_pixels(values: np.ndarray, nodata: float | None, mask: np.ndarray | None = None) -> np.ndarray:
-    """Tell which pixels have data in every band.
+def valid_pixels(
+    values: np.ndarray, nodata: float | None, mask: np.ndarray | None = None, stored_range: ValueRange | None = None
+) -> np.ndarray:
+    """Tell which pixels have data, by the rule above.
 
     Args:
         values: as stored in the file. NaN and infinity are never data.
         nodata: the value that means "no data", if there is one.
         mask: 0 where the file's own mask says "no data".
+        stored_range: the values as stored that can be measured; without it, none can.
 
     Shapes: values and mask (C, H, W) -> (H, W) bool.
     """
     valid = np.isfinite(values).all(0) if np.issubdtype(values.dtype, np.floating) else np.ones(values.shape[1:], bool)
     stored = as_stored(nodata, values.dtype)
     if stored is not None:
-        valid &= (values != stored).all(0)
+        measurable = stored_range is not None and stored_range.low <= stored <= stored_range.high
+        valid &= (values != stored).any(0) if measurable else (values != stored).all(0)
     if mask is not None:
         valid &= (mask != 0).all(0)
     return valid
@@ -61,8 +66,7 @@ def merge(
 ) -> np.ndarray:
     """Return ``original`` where ``alpha`` is 0, ``clear`` in its type and units where it is 1, and between a mixture.
 
-    A result that happens to equal the nodata value is moved to the next value of that type, towards the middle of the
-    value range: with nodata 0, a valid pixel is at least 1.
+    A result that would count as nodata is moved to the next value of that type, towards the middle of the value range.
 
     Shapes: original and clear (C, H, W), alpha (H, W) in [0, 1], 0 where there are no data -> (C, H, W).
     """
@@ -77,5 +81,8 @@ def merge(
             beside: Any = int(stored) + (1 if stored <= middle else -1)
         else:
             beside = np.nextafter(stored, original.dtype.type(middle))
-        sensor[sensor == stored] = beside
+        empty = sensor == stored
+        if value_range.low <= stored <= value_range.high:
+            empty &= empty.all(0)  # in some of the bands it is a measurement
+        sensor[empty] = beside
     return np.where(alpha > 0, sensor, original)
