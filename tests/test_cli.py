@@ -147,3 +147,12 @@ def test_python_m_declouds_is_the_command():
         [sys.executable, "-m", "declouds", "--version"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert answer.stdout == f"declouds {declouds.__version__}\n"
+
+
+def test_negative_numbers_in_scientific_notation_are_values():
+    """As people paste them; argparse takes them for flags."""
+    arguments = ["--nodata", "-3.4028234663852886e+38", "--offset", "-1e-1", "-o", "out.tif", "--scale=-.5", "-x"]
+    joined = ["--nodata=-3.4028234663852886e+38", "--offset=-1e-1", "-o", "out.tif", "--scale=-.5", "-x"]
+    assert cli._with_negative_numbers(arguments) == joined
+    args = cli.build_parser().parse_args(["predict", "in.tif", "--checkpoint", "m", *joined[:4]])
+    assert (args.nodata, args.offset) == (-3.4028234663852886e38, -0.1)

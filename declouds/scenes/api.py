@@ -21,7 +21,7 @@ from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
-from declouds.scenes.xarray_image import from_xarray, is_xarray, like
+from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of
 
 
 def remove_clouds(
@@ -56,6 +56,8 @@ def remove_clouds(
         UserError: see `declouds.scenes.clear.clear_scene`. What needs no model is checked before it is loaded.
     """
     chosen = SceneOptions(**options)
+    if is_xarray(chosen.mask):
+        chosen = replace(chosen, mask=mask_of(chosen.mask))
     chosen.check()
     in_memory = isinstance(image, np.ndarray) or is_xarray(image)
     if in_memory and output is not None:

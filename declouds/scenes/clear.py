@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from rasterio.io import DatasetReader
 
 from declouds import __version__
 from declouds.scenes.checks import check_files
-from declouds.scenes.cleared_image import BUFFER, Tally, cleared_blocks, run_passes
+from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
 from declouds.scenes.identity import description
 from declouds.scenes.job import FileJob
 from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
-from declouds.scenes.rasters.bands import choose_bands
+from declouds.scenes.rasters.bands import choose_bands, order_in_file
 from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.rasters.scene_file import open_scene, read_window, source_files
 from declouds.scenes.rasters.units import stored_range
@@ -122,6 +122,7 @@ def clear_scene(
         indexes = choose_bands(scene, options.bands, remover.band_names, remover.in_bands, source)
         units = stored_range(scene, indexes, remover.value_range, options.scale, options.offset, source, options.nodata)
         settings = _settings(remover, files, indexes, units, options)
+        order = order_in_file(scene, indexes[: remover.bands], options.bands)
         channels = {step.output: step.output_bands for step in remover.passes}
         channels |= {"clouds": 1} if options.detects else {}
         products.check_space(scene, indexes, sum(channels.values()))
@@ -140,7 +141,7 @@ def clear_scene(
                 run_passes(image, remover.passes, remover.bands, job, options, tally, ranks, progress, buffer)
                 if ranks.leads:
                     blocks = cleared_blocks(image, remover.bands, remover.passes, job, options, tally)
-                    products.write(scene, indexes[: remover.bands], image.nodata, blocks)
+                    products.write(scene, [indexes[band] for band in order], image.nodata, _ordered(blocks, order))
             report = SceneReport(destination, scene.height, scene.width, time.monotonic() - begin, tally)
             if ranks.leads:
                 what_was_done = summary(
@@ -154,7 +155,7 @@ def clear_scene(
                     windows=dict(all=tally.windows, skipped=tally.skipped),
                     seconds=report.seconds,
                 )
-                products.publish(scene, indexes, what_was_done)
+                products.publish(scene, [*(indexes[band] for band in order), *indexes[remover.bands :]], what_was_done)
                 job.remove()
         except BaseException:
             if ranks.leads and not job.has_begun:
@@ -166,6 +167,13 @@ def clear_scene(
             raise
         ranks.wait()
         return report
+
+
+def _ordered(blocks: Iterator[Block], order: Sequence[int]) -> Iterator[Block]:
+    """Put the bands of the result into the order in which they are written."""
+    for block in blocks:
+        deviation = None if block.deviation is None else block.deviation[list(order)]
+        yield replace(block, values=block.values[list(order)], deviation=deviation)
 
 
 def _settings(

@@ -25,6 +25,20 @@ def is_xarray(image: Any) -> bool:
     return xarray is not None and isinstance(image, xarray.DataArray | xarray.Dataset)
 
 
+def mask_of(mask: Any) -> np.ndarray:
+    """Return the values of a mask. Shapes: (y, x), or (1, y, x) -> (H, W).
+
+    Raises:
+        UserError: it has another shape.
+    """
+    values = np.asarray(mask)
+    if values.ndim == 3 and len(values) == 1:
+        values = values[0]
+    if values.ndim != 2:
+        raise UserError(f"mask: has dimensions {tuple(mask.dims)}, and a mask has (y, x): select one band")
+    return values
+
+
 def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:
     """Return the pixels and the nodata value, None if it has none or NaN stands for it.
 

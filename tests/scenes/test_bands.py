@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import pytest
 import rasterio
+import torch
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,3 +129,23 @@ def test_a_plain_name_stays_as_it_is(name):
 
 def test_names_of_bands_are_numbers_too(scene):
     assert find_bands(scene(("Ä", "10", "02")), ["10", "02", "1"], "s.tif") == [2, 3, 1]
+
+
+def test_bands_without_names_are_found_by_their_colours_and_written_as_they_lie(tmp_path):
+    """PlanetScope's order is blue, green, red; a model of red, green, blue gets its own order, the file keeps its."""
+    from clearing import clear_scene
+    from rasterio.enums import ColorInterp
+
+    from declouds.value_range import ValueRange
+
+    pixels = np.random.default_rng(0).integers(50, 100, (3, 40, 50)).astype(np.uint8)
+    colours = (ColorInterp.blue, ColorInterp.green, ColorInterp.red)
+    with rasterio.open(tmp_path / "i.tif", "w", driver="GTiff", count=3, height=40, width=50, dtype="uint8") as file:
+        file.colorinterp = colours
+        file.write(pixels)
+    shift = torch.tensor([40, 20, 0])[:, None, None] / 127.5  # of red, green, blue
+    units = dict(bands=3, in_bands=3, value_range=ValueRange(0, 255), band_names=("red", "green", "blue"))
+    clear_scene(lambda cloudy, noise: cloudy + shift, tmp_path / "i.tif", tmp_path / "o.tif", **units)
+    with rasterio.open(tmp_path / "o.tif") as file:
+        assert file.colorinterp == colours
+        np.testing.assert_array_equal(file.read(), pixels + np.array([0, 20, 40], np.uint8)[:, None, None])

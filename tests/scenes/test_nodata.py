@@ -75,3 +75,9 @@ def test_pixels_without_data_keep_every_bit():
     result = merge(original, np.zeros((1, 1, 3), np.float32), np.array([[False, False, True]]), ValueRange(0, 1), None)
     assert result.view(np.uint32)[0, 0, :2].tolist() == [0x7FC12345, 0x80000000]
     assert result[0, 0, 2] == 0.5
+
+
+def test_the_largest_numbers_of_a_type_are_never_data():
+    """ArcGIS writes the least float32 where a raster has no data, often without a nodata value."""
+    values = np.array([[[-3.4028234663852886e38, 0.2, 1e38, -1e30]]], np.float32)
+    assert valid_pixels(values, None).tolist() == [[False, True, False, True]]

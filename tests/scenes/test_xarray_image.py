@@ -174,3 +174,18 @@ from declouds.scenes.xarray_image import is_xarray
 print(is_xarray(1), "xarray" in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_mask_may_be_one_of_xarrays_too():
+    import numpy as np
+    import xarray
+    from test_remove_clouds import Model
+
+    from declouds.scenes.api import remove_clouds
+
+    pixels = np.random.default_rng(0).integers(1, 10000, (2, 40, 50)).astype(np.uint16)
+    cloud = np.zeros((40, 50), bool)
+    cloud[10:20, 5:30] = True
+    expected = remove_clouds(pixels, Model(), mask=cloud)
+    for mask in (xarray.DataArray(cloud, dims=("y", "x")), xarray.DataArray(cloud[None], dims=("band", "y", "x"))):
+        np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=mask), expected)

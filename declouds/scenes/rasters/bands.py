@@ -10,14 +10,17 @@ from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
 
+COLOURS = ("red", "green", "blue")
+
 
 def choose_bands(
     scene: DatasetReader, asked: Sequence[str] | None, band_names: Sequence[str], in_bands: int, source: Path | str
 ) -> list[int]:
     """Return the numbers, from 1, of the bands that the model takes, in its order.
 
-    These are the bands ``asked`` for; else those that carry the model's names, if all its names are there; else all
-    bands, if they are as many as the model takes; else all but the one for transparency, if that makes the number.
+    These are the bands ``asked`` for; else those that carry the model's names, if all its names are there; else those
+    of the model's colours, if the file says which they are; else all bands, if they are as many as the model takes;
+    else all but the one for transparency, if that makes the number.
 
     Args:
         scene: the open file.
@@ -38,7 +41,7 @@ def choose_bands(
                 f"{_in_brackets(band_names)}: ask for that many; the file has {_listing(scene)}"
             )
     else:
-        indexes = _by_names(scene, band_names, source) or _by_number(scene, in_bands)
+        indexes = _by_names(scene, band_names, source) or _by_colour(scene, band_names) or _by_number(scene, in_bands)
     if len(indexes) != in_bands:
         cure = "give a file that has them" if scene.count < in_bands else "choose and order them with --bands"
         raise UserError(
@@ -96,6 +99,22 @@ def _by_names(scene: DatasetReader, band_names: Sequence[str], source: Path | st
             f"--bands which ones stand for {', '.join(band_names)}; it has {_listing(scene)}"
         )
     return find_bands(scene, band_names, source)
+
+
+def _by_colour(scene: DatasetReader, band_names: Sequence[str]) -> list[int]:
+    """Return the bands that are red, green and blue, for a model of these, by what the file says of their colours."""
+    names = [plain_name(name) for name in band_names]
+    of_file = [colour.name for colour in scene.colorinterp if colour != ColorInterp.alpha]
+    if sorted(names) != sorted(COLOURS) or sorted(of_file) != sorted(COLOURS):
+        return []
+    found = {colour.name: index for index, colour in zip(scene.indexes, scene.colorinterp, strict=True)}
+    return [found[name] for name in names]
+
+
+def order_in_file(scene: DatasetReader, indexes: Sequence[int], asked: Sequence[str] | None) -> list[int]:
+    """Return in which order bands are written: as asked for or named; as in the file where their colours chose them."""
+    by_colour = not asked and not any(scene.descriptions[index - 1] for index in indexes)
+    return sorted(range(len(indexes)), key=lambda place: indexes[place]) if by_colour else list(range(len(indexes)))
 
 
 def _by_number(scene: DatasetReader, in_bands: int) -> list[int]:

@@ -69,7 +69,8 @@ class MaskFile:
     def _survey(self) -> tuple[float, list[float]]:
         """Return the share of the scene that the mask does not cover, and its classes, of every pixel."""
         height, width = self.raster.shape
-        covered, classes = 0, set()
+        covered = 0
+        classes: set[float] = set()
         for row, col in product(range(0, height, BLOCK), range(0, width, BLOCK)):
             found, known = self._read(Window(row, col, min(BLOCK, height - row), min(BLOCK, width - col)))
             covered += int(known.sum())

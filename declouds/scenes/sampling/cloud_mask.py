@@ -91,7 +91,7 @@ def detect_clouds(
         values, valid = read(around)
         inside = _inside(window, around)
         if valid[inside].any():
-            cloud = detector(fill_nodata(value_range.to_model(values), valid))
+            cloud = detector(value_range.to_model(fill_nodata(values, valid)))
             yield window, cloud[inside] & valid[inside]
         else:
             yield window, np.zeros((window.height, window.width), bool)

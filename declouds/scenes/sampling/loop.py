@@ -183,7 +183,7 @@ class PassLoop:
     def _cloudy(self, window: Window) -> np.ndarray:
         """Return what the network sees of a window."""
         values, valid = self.image.read(window)
-        return fill_nodata(self.image.value_range.to_model(values), valid)
+        return self.image.value_range.to_model(fill_nodata(values, valid))
 
     def _read(self, source: Input, window: Window) -> np.ndarray:
         """Return a window of a raster, of a field of noise, or of the image."""

@@ -11,6 +11,8 @@ import numpy as np
 
 from declouds.value_range import ValueRange, as_type
 
+LARGEST = 1e38  # -3.4e38 is what a float32 raster holds where there is nothing
+
 
 def as_stored(nodata: float | None, dtype: np.dtype) -> Any:
     """Return ``nodata`` as pixels of ``dtype`` hold it; None if no pixel can hold it, as -9999 in uint8."""
@@ -31,14 +33,17 @@ def valid_pixels(
     """Tell which pixels have data, by the rule above.
 
     Args:
-        values: as stored in the file. NaN and infinity are never data.
+        values: as stored in the file. NaN, infinity and the largest numbers of a type, as GIS software writes them
+            where there is nothing, are never data.
         nodata: the value that means "no data", if there is one.
         mask: 0 where the file's own mask says "no data".
         stored_range: the values as stored that can be measured; without it, none can.
 
     Shapes: values and mask (C, H, W) -> (H, W) bool.
     """
-    valid = np.isfinite(values).all(0) if np.issubdtype(values.dtype, np.floating) else np.ones(values.shape[1:], bool)
+    valid = np.ones(values.shape[1:], bool)
+    if np.issubdtype(values.dtype, np.floating):
+        valid = (np.isfinite(values) & (np.abs(values) < LARGEST)).all(0)
     stored = as_stored(nodata, values.dtype)
     if stored is not None:
         measurable = stored_range is not None and stored_range.low <= stored <= stored_range.high
