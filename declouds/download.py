@@ -1,6 +1,5 @@
 """Files from the network: kept only whole and with the right digest, and never fetched where that is forbidden."""
 
-import fcntl
 import hashlib
 import http.client
 import logging
@@ -9,6 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 from declouds.atomic_file import replacing
 
@@ -110,26 +111,15 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
     """
     lock = path.with_name(f".{path.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
-    file = lock.open("w")
-    with suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX)
-        while not _is_at(lock, file.fileno()):  # who had the lock before has removed its file
-            file.close()
-            file = lock.open("w")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    held = FileLock(lock)
+    with suppress(OSError, NotImplementedError):
+        held.acquire()
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-        file.close()
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether the open file is still the one at ``path``."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        held.release()
+        with suppress(OSError):  # another process may hold it by now: it finds the file whole
+            lock.unlink()
 
 
 def file_digest(path: Path) -> str:

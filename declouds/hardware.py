@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -91,13 +92,18 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def peak_memory(device: torch.device | None = None) -> int:
-    """Return the peak memory in bytes: of the GPU if ``device`` is one, else the resident memory of this process."""
+    """Return the peak memory in bytes: of the GPU if ``device`` is one, else the resident memory of this process.
+
+    It is 0 where the system does not tell (Windows).
+    """
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:  # elsewhere than on Linux; there, getrusage includes the process that started ours
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        try:
+            import resource
+        except ModuleNotFoundError:  # Windows
+            return 0
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

@@ -1,11 +1,12 @@
 """The work on a scene so far, so that a job that was killed goes on where it was."""
 
 import contextlib
-import fcntl
 import json
 import shutil
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
@@ -142,16 +143,15 @@ class FileJob:
             self.folder.mkdir(exist_ok=True)
             if any(self.folder.iterdir()) and not (self.folder / "lock").exists():
                 raise FileExistsError(None, "it holds other files")
-            self.lock = (self.folder / "lock").open("w")
+            self.lock = FileLock(self.folder / "lock", timeout=0)
+            self.lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{self.folder}: another process works on this output: wait for it, or stop it") from error
         except OSError as error:
             raise UserError(
                 f"{self.folder}: cannot be the folder of unfinished work ({error.strerror}): choose another output, or "
                 "move away what is there"
             ) from error
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{self.folder}: another process works on this output: wait for it, or stop it") from error
 
     def _empty(self) -> None:
         """Drop everything but the lock, the ledger first."""

@@ -32,6 +32,10 @@ def buffer_within(
             inputs = [torch.zeros(batch, in_bands, *shape)]
             inputs += [torch.zeros(batch, bands, *shape) for _ in step.inputs]
             step.compute(*inputs)
+    if not peak_memory():
+        raise UserError(
+            "--memory: this system does not say how much memory a process takes: use a smaller --tile instead"
+        )
     channels = max(step.channels for step in passes) + 1
     least = 4 * channels * shape[0] * 2 * shape[1]
     taken = peak_memory() + REST

@@ -53,6 +53,8 @@ class CellProcess:
     def code(self) -> int | None:
         """Return the exit code, below zero for a signal, or None while the process runs."""
         if self._process.returncode is None:
+            if not hasattr(os, "waitid"):  # Windows, where a process has no group
+                return self._process.poll()
             # Its id, and so that of its group, is ours until it is reaped: only now is it safe to kill what is left.
             if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return None
@@ -68,6 +70,9 @@ class CellProcess:
     def kill(self) -> None:
         """Kill the process and all that it started."""
         if self._process.returncode is None:
+            if not hasattr(os, "killpg"):
+                self._process.kill()
+                return
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):

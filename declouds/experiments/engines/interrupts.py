@@ -5,7 +5,9 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from declouds.runs.stop_signals import SIGNALS as END_SIGNALS
+
+SIGNALS = (signal.SIGINT, *END_SIGNALS)
 
 
 class Interrupts:

@@ -9,6 +9,8 @@ import numpy as np
 from declouds.errors import UserError
 from declouds.scenes.sampling.tiles import Window
 
+ZEROS = 2**24  # bytes written at a time where the system cannot reserve room
+
 
 class Raster(Protocol):
     """An image of float32, or of what its maker says. Shapes of a window: (channels, height, width)."""
@@ -43,7 +45,11 @@ class FileRaster:
         size = self._bytes_of(height)
         try:
             with self.path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:  # Windows, macOS
+                    for start in range(0, size, ZEROS):
+                        file.write(bytes(min(ZEROS, size - start)))
         except OSError as error:
             self.path.unlink(missing_ok=True)
             raise UserError(
