@@ -57,7 +57,7 @@ def remove_clouds(
     """
     chosen = SceneOptions(**options)
     if is_xarray(chosen.mask):
-        chosen = replace(chosen, mask=mask_of(chosen.mask))
+        chosen = replace(chosen, mask=mask_of(chosen.mask, image))
     chosen.check()
     in_memory = isinstance(image, np.ndarray) or is_xarray(image)
     if in_memory and output is not None:

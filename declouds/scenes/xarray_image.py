@@ -25,12 +25,19 @@ def is_xarray(image: Any) -> bool:
     return xarray is not None and isinstance(image, xarray.DataArray | xarray.Dataset)
 
 
-def mask_of(mask: Any) -> np.ndarray:
+def mask_of(mask: Any, image: Any) -> np.ndarray:
     """Return the values of a mask. Shapes: (y, x), or (1, y, x) -> (H, W).
 
     Raises:
-        UserError: it has another shape.
+        UserError: it has other dimensions, or its coordinates are not those of the image.
     """
+    _check_dims(mask.dims)
+    for dim in mask.dims[-2:] if is_xarray(image) else ():
+        if dim not in mask.coords or dim not in image.coords or mask.sizes[dim] != image.sizes.get(dim):
+            continue
+        ours, theirs = image[dim].to_numpy(), mask[dim].to_numpy()
+        if not np.allclose(ours, theirs, rtol=0, atol=1e-6 * float(np.ptp(ours) or 1)):
+            raise UserError(f"mask: its coordinates {dim} are not those of the image: reproject it to the image's grid")
     values = np.asarray(mask)
     if values.ndim == 3 and len(values) == 1:
         values = values[0]

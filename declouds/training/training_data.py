@@ -70,6 +70,7 @@ class TrainingPatches(Dataset):
         for position, size in enumerate(getattr(dataset, "sizes", ())):  # where known, before any pixel is read
             self._check_size(dataset.names[position], *size)  # type: ignore[attr-defined]
         self.augmentation = _kornia_sequence(augmentations)
+        self.changes_colour = self.augmentation is not None and _changes_colour(self.augmentation)
         self._permutation: tuple[int, list[int]] = (-1, [])
 
     def index_of(self, position: int) -> int:
@@ -87,7 +88,7 @@ class TrainingPatches(Dataset):
             torch.manual_seed(self._seed_of("position", position))
             cloudy, clear = self._crop(cloudy, clear)
             if self.augmentation is not None:
-                cloudy, clear = (image[0] for image in self.augmentation(cloudy[None], clear[None]))
+                cloudy, clear = self._augment(cloudy, clear)
         return dict(cloudy=cloudy.contiguous(), clear=clear.contiguous(), name=sample["name"])
 
     def _seed_of(self, what: str, number: int) -> int:
@@ -102,6 +103,15 @@ class TrainingPatches(Dataset):
                 f"{name}: {height}x{width} pixels after reduction by {self.reduce} is less than the patch of "
                 f"{self.crop}: lower `crop` or `reduce` of the stage"
             )
+
+    def _augment(self, cloudy: torch.Tensor, clear: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augment a pair alike; what changes colours works on [0, 1], and would cut off all below 0."""
+        if not self.changes_colour:
+            cloudy, clear = (image[0] for image in self.augmentation(cloudy[None], clear[None]))
+            return cloudy, clear
+        pair = self.augmentation(*((image[None] + 1) / 2 for image in (cloudy, clear)))
+        cloudy, clear = (image[0].clamp(0, 1) * 2 - 1 for image in pair)
+        return cloudy, clear
 
     def _crop(self, cloudy: torch.Tensor, clear: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.crop is None:
@@ -125,8 +135,16 @@ def _kornia_sequence(augmentations: Sequence[Any]) -> Any:
         name = arguments.pop("type")
         if not hasattr(K, name):
             raise UserError(f"kornia.augmentation has no {name!r}: see kornia's documentation for the names")
+        if any(word in name for word in ("Noise", "Blur", "JPEG")):
+            raise UserError(f"{name} would degrade the clear image, which is what is learnt: leave it out")
         built.append(getattr(K, name)(**arguments))
     return K.AugmentationSequential(*built, data_keys=["input", "input"])
+
+
+def _changes_colour(sequence: Any) -> bool:
+    import kornia.augmentation as K
+
+    return any(isinstance(part, K.IntensityAugmentationBase2D) for part in sequence.children())
 
 
 class StageBatches(Sampler):

@@ -189,3 +189,10 @@ def test_a_mask_may_be_one_of_xarrays_too():
     expected = remove_clouds(pixels, Model(), mask=cloud)
     for mask in (xarray.DataArray(cloud, dims=("y", "x")), xarray.DataArray(cloud[None], dims=("band", "y", "x"))):
         np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=mask), expected)
+    with pytest.raises(UserError, match="dimensions"):
+        remove_clouds(pixels, Model(), mask=xarray.DataArray(cloud.T, dims=("x", "y")))
+    place = dict(y=np.arange(40.0), x=np.arange(50.0))
+    image = xarray.DataArray(pixels, dims=("band", "y", "x"), coords=place)
+    moved = xarray.DataArray(cloud, dims=("y", "x"), coords=place | dict(x=np.arange(50.0) + 7))
+    with pytest.raises(UserError, match="coordinates x are not those of the image"):
+        remove_clouds(image, Model(), mask=moved)

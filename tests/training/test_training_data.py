@@ -99,3 +99,36 @@ def test_a_patch_that_one_image_is_too_small_for_is_refused_before_any_is_read()
         TrainingPatches(OfManySizes(), crop=8)
     with pytest.raises(UserError, match="an image of 12x6 cannot be reduced by 4"):
         TrainingPatches(OfManySizes(), reduce=4)
+
+
+@pytest.mark.parametrize("others", [[], ["RandomHorizontalFlip"]])
+def test_a_colour_jitter_of_nothing_changes_nothing(others):
+    """kornia's colour augmentations clamp to [0, 1]; patches lie in [-1, 1]."""
+    jitter = dict(type="ColorJitter", brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, p=1.0)
+    plain, jittered = (TrainingPatches(Ramps(), augmentations=[*others, *more])[3] for more in ([], [jitter]))
+    for key in ("cloudy", "clear"):
+        torch.testing.assert_close(jittered[key], plain[key], atol=1e-5, rtol=0)
+        assert plain[key].min() < -0.9
+
+
+def test_a_colour_jitter_changes_both_images_alike():
+    jitter = dict(type="ColorJitter", brightness=(0.5, 0.5), p=1.0)
+    patch = TrainingPatches(Ramps(), augmentations=[jitter])[0]
+    plain = TrainingPatches(Ramps())[0]
+    for key in ("cloudy", "clear"):
+        torch.testing.assert_close((patch[key] + 1) / 2, (plain[key] + 1) / 4, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["RandomGaussianNoise", "RandomGaussianBlur", "RandomJPEG"])
+def test_what_degrades_the_clear_image_is_refused(name):
+    with pytest.raises(UserError, match=f"{name} would degrade the clear image"):
+        TrainingPatches(Ramps(), augmentations=[name])
+
+
+class Ramps(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        clear = torch.linspace(-1, 0.9, 3 * 16 * 16).reshape(3, 16, 16)
+        return dict(cloudy=clear.flip(-1), clear=clear, name=str(index))
