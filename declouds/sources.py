@@ -1,7 +1,7 @@
 """The sources that a cloudy input is made of: the image itself, and what else a network is shown."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from declouds.errors import UserError
@@ -54,8 +54,3 @@ def read_sources(configs: Sequence[dict[str, Any]], in_bands: int) -> tuple[Sour
     if channels != in_bands:
         raise UserError(f"inputs: the sources have {channels} channels, but in_bands={in_bands}: make them agree")
     return tuple(sources)
-
-
-def as_config(sources: Sequence[Source]) -> list[dict[str, Any]]:
-    """Return sources as they are written in a config."""
-    return [asdict(source) for source in sources]
