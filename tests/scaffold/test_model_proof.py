@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from declouds.scaffold.plugin import write_plugin
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = ["stages.0.iterations=2", "stages.1.iterations=6", "checkpoint_interval=1", "model.sampler.steps=2"]
+SHORT = ["stages.0.iterations=2", "stages.1.iterations=40", "checkpoint_interval=1", "model.sampler.steps=2"]
 SHORT += ["datamodule.size=32", "datamodule.train=2", "datamodule.val=1", "datamodule.test=2"]
 SHORT += ["val.images=1", "val.panels=0", "stages.0.crop=16", "stages.1.crop=16"]
 
