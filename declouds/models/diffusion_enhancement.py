@@ -66,7 +66,7 @@ class DiffusionEnhancement(CloudRemover):
             raise UserError("a fusion needs a prior to fuse: give the model a reference, or fusion=None")
         if isinstance(eta, bool) or not isinstance(eta, int | float) or not 0 <= eta <= 1:
             raise UserError(f"eta is a number from 0 to 1, not {eta!r}")
-        # Parts that take them are told the bands and the sources.
+        # The registries pass these on to every part whose constructor accepts them.
         sizes = dict(bands=self.bands, in_bands=self.in_bands, inputs=self.inputs)
         self.denoiser = DENOISERS.build(denoiser, **sizes)
         self.noise_schedule = NOISE_SCHEDULES.build(noise_schedule)

@@ -93,7 +93,7 @@ class OnePass(CloudRemover):
         return losses
 
 
-RECORD = ("bands", "in_bands", "value_range", "band_names", "inputs")  # what every model is told of the data
+RECORD = ("bands", "in_bands", "value_range", "band_names", "inputs")  # entries that every model takes from the data
 
 
 def training_of_reference(config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
