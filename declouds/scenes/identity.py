@@ -68,5 +68,5 @@ def _source(kind: type) -> dict[str, str]:
         return {}
     try:
         return {"source": hashlib.sha256(Path(inspect.getfile(kind)).read_bytes()).hexdigest()}
-    except (OSError, TypeError):  # made in a session, or built in
+    except (OSError, TypeError):  # typed at a prompt, or built in
         return {}
