@@ -3,20 +3,20 @@
 import numpy as np
 
 from declouds.errors import UserError
+from declouds.nodata import valid_pixels
 from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.rasters.mask_file import check_two_classes
-from declouds.scenes.rasters.units import Units, check_values
+from declouds.scenes.rasters.units import check_values
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
 from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.loop import Progress
-from declouds.scenes.sampling.nodata import valid_pixels
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.store import MemoryJob
 from declouds.scenes.sampling.tiles import Window
-from declouds.value_range import ValueRange
+from declouds.value_range import Units, ValueRange
 
 FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart")
 

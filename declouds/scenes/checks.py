@@ -13,10 +13,10 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 
 from declouds.errors import UserError
+from declouds.nodata import as_stored
 from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.scene_file import open_scene, source_files
 from declouds.scenes.rasters.writer import SIDECARS
-from declouds.scenes.sampling.nodata import as_stored
 
 LARGEST_BLOCK = 2**28  # bytes
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rasterio.io import DatasetReader
 
 from declouds import __version__
 from declouds.scenes.checks import check_files
@@ -21,19 +20,19 @@ from declouds.scenes.job import FileJob
 from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
-from declouds.scenes.rasters.bands import choose_bands, order_in_file
 from declouds.scenes.rasters.mask_file import open_mask
-from declouds.scenes.rasters.scene_file import open_scene, read_window, source_files
-from declouds.scenes.rasters.units import stored_range
+from declouds.scenes.rasters.scene import Scene, scene_for
+from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
-from declouds.scenes.sampling.image import Image, Read
+from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.loop import Progress
-from declouds.scenes.sampling.nodata import valid_pixels
 from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.tiles import Window
 from declouds.scenes.summary import summary
 from declouds.value_range import ValueRange
+
+_log = logging.getLogger("declouds")
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def clear_scene(
         progress: told of every batch of windows.
 
     Raises:
-        UserError: see `SceneOptions.check`, `check_files`, `choose_bands`, `stored_range`, `open_mask` and `FileJob`,
+        UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `open_mask` and `FileJob`,
             all before any work; a damaged block met on the way; a model that gives NaN; a disk that fills up.
     """
     begin, ranks = time.monotonic(), ranks or Ranks()
@@ -112,27 +111,27 @@ def clear_scene(
     options.check()
     products = Products(destination, options)
     check_files(source, destination, **options.for_files())
-    with open_scene(source, options.bands) as scene:
-        files = [
-            source,
-            *source_files(scene),
-            *([] if options.mask is None or options.detects else [Path(str(options.mask))]),
-        ]
+    with scene_for(
+        *(source, remover.value_range, remover.in_bands, remover.bands, remover.band_names, options.bands),
+        scale=options.scale,
+        offset=options.offset,
+        nodata=options.nodata,
+    ) as scene:
+        files = [source, *source_files(scene.file)]
+        if options.mask is not None and not options.detects:
+            files.append(Path(str(options.mask)))
         products.check(files)
-        indexes = choose_bands(scene, options.bands, remover.band_names, remover.in_bands, source)
-        units = stored_range(scene, indexes, remover.value_range, options.scale, options.offset, source, options.nodata)
-        settings = _settings(remover, files, indexes, units, options)
-        order = order_in_file(scene, indexes[: remover.bands], options.bands)
         channels = {step.output: step.output_bands for step in remover.passes}
         channels |= {"clouds": 1} if options.detects else {}
-        products.check_space(scene, indexes, sum(channels.values()))
-        job = FileJob.shared(products.work_folder, settings, (scene.height, scene.width), ranks, options.restart)
+        products.check_space(scene, sum(channels.values()))
+        settings = _settings(remover, files, scene, options)
+        job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
         tally = Tally()
         try:
             if ranks.leads:
                 job.reserve(channels)
             ranks.wait()
-            with _image(scene, source, indexes, units, remover, options, job, ranks) as image:
+            with _image(scene, remover, options, job, ranks) as image:
                 buffer = BUFFER
                 if options.memory is not None:
                     buffer = buffer_within(
@@ -141,13 +140,12 @@ def clear_scene(
                 run_passes(image, remover.passes, remover.bands, job, options, tally, ranks, progress, buffer)
                 if ranks.leads:
                     blocks = cleared_blocks(image, remover.bands, remover.passes, job, options, tally)
-                    products.write(scene, [indexes[band] for band in order], image.nodata, _ordered(blocks, order))
-            report = SceneReport(destination, scene.height, scene.width, time.monotonic() - begin, tally)
+                    products.write(scene, _ordered(blocks, scene.order))
+            report = SceneReport(destination, *scene.size, time.monotonic() - begin, tally)
             if ranks.leads:
                 what_was_done = summary(
-                    source,
-                    destination,
                     scene,
+                    destination,
                     version=__version__,
                     model=remover.digest(),
                     settings=options.deciding(),
@@ -155,15 +153,13 @@ def clear_scene(
                     windows=dict(all=tally.windows, skipped=tally.skipped),
                     seconds=report.seconds,
                 )
-                products.publish(scene, [*(indexes[band] for band in order), *indexes[remover.bands :]], what_was_done)
+                products.publish(scene, what_was_done)
                 job.remove()
         except BaseException:
             if ranks.leads and not job.has_begun:
                 job.remove()
             elif ranks.leads:
-                logging.getLogger("declouds").warning(
-                    "the work so far is kept in %s: the same command goes on with it", job.folder
-                )
+                _log.warning("the work so far is kept in %s: the same command goes on with it", job.folder)
             raise
         ranks.wait()
         return report
@@ -176,77 +172,53 @@ def _ordered(blocks: Iterator[Block], order: Sequence[int]) -> Iterator[Block]:
         yield replace(block, values=block.values[list(order)], deviation=deviation)
 
 
-def _settings(
-    remover: Remover, files: Sequence[Path], indexes: Sequence[int], units: ValueRange, options: SceneOptions
-) -> dict[str, Any]:
+def _settings(remover: Remover, files: Sequence[Path], scene: Scene, options: SceneOptions) -> dict[str, Any]:
     """Return everything that decides the pixels of the result."""
     passes = [
         [step.title, step.output, step.output_bands, repr(step.inputs), repr(step.step_inputs)]
         for step in remover.passes
     ]
     stamps = {str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
+    units = (scene.stored_range.low, scene.stored_range.high)
     return dict(
-        **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps, indexes=list(indexes)),
-        **dict(stored_range=(units.low, units.high), options=options.deciding()),
+        **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps),
+        **dict(indexes=scene.indexes, stored_range=units, options=options.deciding()),
         **dict(passes=passes, detector=description(remover.detector), torch=torch.__version__),
     )
 
 
 @contextmanager
-def _image(
-    scene: DatasetReader,
-    source: Path,
-    indexes: Sequence[int],
-    units: ValueRange,
-    remover: Remover,
-    options: SceneOptions,
-    job: FileJob,
-    ranks: Ranks,
-) -> Iterator[Image]:
+def _image(scene: Scene, remover: Remover, options: SceneOptions, job: FileJob, ranks: Ranks) -> Iterator[Image]:
     """Give the image that the scene is, with its cloud mask."""
-    nodata = scene.nodatavals[indexes[0] - 1] if options.nodata is None else options.nodata
-
-    def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
-        values, mask = read_window(scene, window, indexes, source)
-        return values, valid_pixels(values, nodata, mask, units)
-
-    def valid(window: Window) -> np.ndarray:
-        return read(window)[1]
 
     def image(cloud: Callable[[Window], np.ndarray] | None) -> Image:
-        size, alpha = (scene.height, scene.width), None
+        alpha = None
         if cloud is not None:
-            alpha = CloudMask(cloud, *size, dilate=options.dilate, feather=options.feather, valid=valid).alpha
-        return Image(*size, read, units, nodata, alpha)
+            alpha = CloudMask(cloud, *scene.size, options.dilate, options.feather, scene.valid).alpha
+        return Image(*scene.size, scene.read, scene.stored_range, scene.nodata, alpha)
 
     if options.mask is None:
         yield image(None)
     elif options.detects:
-        yield image(_detected(remover, read, units, job, ranks))
+        yield image(_detected(remover, scene, job, ranks))
     else:
-        with open_mask(str(options.mask), scene, options.mask_values) as cloud:
+        with open_mask(str(options.mask), scene.file, options.mask_values) as cloud:
             if cloud.uncovered > 0 and ranks.leads:
-                logging.getLogger("declouds").warning(
-                    "%s: says nothing about %.2g %% of the scene %s, which count as clear",
-                    *(options.mask, 100 * cloud.uncovered, source),
+                _log.warning(
+                    "%s: does not cover %.2g %% of the scene %s, which counts as clear",
+                    *(options.mask, 100 * cloud.uncovered, scene.path),
                 )
             if options.mask_values and ranks.leads and not set(options.mask_values) & set(cloud.classes):
-                logging.getLogger("declouds").warning(
-                    "%s: no pixel is %s: nothing is cleared",
-                    options.mask,
-                    options.mask_values,
-                )
+                _log.warning("%s: no pixel is %s: nothing is cleared", options.mask, options.mask_values)
             yield image(cloud)
 
 
-def _detected(
-    remover: Remover, read: Read, units: ValueRange, job: FileJob, ranks: Ranks
-) -> Callable[[Window], np.ndarray]:
+def _detected(remover: Remover, scene: Scene, job: FileJob, ranks: Ranks) -> Callable[[Window], np.ndarray]:
     """Find the clouds, unless that was done before, and return what reads them."""
-    whole = Window(0, 0, job.height, job.width)
+    whole = Window(0, 0, *scene.size)
     if ranks.leads and job.rows_done("clouds", whole) == 0:
         raster = job.raster("clouds", 1)
-        for window, cloud in detect_clouds(remover.detector, read, units, job.height, job.width):
+        for window, cloud in detect_clouds(remover.detector, scene.read, scene.stored_range, *scene.size):
             raster.write(window, cloud[None].astype(np.float32))
         job.note_rows("clouds", whole, job.height)
     ranks.wait()

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from declouds.nodata import merge
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.loop import Job, PassLoop, Progress
-from declouds.scenes.sampling.nodata import merge
 from declouds.scenes.sampling.passes import Pass, clear_name
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.tiles import Window, areas, windows

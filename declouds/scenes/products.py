@@ -1,5 +1,6 @@
 """The files that a cleared scene becomes: written in its work folder, and given their names together at the end."""
 
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from rasterio.io import DatasetReader
 from declouds.errors import UserError
 from declouds.scenes.cleared_image import Block
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.rasters.scene import Scene
 from declouds.scenes.rasters.writer import LAYOUT, SIDECARS, SceneWriter, guarded
 from declouds.scenes.summary import write_summary
 
@@ -58,17 +60,15 @@ class Products:
             if os.path.lexists(path):
                 raise UserError(f"{path} exists already: choose another output, or ask to overwrite it (--overwrite)")
 
-    def check_space(self, scene: DatasetReader, indexes: Sequence[int], channels: int) -> None:
+    def check_space(self, scene: Scene, channels: int) -> None:
         """Look whether the disk holds the intermediate results and, at worst, the uncompressed products.
 
         Raises:
             UserError: it does not.
         """
-        pixels = scene.height * scene.width
-        product = (
-            pixels * len(indexes) * np.dtype(scene.dtypes[indexes[0] - 1]).itemsize * (2.4 if self.options.cog else 1)
-        )
-        quality = pixels * 4 * (len(indexes) + 2) if self.options.quality else 0
+        pixels, bands = math.prod(scene.size), len(scene.order)
+        product = pixels * bands * scene.dtype.itemsize * (2.4 if self.options.cog else 1)
+        quality = pixels * 4 * (bands + 2) if self.options.quality else 0
         had = sum(path.stat().st_size for path in self.work_folder.glob("*.f32"))
         needed = 4 * channels * pixels + product + quality - had
         free = shutil.disk_usage(self.destination.parent).free
@@ -78,32 +78,28 @@ class Products:
                 f"{free / 1e9:.3g} GB are free: make room, or write the output elsewhere"
             )
 
-    def write(
-        self, scene: DatasetReader, indexes: Sequence[int], nodata: float | None, blocks: Iterator[Block]
-    ) -> None:
+    def write(self, scene: Scene, blocks: Iterator[Block]) -> None:
         """Write the product, and the quality beside it, in the work folder.
 
         Args:
             scene: the original.
-            indexes: numbers of its bands that are written.
-            nodata: the value for "no data".
             blocks: what is written.
 
         Raises:
             UserError: the disk refuses.
         """
-        with SceneWriter(self.work_folder / "product.tif", scene, indexes, nodata) as writer:
+        with SceneWriter(self.work_folder / "product.tif", scene.file, scene.written, scene.nodata) as writer:
             quality = None
             for block in blocks:
                 writer.write(block.window, block.values)
                 if self.options.quality:
-                    quality = quality or self._open_quality(scene, indexes, block)
+                    quality = quality or self._open_quality(scene.file, scene.written, block)
                     place = rasterio.windows.Window(block.window.col, block.window.row, *block.changed.shape[::-1])
                     guarded(self.beside["quality"], quality.write, _quality_bands(block), window=place)
             if quality is not None:
                 guarded(self.beside["quality"], quality.close)
 
-    def publish(self, scene: DatasetReader, indexes: Sequence[int], summary: dict[str, Any]) -> None:
+    def publish(self, scene: Scene, summary: dict[str, Any]) -> None:
         """Finish the files, and give them their names, the product last.
 
         Raises:
@@ -121,8 +117,9 @@ class Products:
             from declouds.scenes.preview import write_preview
 
             made |= dict(picture=self.work_folder / "picture.png", page=self.work_folder / "page.html")
+            indexes = [*scene.written, *scene.conditions]
             write_preview(
-                scene, indexes, product, made["picture"], made["page"], title=self.destination.stem, summary=summary
+                scene.file, indexes, product, made["picture"], made["page"], self.destination.stem, summary=summary
             )
         made["summary"] = self.work_folder / "summary.json"
         write_summary(made["summary"], summary)

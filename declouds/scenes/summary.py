@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rasterio.io import DatasetReader
-
 from declouds.image_io import write_whole
+from declouds.scenes.rasters.scene import Scene
 
 
 def summary(
-    source: Path,
+    scene: Scene,
     destination: Path,
-    scene: DatasetReader,
     *,
     version: str,
     model: str | None,
@@ -26,9 +24,8 @@ def summary(
     """Gather what was done.
 
     Args:
-        source: path of the scene.
-        destination: path of the result.
         scene: the scene, open.
+        destination: path of the result.
         version: of declouds.
         model: SHA-256 of the weights.
         settings: the user's choices, the seed among them.
@@ -39,13 +36,14 @@ def summary(
     Returns:
         What JSON can hold; a number that JSON cannot, as NaN for nodata, becomes its name.
     """
-    crs = scene.crs.to_string() if scene.crs else None
+    file = scene.file
+    crs = file.crs.to_string() if file.crs else None
     return _plain(
         {
             "declouds": version,
             "source": {
-                **dict(name=source.name, height=scene.height, width=scene.width, bands=scene.count),
-                **dict(dtype=scene.dtypes[0], crs=crs, transform=scene.transform[:6]),
+                **dict(name=scene.path.name, height=file.height, width=file.width, bands=file.count),
+                **dict(dtype=scene.dtype.name, crs=crs, transform=file.transform[:6]),
             },
             "result": destination.name,
             "model": {"sha256": model},

@@ -8,9 +8,9 @@ from affine import Affine
 from declouds.errors import UserError
 from declouds.scenes.checks import check_files
 from declouds.scenes.rasters.bands import choose_bands
+from declouds.scenes.rasters.scene import scene_for
 from declouds.scenes.rasters.scene_file import open_scene, read_window, source_files
 from declouds.scenes.rasters.sentinel2 import RESOLUTIONS, safe_layers
-from declouds.scenes.rasters.units import stored_range
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
 
@@ -151,11 +151,13 @@ def test_a_product_before_baseline_0400_has_no_offset(product):
 
 
 def test_a_product_in_the_units_of_a_model_of_reflectance(product):
-    with open_scene(product, ["B02"]) as scene:
-        stored = stored_range(scene, [1], ValueRange(0, 1), None, None, product)
-        assert (stored.low, stored.high) == (1001, 11001)
-        with pytest.raises(UserError, match=r"X\.SAFE: is uint16, .* --scale 1 --offset -1001 would fit"):
-            stored_range(scene, [1], ValueRange(0, 10000), None, None, product)
+    with scene_for(product, ValueRange(0, 1), 1, 1, asked=["B02"]) as scene:
+        assert (scene.stored_range.low, scene.stored_range.high) == (1001, 11001)
+    with (
+        pytest.raises(UserError, match=r"X\.SAFE: is uint16, .* --scale 1 --offset -1001 would fit"),
+        scene_for(product, ValueRange(0, 10000), 1, 1, asked=["B02"]),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_the_memory_does_not_grow_with_the_height(tmp_path, monkeypatch, height)
 
     monkeypatch.setattr(pass_loop, "RowBuffer", Spy)
     monkeypatch.setattr(
-        "declouds.scenes.clear.read_window",
+        "declouds.scenes.rasters.scene.read_window",
         lambda scene, window, *rest: (
             reads.append(window),
             (np.ones((1, window.height, window.width), np.uint8), None),

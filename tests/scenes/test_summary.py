@@ -7,7 +7,9 @@ import rasterio
 from affine import Affine
 
 from declouds.errors import UserError
+from declouds.scenes.rasters.scene import Scene
 from declouds.scenes.summary import summary, write_summary
+from declouds.value_range import ValueRange
 
 GIVEN = dict(
     version="1.2.3",
@@ -31,9 +33,13 @@ def scene(tmp_path):
         yield path, file
 
 
+def opened(path, file):
+    return Scene(file, path, list(file.indexes), list(range(file.count)), ValueRange(0, 10000), None)
+
+
 def test_the_file_holds_what_was_done(scene, tmp_path):
     source, file = scene
-    told = summary(source, Path("out/clear.tif"), file, **GIVEN)
+    told = summary(opened(source, file), Path("out/clear.tif"), **GIVEN)
     write_summary(tmp_path / "clear.json", told)
     assert json.loads((tmp_path / "clear.json").read_text(), parse_constant=pytest.fail) == told
     assert told == {
@@ -56,7 +62,7 @@ def test_a_scene_without_a_crs_and_a_model_without_a_file(tmp_path):
         with memory.open(
             driver="GTiff", width=3, height=2, count=1, dtype="uint8", transform=Affine(1, 0, 9, 0, -1, 9)
         ) as file:
-            told = summary(Path("a"), Path("b"), file, **GIVEN | dict(model=None))
+            told = summary(opened(Path("a"), file), Path("b"), **GIVEN | dict(model=None))
     assert told["source"]["crs"] is None and told["model"] == {"sha256": None}
 
 

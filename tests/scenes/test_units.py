@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -6,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from declouds.errors import UserError
-from declouds.scenes.rasters.units import Units, check_values, find_units, stored_range
+from declouds.scenes.rasters.scene import scene_for
+from declouds.scenes.rasters.units import check_values, find_units
 from declouds.scenes.sampling.tiles import Window
-from declouds.value_range import ValueRange
+from declouds.value_range import Units, ValueRange
 
 COUNTS, FRACTIONS, BYTES = ValueRange(0, 10000), ValueRange(0, 1), ValueRange(0, 255)
 S2_TAGS = dict(scales=(1e-4,) * 2, offsets=(-0.1,) * 2)
@@ -38,13 +41,14 @@ def scene(tmp_path):
 
 
 def units(scene, value_range, scale=None, offset=None, **options):
-    return stored_range(scene, [1, 2], value_range, scale, offset, "s.tif", **options)
+    with scene_for(Path(scene.name), value_range, 2, 2, scale=scale, offset=offset, **options) as chosen:
+        return chosen.stored_range
 
 
 def refusal(*args, **options):
     with pytest.raises(UserError) as caught:
         units(*args, **options)
-    assert str(caught.value).startswith("s.tif: ") and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(args[0].name) and "\n" not in str(caught.value)
     return str(caught.value)
 
 
@@ -168,6 +172,36 @@ def test_dark_integers_are_fine_unless_a_scale_is_said(scene):
     assert "are not in the units" in refusal(scene(0, 9, "int32"), COUNTS, 1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_values_of_eight_bits_are_not_those_of_a_wide_range(scene, dtype):
+    message = refusal(scene(0, 255, dtype), COUNTS)
+    assert "8-bit" in message and "--scale 1" in message
+    assert units(scene(0, 255, dtype), COUNTS, 1.0) == COUNTS  # said, so not a guess any more
+    assert units(scene(0, 256, dtype), COUNTS) == COUNTS
+
+
+def test_very_dark_integers_are_taken_with_a_word(scene, caplog):
+    assert units(scene(0, 9), COUNTS) == COUNTS
+    assert "0 to 9" in caplog.text and "dark" in caplog.text
+
+
+def test_a_band_of_one_value_is_named(scene, caplog):
+    file = scene(100, 9000)
+    assert units(file, COUNTS) == COUNTS and not caplog.text
+    with rasterio.open(file.name, "r+") as again:
+        again.write(np.full((80, 90), 7, "uint16"), 2)
+    assert units(file, COUNTS) == COUNTS
+    assert "band 2" in caplog.text and " 7 " in caplog.text and "empty" in caplog.text
+
+
+def test_a_pixel_that_is_zero_in_one_band_counts_as_data(scene):
+    """Nodata 0 can be measured: only a pixel that is 0 in all bands is empty, and the others are looked at."""
+    file = scene(0, 9, "float32", nodata=0)
+    with rasterio.open(file.name, "r+") as again:
+        again.write(np.stack([np.zeros((80, 90)), np.full((80, 90), 0.5)]).astype("float32"))
+    assert "0 to 0.5" in refusal(file, COUNTS)
+
+
 def test_values_without_data_do_not_count(scene):
     file = scene(0.2, 0.9, "float32", nodata=-9999, hole=-9999)
     assert units(file, FRACTIONS) == FRACTIONS
@@ -190,6 +224,6 @@ def test_every_corner_is_looked_at_and_no_more_than_samples():
         seen.append(window)
         return np.full((1, window.height, window.width), 500, np.uint16), np.ones((window.height, window.width), bool)
 
-    check_values("the array", read, 20000, 30, COUNTS)
+    check_values("the array", read, 20000, 30, COUNTS, Units())
     assert len(seen) == 25 and {(w.height, w.width) for w in seen} == {(64, 30)}
     assert Window(0, 0, 64, 30) in seen and Window(20000 - 64, 0, 64, 30) in seen

@@ -18,8 +18,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from declouds.errors import UserError
+from declouds.nodata import as_stored
 from declouds.scenes.rasters.scene_file import reason
-from declouds.scenes.sampling.nodata import as_stored
 from declouds.scenes.sampling.tiles import Window
 
 BLOCK = 1024  # side of the blocks in which a mask is read

@@ -1,97 +1,25 @@
-"""The units of a scene: what its stored values mean, and whether that goes with what a model was trained on."""
+"""The units of a scene: what its stored values mean, and whether a model was trained on such values."""
 
-import math
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
-from declouds.scenes.rasters.scene_file import read_window
 from declouds.scenes.sampling.image import Read
-from declouds.scenes.sampling.nodata import valid_pixels
 from declouds.scenes.sampling.tiles import Window
-from declouds.value_range import ValueRange
+from declouds.value_range import Units, ValueRange
 
 SAMPLES = 5  # small windows looked at along each axis
 SAMPLE_SIZE = 64
 # Between numbers of the same quantity: fractions, 8 bits, and ten-thousandths.
 USUAL_FACTORS = (1.0, 1e4, 1e-4, 255.0, 1 / 255)
 SENTINEL2_OFFSET = -1000  # stored values since processing baseline 04.00 are that much too high
+WIDE = 1000  # a range of more steps than that is not one of 8 bits
 
-
-@dataclass(frozen=True)
-class Units:
-    """Model value = stored value * ``scale`` + ``offset``.
-
-    Args:
-        scale: greater than 0.
-        offset: see above.
-        origin: who says so; nobody, if empty: then stored values are taken for model values.
-        tags: scale and offset that the file itself tells.
-    """
-
-    scale: float = 1.0
-    offset: float = 0.0
-    origin: str = ""
-    tags: tuple[float, float] = (1.0, 0.0)
-
-    def stored(self, value_range: ValueRange) -> ValueRange:
-        """Return a range of model values as stored values.
-
-        Raises:
-            UserError: there are none.
-        """
-        if (self.scale, self.offset) == (1, 0):
-            return value_range
-        low, high = ((value - self.offset) / self.scale for value in (value_range.low, value_range.high))
-        if not -math.inf < low < high < math.inf:
-            raise UserError(
-                f"scale = {self.scale:g}, offset = {self.offset:g}, by {self.origin}: no stored values stand for the "
-                f"model's {_span(value_range)}: give --scale and --offset"
-            )
-        # Of a limit such as 1000.0000000000001, no integer type could hold the last digit.
-        digits = 12 - int(np.ceil(np.log10(high - low)))
-        return ValueRange(round(low, digits), round(high, digits))
-
-    def __str__(self) -> str:
-        return f"stored * {self.scale:g} {'-' if self.offset < 0 else '+'} {abs(self.offset):g}, by {self.origin}"
-
-
-def stored_range(
-    scene: DatasetReader,
-    indexes: Sequence[int],
-    value_range: ValueRange,
-    scale: float | None,
-    offset: float | None,
-    source: Path | str,
-    nodata: float | None = None,
-) -> ValueRange:
-    """Return the model's range as the scene stores it, once type and values were found to go with it.
-
-    Args:
-        scene: the open file.
-        indexes: numbers of the bands that the model takes.
-        value_range: what the model was trained on.
-        scale: see `find_units`.
-        offset: as there.
-        source: the path, for messages.
-        nodata: the value that means "no data", in place of the file's own.
-
-    Raises:
-        UserError: see `find_units` and `check_values`.
-    """
-    units = find_units(scene, indexes, scale, offset, source)
-    missing = scene.nodatavals[indexes[0] - 1] if nodata is None else nodata
-
-    def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
-        values, masks = read_window(scene, window, indexes, source)
-        return values, valid_pixels(values, missing, masks)
-
-    check_values(source, read, scene.height, scene.width, value_range, units)
-    return units.stored(value_range)
+_log = logging.getLogger("declouds")
 
 
 def find_units(
@@ -125,32 +53,50 @@ def find_units(
 
 
 def check_values(
-    source: Path | str, read: Read, height: int, width: int, value_range: ValueRange, units: Units = Units()
+    source: Path | str, read: Read, height: int, width: int, value_range: ValueRange, units: Units
 ) -> None:
     """Look at samples all over an image, and refuse a type or values that are plainly in other units than the model's.
 
-    An integer type must hold the whole range, and the range at least 16 steps (0..1 is for fractions). Where nobody
-    told the units, 0..255 goes with uint8 alone. Floating point goes with everything else.
+    An integer type must hold the whole range, and the range at least 16 steps (0..1 is for fractions). Where the units
+    are unknown, 0..255 goes with uint8 alone. Floating point goes with everything else. A warning names the bands that
+    hold a single value, and integers so dark that hardly anything can be seen.
 
     Raises:
         UserError: the type is another; or 99 % of the values are out of the value range; or they lie within 1/1000 of
-            its low end, as reflectances of 0 to 1 do for a model that knows 0 to 10000 (integers of units that nobody
-            told may be that dark).
+            its low end, as reflectances of 0 to 1 do for a model that knows 0 to 10000 (integers of unknown units may
+            be that dark); or their units are unknown and they look like 8 bits to a model of a much wider range.
     """
     grid = [(y, x) for y in range(SAMPLES) for x in range(SAMPLES)]
-    sample = np.concatenate([_sample(read, y, x, height, width) for y, x in grid])
+    sample = np.concatenate([_sample(read, y, x, height, width) for y, x in grid], axis=1)
     _check_type(source, sample, value_range, units)
-    if len(sample) == 0:
+    if sample.size == 0:
         return
     stored = units.stored(value_range)
+    span = stored.high - stored.low
     outside = np.mean((sample < stored.low) | (sample > stored.high))
+    dark = sample.max() <= stored.low + span / 1000
     may_be_dark = np.issubdtype(sample.dtype, np.integer) and not units.origin
-    if outside >= 0.99 or (sample.max() <= stored.low + (stored.high - stored.low) / 1000 and not may_be_dark):
+    if outside >= 0.99 or (dark and not may_be_dark):
         meant = f", which stand for {_span(_meant(sample, units))} ({units})," if units.origin else ""
         raise UserError(
             f"{source}: its values ({_span(sample)}){meant} are not in the units the model was trained on "
-            f"({_span(value_range)}): {_advice(sample, value_range, units)}rescale the scene, or choose a model for "
-            "its units"
+            f"({value_range}): {_advice(sample, value_range, units)}rescale the scene, or choose a model for its units"
+        )
+    if not units.origin and span > WIDE and 0 <= sample.min() and 100 < sample.max() <= 255:
+        raise UserError(
+            f"{source}: its values ({_span(sample)}) look like those of an 8-bit picture, and the model was trained on "
+            f"{value_range}: give the scene as it was before it was turned into 8 bits, or choose a model for 8-bit "
+            "images; if the scene really is that dark, say so with --scale 1"
+        )
+    if dark:
+        _log.warning("%s: its values (%s) are at the dark end of the model's %s", source, _span(sample), value_range)
+    constant = [band for band, values in enumerate(sample, 1) if values.size > 1 and values.min() == values.max()]
+    if constant:
+        _log.warning(
+            "%s: %s of the model's input holds the value %g alone wherever it was sampled: is it empty?",
+            source,
+            f"band {constant[0]}" if len(constant) == 1 else f"each of the bands {', '.join(map(str, constant))}",
+            sample[constant[0] - 1].flat[0],
         )
 
 
@@ -164,12 +110,12 @@ def _check_type(source: Path | str, sample: np.ndarray, value_range: ValueRange,
         return
     told = ""
     if units.origin:
-        told = f", which would be {_span(units.stored(value_range))} as stored here ({units})"
-        if len(sample):
+        told = f", which would be {units.stored(value_range)} as stored here ({units})"
+        if sample.size:
             told += f"; the scene has {_span(sample)}"
     kind = "uint8" if value_range == ValueRange.of_dtype("uint8") else "those units"
     raise UserError(
-        f"{source}: is {sample.dtype.name}, and the model was trained on values {_span(value_range)}{told}: "
+        f"{source}: is {sample.dtype.name}, and the model was trained on values {value_range}{told}: "
         f"{_advice(sample, value_range, units)}convert the scene to {kind} as the training images were, or use a model "
         "for its units"
     )
@@ -188,7 +134,7 @@ def _type_fits(dtype: np.dtype, value_range: ValueRange, units: Units) -> bool:
 
 def _advice(sample: np.ndarray, value_range: ValueRange, units: Units) -> str:
     """Return the usual scale and offset by which the values would fit, if there are any; they are not taken unasked."""
-    if len(sample) == 0:
+    if sample.size == 0:
         return ""
     middle, bright = np.percentile(sample, [50, 99])
     for factor in USUAL_FACTORS:
@@ -208,11 +154,11 @@ def _advice(sample: np.ndarray, value_range: ValueRange, units: Units) -> str:
 
 
 def _sample(read: Read, y: int, x: int, height: int, width: int) -> np.ndarray:
-    """Return the valid values of one small window of the grid of samples."""
+    """Return the valid values of one small window of the grid of samples. Shapes: (C, n)."""
     rows, cols = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
     top, left = (height - rows) * y // (SAMPLES - 1), (width - cols) * x // (SAMPLES - 1)
     values, valid = read(Window(top, left, rows, cols))
-    return values[:, valid].ravel()
+    return values[:, valid]
 
 
 def _meant(sample: np.ndarray, units: Units) -> np.ndarray:
@@ -220,7 +166,6 @@ def _meant(sample: np.ndarray, units: Units) -> np.ndarray:
     return sample.astype(np.float64) * units.scale + units.offset
 
 
-def _span(values: np.ndarray | ValueRange) -> str:
-    """Return the least and the greatest value, in words."""
-    low, high = (values.low, values.high) if isinstance(values, ValueRange) else (values.min(), values.max())
-    return f"{low:g} to {high:g}"
+def _span(values: np.ndarray) -> str:
+    """Return the lowest and the highest value as text."""
+    return f"{values.min():g} to {values.max():g}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.scenes.sampling.nodata import fill_nodata
+from declouds.nodata import fill_nodata
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from declouds.errors import UserError
+from declouds.nodata import fill_nodata
 from declouds.scenes.sampling.image import Image
-from declouds.scenes.sampling.nodata import fill_nodata
 from declouds.scenes.sampling.noise import noise_field
 from declouds.scenes.sampling.passes import Input, Noise, Pass
 from declouds.scenes.sampling.ranks import Ranks

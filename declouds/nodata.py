@@ -11,7 +11,7 @@ import numpy as np
 
 from declouds.value_range import ValueRange, as_type
 
-LARGEST = 1e38  # -3.4e38 is what a float32 raster holds where there is nothing
+LARGEST = 1e38  # -3.4e38 is what a float32 raster holds where there is nothing, and often still does as float64
 
 
 def as_stored(nodata: float | None, dtype: np.dtype) -> Any:
@@ -43,7 +43,7 @@ def valid_pixels(
     """
     valid = np.ones(values.shape[1:], bool)
     if np.issubdtype(values.dtype, np.floating):
-        valid = (np.isfinite(values) & (np.abs(values) < LARGEST)).all(0)
+        valid = (np.abs(values) < min(LARGEST, float(np.finfo(values.dtype).max))).all(0)  # false for NaN
     stored = as_stored(nodata, values.dtype)
     if stored is not None:
         measurable = stored_range is not None and stored_range.low <= stored <= stored_range.high

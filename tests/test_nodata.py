@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from declouds.scenes.sampling.nodata import as_stored, fill_nodata, merge, valid_pixels
+from declouds.nodata import as_stored, fill_nodata, merge, valid_pixels
 from declouds.value_range import ValueRange
 
 
@@ -81,3 +81,10 @@ def test_the_largest_numbers_of_a_type_are_never_data():
     """ArcGIS writes the least float32 where a raster has no data, often without a nodata value."""
     values = np.array([[[-3.4028234663852886e38, 0.2, 1e38, -1e30]]], np.float32)
     assert valid_pixels(values, None).tolist() == [[False, True, False, True]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_lowest_number_of_each_type_is_never_data(dtype):
+    lowest = np.finfo(dtype).min
+    values = np.array([[[lowest, 0.25, np.float32(-3.4028234663852886e38)]]], dtype)  # infinite in half precision
+    assert valid_pixels(values, None).tolist() == [[False, True, False]]

@@ -1,0 +1,109 @@
+"""An open scene as one object: its file, the bands that a model takes of it, their units and what is no data."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rasterio.io import DatasetReader
+
+from declouds.nodata import valid_pixels
+from declouds.scenes.rasters.bands import choose_bands, order_in_file
+from declouds.scenes.rasters.scene_file import open_scene, read_window
+from declouds.scenes.rasters.units import check_values, find_units
+from declouds.scenes.sampling.tiles import Window
+from declouds.value_range import ValueRange
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a model sees of a scene.
+
+    Args:
+        file: the open file.
+        path: as the user named it.
+        indexes: numbers, from 1, of the bands that the model takes, in its order.
+        order: places in ``indexes`` of the bands that are cleared, in the order in which they are written.
+        stored_range: stored values that stand for -1 and 1.
+        nodata: the value that means "no data".
+    """
+
+    file: DatasetReader
+    path: Path
+    indexes: list[int]
+    order: list[int]
+    stored_range: ValueRange
+    nodata: float | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.file.height, self.file.width
+
+    @property
+    def written(self) -> list[int]:
+        """Numbers of the bands that are cleared and written, in that order."""
+        return [self.indexes[place] for place in self.order]
+
+    @property
+    def conditions(self) -> list[int]:
+        """Numbers of the bands that the model takes and does not clear."""
+        return self.indexes[len(self.order) :]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the bands."""
+        return np.dtype(self.file.dtypes[self.indexes[0] - 1])
+
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return values as stored, and which pixels have data. Shapes: (in_bands, h, w), (h, w) bool.
+
+        Raises:
+            UserError: the file is damaged there.
+        """
+        values, masks = read_window(self.file, window, self.indexes, self.path)
+        return values, valid_pixels(values, self.nodata, masks, self.stored_range)
+
+    def valid(self, window: Window) -> np.ndarray:
+        """Return which pixels have data. Shapes: (h, w) bool."""
+        return self.read(window)[1]
+
+
+@contextmanager
+def scene_for(
+    path: Path,
+    value_range: ValueRange,
+    in_bands: int,
+    bands: int,
+    band_names: Sequence[str] = (),
+    asked: Sequence[str] | None = None,
+    *,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+) -> Iterator[Scene]:
+    """Open a scene for a model, and check that the two go together.
+
+    Args:
+        path: of the scene, of any kind that `open_scene` knows.
+        value_range: what the model was trained on.
+        in_bands: bands that it takes.
+        bands: bands that it makes, the first of those.
+        band_names: what it calls its bands.
+        asked: the bands to take, by number or name.
+        scale: model value = stored value * scale + offset; by default the file's own.
+        offset: see ``scale``.
+        nodata: the value that means "no data", in place of the file's own.
+
+    Raises:
+        UserError: see `open_scene`, `choose_bands`, `find_units` and `check_values`.
+    """
+    with open_scene(path, asked) as file:
+        indexes = choose_bands(file, asked, band_names, in_bands, path)
+        units = find_units(file, indexes, scale, offset, path)
+        order = order_in_file(file, indexes[:bands], asked)
+        missing = file.nodatavals[indexes[0] - 1] if nodata is None else nodata
+        scene = Scene(file, path, indexes, order, units.stored(value_range), missing)
+        check_values(path, scene.read, *scene.size, value_range, units)
+        yield scene
