@@ -8,11 +8,11 @@ from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
 from declouds.scenes.options import SceneOptions
-from declouds.scenes.rasters.mask_file import check_two_classes
 from declouds.scenes.rasters.units import check_values
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
 from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.loop import Progress
+from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.store import MemoryJob
 from declouds.scenes.sampling.tiles import Window
@@ -32,7 +32,7 @@ def clear_array(
 
     Args:
         remover: what to do.
-        image: the cloudy image, as stored.
+        image: the cloudy image, as stored; what a masked array masks has no data.
         options: the user's choices; ``mask`` is an array here, or ``auto``.
         progress: told of every batch of windows.
         nodata: the image's own value for "no data", which the options override.
@@ -47,12 +47,12 @@ def clear_array(
         options.scale or 1, options.offset or 0, "" if options.scale is options.offset is None else "the call"
     )
     missing = nodata if options.nodata is None else options.nodata
-
     stored = units.stored(remover.value_range)
+    pixels, masked = np.ma.getdata(image), np.ma.getmaskarray(image) if np.ma.isMaskedArray(image) else None
 
     def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
-        values = image[..., *window.slices]
-        return values, valid_pixels(values, missing, None, stored)
+        part = (..., *window.slices)
+        return pixels[part], valid_pixels(pixels[part], missing, None if masked is None else ~masked[part], stored)
 
     size = height, width = image.shape[-2], image.shape[-1]
     check_values("the array", read, height, width, remover.value_range, units)
@@ -60,9 +60,9 @@ def clear_array(
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
     run_passes(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress)
-    result = np.empty((remover.bands, *size), image.dtype)
+    result = image[: remover.bands].copy()
     for block in cleared_blocks(whole, remover.bands, remover.passes, job, options, tally):
-        result[..., *block.window.slices] = block.values
+        np.ma.getdata(result)[..., *block.window.slices] = block.values
     return result
 
 
@@ -91,10 +91,14 @@ def _mask(
     if isinstance(options.mask, np.ndarray):
         if options.mask.shape != size:
             raise UserError(f"mask: has shape {options.mask.shape}, the image {size}: give one of the image's size")
-        values = options.mask_values
-        if values is None:
-            check_two_classes("mask", np.unique(options.mask).tolist())
-        cloud = options.mask != 0 if values is None else np.isin(options.mask, values)
+        classes, known = np.ma.getdata(options.mask), ~np.ma.getmaskarray(options.mask)
+        known |= np.isin(classes, options.mask_values or [])  # as in files, where a class may be the nodata value too
+        mask = MaskClasses(
+            *("mask", lambda window: (classes[window.slices], known[window.slices]), *size, classes.dtype),
+            values=options.mask_values,
+        )
+        mask.warn("the array")
+        cloud = mask(Window(0, 0, *size))
     elif options.detects:
         cloud = np.zeros(size, bool)
         for window, found in detect_clouds(remover.detector, read, units, *size):

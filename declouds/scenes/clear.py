@@ -203,13 +203,8 @@ def _image(scene: Scene, remover: Remover, options: SceneOptions, job: FileJob, 
         yield image(_detected(remover, scene, job, ranks))
     else:
         with open_mask(str(options.mask), scene.file, options.mask_values) as cloud:
-            if cloud.uncovered > 0 and ranks.leads:
-                _log.warning(
-                    "%s: does not cover %.2g %% of the scene %s, which counts as clear",
-                    *(options.mask, 100 * cloud.uncovered, scene.path),
-                )
-            if options.mask_values and ranks.leads and not set(options.mask_values) & set(cloud.classes):
-                _log.warning("%s: no pixel is %s: nothing is cleared", options.mask, options.mask_values)
+            if ranks.leads:
+                cloud.warn(scene.path)
             yield image(cloud)
 
 

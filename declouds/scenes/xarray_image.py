@@ -26,7 +26,7 @@ def is_xarray(image: Any) -> bool:
 
 
 def mask_of(mask: Any, image: Any) -> np.ndarray:
-    """Return the values of a mask. Shapes: (y, x), or (1, y, x) -> (H, W).
+    """Return the values of a mask, masked where they are its nodata value. Shapes: (y, x), or (1, y, x) -> (H, W).
 
     Raises:
         UserError: it has other dimensions, or its coordinates are not those of the image.
@@ -43,7 +43,9 @@ def mask_of(mask: Any, image: Any) -> np.ndarray:
         values = values[0]
     if values.ndim != 2:
         raise UserError(f"mask: has dimensions {tuple(mask.dims)}, and a mask has (y, x): select one band")
-    return values
+    nodata = _nodata(mask)
+    # As in files: many masks of 0 and 1 have nodata 0, which is "clear" to whoever wrote them.
+    return values if not nodata else np.ma.masked_equal(values, nodata)
 
 
 def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import rowcol
 from rasterio.warp import transform_bounds
@@ -292,3 +293,42 @@ def test_a_small_cloud_in_a_large_mask_is_not_overlooked(tmp_path):
         with open_mask(tmp_path / "mask.tif", large, [4]) as mask:
             assert mask.classes == [1, 4]
             assert mask.uncovered == pytest.approx((434 * 1400 - 80 * 80) / 1400**2, abs=1e-9)
+
+
+POINTS = [GroundControlPoint(row, col, 10 + col / 9, 50 - row / 9) for row in (0, 30) for col in (0, 40)]
+
+
+def test_a_mask_with_ground_control_points_is_not_laid_pixel_by_pixel(write, scene, bare_scene, caplog):
+    path = write("mask.tif", checks(), crs="EPSG:4326", transform=None, gcps=POINTS)
+    assert "the mask has ground control points" in refusal(path, scene) and "gdalwarp" in refusal(path, scene)
+    with rasterio.open(
+        write("points.tif", np.ones((30, 40), np.uint8), crs="EPSG:4326", transform=None, gcps=POINTS)
+    ) as same:
+        np.testing.assert_array_equal(read(path, same)[0], checks() == 1)
+        moved = write("moved.tif", checks(), crs="EPSG:4326", transform=None, gcps=POINTS[:3])
+        assert "the scene has ground control points" in refusal(moved, same)
+        plain = write("plain.tif", checks(), crs=None, transform=None)
+        np.testing.assert_array_equal(read(plain, same)[0], checks() == 1)
+    assert not caplog.text
+    np.testing.assert_array_equal(read(path, bare_scene)[0], checks() == 1)
+    assert "pixel by pixel" in caplog.text
+
+
+def test_a_grid_without_a_crs_is_only_good_if_it_is_the_scenes(write, scene):
+    np.testing.assert_array_equal(read(write("mask.tif", checks(), crs=None), scene)[0], checks() == 1)
+    path = write("moved.tif", checks(), crs=None, transform=grid(rows=3))
+    assert "the mask has a grid but no CRS" in refusal(path, scene) and "gdal_edit" in refusal(path, scene)
+    with rasterio.open(write("no_crs.tif", np.ones((30, 40), np.uint8), crs=None)) as without:
+        assert "the scene has a grid but no CRS" in refusal(write("far.tif", checks(), transform=grid(9)), without)
+
+
+def test_a_mask_of_palette_indexes_is_one_of_classes(write, scene):
+    path = write("mask.tif", checks(), photometric="palette")
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {0: (0, 0, 0), 1: (255, 255, 255)})
+    np.testing.assert_array_equal(read(path, scene)[0], checks() == 1)
+
+
+def test_the_advice_for_several_bands_does_not_name_the_clear_one(write, scene):
+    message = refusal(write("udm2.tif", np.ones((8, 30, 40), np.uint8)), scene)
+    assert "band 6 is cloud" in message and "-b 1" not in message

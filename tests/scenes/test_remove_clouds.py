@@ -156,6 +156,49 @@ def test_the_mask_of_an_array_is_an_array(pixels, scene, tmp_path):
         remove_clouds(scene, Model(), output=tmp_path / "o.tif", mask=cloud)
 
 
+@pytest.mark.parametrize("values", [None, [1], [5]])
+def test_masks_in_memory_mean_what_they_mean_as_files(pixels, scene, tmp_path, caplog, values):
+    """NaN, masked pixels and xarray's nodata say nothing, whatever the container; the same is cleared, and said."""
+    xarray = pytest.importorskip("xarray")
+    cloud = np.zeros(pixels.shape[1:], np.float32)
+    cloud[60:100, 50:90] = values[0] if values else 1
+    holes = np.zeros_like(cloud, bool)
+    holes[:20] = True
+    with_nan = np.where(holes, np.float32(np.nan), cloud)
+    as_bytes = np.where(holes, 99, cloud).astype(np.uint8)
+    with rasterio.open(scene) as file:
+        profile = file.profile | dict(count=1, dtype="uint8", nodata=99)
+    with rasterio.open(tmp_path / "mask.tif", "w", **profile) as file:
+        file.write(as_bytes, 1)
+    options = dict(tile=64, overlap=16, nodata=0, mask_values=values)
+    remove_clouds(scene, Model(), output=tmp_path / "o.tif", mask=tmp_path / "mask.tif", **options)
+    with rasterio.open(tmp_path / "o.tif") as file:
+        expected = file.read()
+    said = caplog.text.split("does not cover ")[1].split(" %")[0]
+    stored = xarray.DataArray(as_bytes, dims=("y", "x"), attrs={"_FillValue": 99})
+    for mask in (with_nan, np.ma.masked_equal(as_bytes, 99), stored, stored.where(~holes)):
+        caplog.clear()
+        np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=mask, **options), expected)
+        assert f"does not cover {said} %" in caplog.text
+
+
+def test_values_that_a_mask_in_memory_cannot_hold(pixels):
+    cloud = np.zeros(pixels.shape[1:], np.uint8)
+    with pytest.raises(UserError, match="uint8, which cannot hold the cloud values 300"):
+        remove_clouds(pixels, Model(), mask=cloud, mask_values=[300])
+    with pytest.raises(UserError, match="a mask holds classes"):
+        remove_clouds(pixels, Model(), mask=cloud.astype(complex))
+
+
+def test_what_a_masked_image_masks_has_no_data(pixels):
+    holes = np.zeros(pixels.shape, bool)
+    holes[1, 30:50, 40:60] = True
+    result = remove_clouds(np.ma.array(pixels, mask=holes), Model(), tile=64, overlap=16)
+    assert np.ma.isMaskedArray(result) and (result.mask == holes).all()
+    np.testing.assert_array_equal(result.data[:, 30:50, 40:60], pixels[:, 30:50, 40:60])
+    assert (result.data[:, :20] != pixels[:, :20]).mean() > 0.9
+
+
 def test_devices():
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device().type == ("cuda" if torch.cuda.is_available() else pick_device("auto").type)

@@ -59,7 +59,9 @@ def make(tmp_path):
         path = tmp_path / "scene.tif"
         with rasterio.open(path, "w", driver="GTiff", width=90, height=80, count=count, dtype=dtype, **profile) as file:
             describe(file)
-            file.write(np.random.default_rng(0).integers(20, 200 if dtype == "uint8" else 900, (count, 80, 90)).astype(dtype))
+            file.write(
+                np.random.default_rng(0).integers(20, 200 if dtype == "uint8" else 900, (count, 80, 90)).astype(dtype)
+            )
         return path
 
     return make
