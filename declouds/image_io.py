@@ -11,14 +11,16 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, Interleaving
+from rasterio.enums import ColorInterp, Interleaving, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
+from rasterio.windows import Window
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
@@ -76,7 +78,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         elif image.driver == "JPEG":
             _check_jpeg_is_whole(path)
         elif image.driver == "GTiff":
-            _check_tiff_is_whole(path, image)
+            if missing_block(image):
+                raise UserError(
+                    f"{path}: the GeoTIFF lacks pixels (its writer was stopped, or it is sparse): "
+                    "write it again, without SPARSE_OK"
+                )
         return image.read()
 
 
@@ -178,18 +184,24 @@ def _check_jpeg_is_whole(path: Path) -> None:
         raise UserError(f"{path}: the JPEG is cut short: replace the file or leave the image out")
 
 
-def _check_tiff_is_whole(path: Path, image: DatasetReader) -> None:
-    """Look for blocks that have no place in the file; GDAL would give zeros (or nodata) for them."""
+def missing_block(image: DatasetReader, masked: bool = False) -> tuple[int, int] | None:
+    """Return row and column of the first block that has no place in a GeoTIFF; GDAL gives zeros, or nodata, for it.
+
+    Args:
+        image: the open file.
+        masked: leave out blocks that the file's own mask declares empty, as in a sparse COG.
+    """
+    masked = masked and image.mask_flag_enums[0] == [MaskFlags.per_dataset]
     bands = image.indexes if image.interleaving == Interleaving.band else image.indexes[:1]
-    block_height, block_width = image.block_shapes[0]
-    for band in bands:
-        for row in range(-(-image.height // block_height)):
-            for column in range(-(-image.width // block_width)):
-                if image.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band) is None:
-                    raise UserError(
-                        f"{path}: the GeoTIFF lacks pixels (its writer was stopped, or it is sparse): "
-                        "write it again, without SPARSE_OK"
-                    )
+    height, width = image.block_shapes[0]
+    for band, row, col in product(bands, range(-(-image.height // height)), range(-(-image.width // width))):
+        if image.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) in (None, "0"):
+            block = Window(col * width, row * height, width, height).intersection(
+                Window(0, 0, image.width, image.height)
+            )
+            if not (masked and not image.read_masks(1, window=block).any()):
+                return row * height, col * width
+    return None
 
 
 def _encode(array: np.ndarray, driver: str) -> bytes:

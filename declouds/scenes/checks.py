@@ -3,7 +3,6 @@
 import os
 import tempfile
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 
 from declouds.errors import UserError
+from declouds.image_io import missing_block
 from declouds.nodata import as_stored
 from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.scene_file import open_scene, source_files
@@ -108,9 +108,8 @@ def _check_blocks(path: Path, has_nodata: bool) -> None:
             )
         if has_nodata or part.nodata is not None:
             return
-        for band, row, col in product(bands, rows, cols):
-            if part.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) in (None, "0"):
-                raise UserError(
-                    f"{path}: lacks pixels from row {row * height}, column {col * width} (its writer was stopped, or "
-                    "it is sparse): write it again, or say which value means no data (--nodata)"
-                )
+        if found := missing_block(part, masked=True):
+            raise UserError(
+                f"{path}: lacks pixels from row {found[0]}, column {found[1]} (its writer was stopped, or it is "
+                "sparse): write it again, or say which value means no data (--nodata)"
+            )

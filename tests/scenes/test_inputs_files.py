@@ -143,6 +143,30 @@ def test_blocks_that_a_part_of_a_mosaic_lacks(tmp_path):
     check_files(mosaic(tmp_path / "b.vrt", ("Byte", "a.tif", 1, "<NoDataValue>0</NoDataValue>")), tmp_path / "o.tif")
 
 
+@pytest.mark.parametrize("interleave", ["band", "pixel"])
+def test_blocks_that_the_files_own_mask_declares_empty(tmp_path, interleave):
+    """A sparse GeoTIFF or COG leaves out what its mask hides; nothing was stopped, and dark pixels stay data."""
+    source = tmp_path / "i.tif"
+    profile = dict(driver="GTiff", count=3, height=64, width=64, dtype="uint8", sparse_ok=True, interleave=interleave)
+    pixels = np.zeros((3, 32, 64), np.uint8)
+    pixels[:, :18] = 9
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"),
+        rasterio.open(source, "w", tiled=True, blockxsize=16, blockysize=16, crs="EPSG:32618",
+                      transform=Affine(1, 0, 0, 0, -1, 9), **profile) as file,
+    ):  # fmt: skip
+        file.write(pixels, window=rasterio.windows.Window(0, 0, 64, 32))
+        mask = np.zeros((64, 64), np.uint8)
+        mask[:20] = 255  # some of the zeros are data
+        file.write_mask(mask)
+    check_files(source, tmp_path / "o.tif")
+    mask[40] = 255
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), rasterio.open(source, "r+") as file:
+        file.write_mask(mask)
+    with pytest.raises(UserError, match="lacks pixels from row 32, column 0"):
+        check_files(source, tmp_path / "o.tif")
+
+
 @pytest.mark.parametrize("suffix", ["zip", "tar", "gz"])
 def test_an_archive(tmp_path, suffix):
     path = tmp_path / f"S2A_X.SAFE.{suffix}"
