@@ -15,6 +15,7 @@ from declouds.errors import UserError
 from declouds.image_io import missing_block
 from declouds.nodata import as_stored
 from declouds.scenes.rasters.bands import find_bands
+from declouds.scenes.rasters.picture import check_picture
 from declouds.scenes.rasters.scene_file import open_scene, source_files
 from declouds.scenes.rasters.writer import SIDECARS
 
@@ -33,7 +34,7 @@ def check_files(
 
     Args:
         source: the scene, of any kind that `open_scene` knows.
-        destination: the GeoTIFF to write.
+        destination: the GeoTIFF to write, or a PNG if the scene is a picture.
         overwrite: replace an existing output.
         nodata: the value that means "no data", in place of the file's own.
         bands: those asked for.
@@ -41,7 +42,8 @@ def check_files(
     Raises:
         UserError: the input is missing, no scene, or lacks blocks or a band; the output's folder is missing or not
             writable; the output exists and ``overwrite`` is False; the output is the input, or a file that the input is
-            made of, by whatever path; its name does not end in .tif; or ``nodata`` does not fit the input's type.
+            made of, by whatever path; its name does not end in .tif, or in .png for a
+            picture; or ``nodata`` does not fit the input's type.
     """
     with open_scene(source, bands) as scene:
         parts = source_files(scene)
@@ -50,12 +52,14 @@ def check_files(
             raise UserError(f"{destination}: is the input itself, which is never overwritten: choose another output")
         if nodata is not None:
             check_nodata(source, nodata, np.dtype(scene.dtypes[first - 1]))
+        if destination.suffix.lower() == ".png":
+            check_picture(destination, scene)
         for part in parts:
             _check_blocks(part, has_nodata=nodata is not None or scene.nodatavals[first - 1] is not None)
     if destination.is_dir():
         raise UserError(f"{destination}: is a folder: name the file in it, such as {destination / 'clear.tif'}")
-    if destination.suffix.lower() not in (".tif", ".tiff"):
-        raise UserError(f"{destination}: the output is a GeoTIFF: let its name end in .tif")
+    if destination.suffix.lower() not in (".tif", ".tiff", ".png"):
+        raise UserError(f"{destination}: the output is a GeoTIFF, or a PNG for a picture: let its name end in .tif")
     if not destination.parent.is_dir():
         raise UserError(f"{destination}: the folder {destination.parent} does not exist: create it first")
     for suffix in () if overwrite else ("", *SIDECARS):

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from declouds.errors import UserError
+from declouds.scenes.rasters.picture import PICTURES, is_picture
+from declouds.scenes.rasters.scene_file import subdataset
 from declouds.scenes.rasters.sentinel2 import is_safe
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")  # what is looked for in a folder
@@ -15,8 +17,9 @@ OWN_SUFFIX = "_quality.tif"  # what lies beside our results and is no scene
 def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     """Return each scene with its destination, in the order of the inputs, and by name within one.
 
-    An input is a file, the `.SAFE` folder of a product, a folder whose rasters and products are scenes (its own, not
-    those of folders in it), or a pattern such as ``2024/*.tif`` where the shell left it as it was.
+    An input is a file, a sub-dataset as GDAL names it (``NETCDF:"file.nc":Band1``), the `.SAFE` folder of a product, a
+    folder whose rasters and products, or else pictures, are scenes (its own, not those of folders in it), or a pattern
+    such as ``2024/*.tif`` where the shell left it as it was.
 
     Args:
         inputs: what the user named.
@@ -24,7 +27,8 @@ def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
             which the caller makes if it does not exist.
 
     Returns:
-        (source, destination): in a folder a result is called as its source, with the suffix .tif.
+        (source, destination): in a folder a result is called as its source, with the suffix .tif, or .png for a
+        picture (PNG or JPEG) without a place on earth.
 
     Raises:
         UserError: an input or a scene in it does not exist; the output is a file and should be a folder; or two results
@@ -36,11 +40,13 @@ def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     alone = len(inputs) == 1 and sources == [Path(inputs[0])]
     if alone and not output.is_dir():
         return [(sources[0], output)]
-    if not alone and (output.is_file() or (not output.exists() and output.suffix.lower() in (".tif", ".tiff"))):
+    if not alone and (output.is_file() or (not output.exists() and output.suffix.lower() in (".tif", ".tiff", ".png"))):
         raise UserError(f"{output}: {' '.join(inputs)} can be several scenes: give a folder for the results")
     found: dict[Path, Path] = {}
     for source in sources:
-        destination = output / f"{source.stem}.tif"
+        inside = subdataset(source)
+        stem = f"{inside[1].stem}_{inside[2]}" if inside else source.stem
+        destination = output / (f"{stem}.png" if is_picture(source) else f"{stem}.tif")
         if destination in found:
             raise UserError(
                 f"{found[destination]} and {source} would both go to {destination}: clear them apart, into two folders"
@@ -54,6 +60,8 @@ def _scenes(given: str) -> Iterator[Path]:
     path = Path(given)
     if path.exists():
         yield from _in_folder(path) if path.is_dir() and not is_safe(path) else [path]
+    elif subdataset(path):
+        yield path
     elif re.match(r"[a-z][a-z0-9+.-]+://|/vsi", given, re.IGNORECASE):
         raise UserError(f"{given}: is not on this machine: download it, and give the file")
     elif not glob.has_magic(given):
@@ -67,14 +75,20 @@ def _scenes(given: str) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """Return the scenes in a folder."""
+    """Return the scenes in a folder: its rasters and products, or its pictures if it has neither.
+
+    Beside rasters, pictures are quick-looks.
+    """
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]  # unfinished work begins so
     scenes = [
         path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith(".")  # unfinished work, hidden files
-        and not path.name.endswith(OWN_SUFFIX)
-        and (is_safe(path) if path.is_dir() else path.suffix.lower() in SUFFIXES)
+        for path in files
+        if not path.name.endswith(OWN_SUFFIX) and (is_safe(path) if path.is_dir() else path.suffix.lower() in SUFFIXES)
     ]
+    scenes = scenes or [path for path in files if path.suffix.lower() in PICTURES and path.is_file()]
     if not scenes:
-        raise UserError(f"{folder}: holds no scene ({', '.join(SUFFIXES)}, .SAFE): check the path, or name the files")
+        raise UserError(
+            f"{folder}: holds no scene ({', '.join(SUFFIXES)}, .SAFE) and no picture ({', '.join(PICTURES)}): check "
+            "the path, or name the files"
+        )
     return scenes

@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 from declouds.errors import UserError
 from declouds.scenes.cleared_image import Block
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.rasters.picture import write_picture
 from declouds.scenes.rasters.scene import Scene
 from declouds.scenes.rasters.writer import LAYOUT, SIDECARS, SceneWriter, guarded
 from declouds.scenes.summary import write_summary
@@ -35,8 +36,14 @@ class Products:
         if options.quality:
             names["quality"] = f"{stem}_quality.tif"
         if options.preview:
-            names |= dict(picture=f"{stem}.png", page=f"{stem}.html")
+            preview = f"{stem}_preview" if self.makes_picture else stem
+            names |= dict(picture=f"{preview}.png", page=f"{preview}.html")
         self.beside = {kind: destination.with_name(name) for kind, name in names.items()}
+
+    @property
+    def makes_picture(self) -> bool:
+        """Whether the output is a PNG."""
+        return self.destination.suffix.lower() == ".png"
 
     def check(self, inputs: Iterable[Path] = ()) -> None:
         """Refuse to replace files that nobody asked to replace, and what the result is made of in any case.
@@ -47,6 +54,8 @@ class Products:
         Raises:
             UserError: one of the outputs is one of them, exists, or is a folder.
         """
+        if self.makes_picture and self.options.cog:
+            raise UserError(f"{self.destination}: a PNG is no GeoTIFF: leave out --cog, or write a .tif")
         outputs = [self.destination, *self.beside.values()]
         for path in outputs:
             if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
@@ -113,6 +122,9 @@ class Products:
             product = self.work_folder / "cog.tif"
             product.unlink(missing_ok=True)  # of a process that was killed here
             write_cog(self.work_folder / "product.tif", product)
+        if self.makes_picture:
+            product = self.work_folder / "product.png"
+            write_picture(self.work_folder / "product.tif", product)
         if self.options.preview:
             from declouds.scenes.preview import write_preview
 

@@ -9,6 +9,7 @@ from affine import Affine
 
 from declouds.cli import main
 from declouds.commands import predict
+from declouds.image_io import read_image, write_image
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +174,31 @@ def test_a_preview_lies_beside_the_result(scene, checkpoint, tmp_path):
     assert made == {"o.tif", "o.json", "o.png", "o.html"}
     page = (tmp_path / "o.html").read_text()
     assert "data:image/png;base64," in page and "http://" not in page and "https://" not in page
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+def test_a_picture_in_a_picture_out(checkpoint, tmp_path, bands, capsys):
+    """Also with an alpha band."""
+    pixels = np.random.default_rng(0).integers(20, 200, (bands, 50, 60)).astype(np.uint8)
+    pixels[3:] = 255
+    pixels[3:, :, :9] = 0
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "0.png", pixels)
+    call = ["predict", "--checkpoint", str(checkpoint)]
+    main([*call, str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--preview"])
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {"0.png", "0.json", "0_preview.png", "0_preview.html"}
+    result = read_image(tmp_path / "out" / "0.png")
+    np.testing.assert_array_equal(result, pixels)  # the model returns its input
+    main([*call, str(tmp_path / "in" / "0.png"), "-o", str(tmp_path / "one.png")])
+    assert (read_image(tmp_path / "one.png") == result).all()
+    main([*call, str(tmp_path / "in" / "0.png"), "-o", str(tmp_path / "two.tif")])
+    assert (read_image(tmp_path / "two.tif") == result).all()
+
+
+def test_a_picture_cannot_hold_what_a_scene_has(scene, checkpoint, tmp_path, capsys):
+    common = ["--checkpoint", checkpoint]
+    assert "a PNG has no CRS" in fails([scene, "-o", tmp_path / "o.png", *common], capsys, tmp_path)
+    write_image(tmp_path / "0.png", np.full((3, 9, 8), 7, np.uint8))
+    message = fails([tmp_path / "0.png", "-o", tmp_path / "o.png", "--cog", *common], capsys, tmp_path)
+    assert "leave out --cog" in message

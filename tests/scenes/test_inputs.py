@@ -1,9 +1,23 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
+from affine import Affine
+from scipy.io import netcdf_file
 
 from declouds.errors import UserError
 from declouds.scenes.inputs import find_scenes
+from declouds.scenes.rasters.scene_file import open_scene, source_files
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+def write_picture(path, placed=False):
+    place = dict(crs="EPSG:32633", transform=Affine(10, 0, 5e5, 0, -10, 5e6)) if placed else {}
+    driver = "JPEG" if path.suffix.lower() == ".jpg" else "PNG"
+    with rasterio.open(path, "w", driver=driver, count=3, height=9, width=8, dtype="uint8", **place) as file:
+        file.write(np.full((3, 9, 8), 5, np.uint8))
 
 
 @pytest.fixture
@@ -69,6 +83,34 @@ def test_several_inputs_keep_their_order_and_come_once(folder):
     assert scenes("in/d.jp2", "in/b.tif", "./in/d.jp2", "in/[bc].*") == [
         ("in/d.jp2", "out/d.tif"), ("in/b.tif", "out/b.tif"), ("in/c.vrt", "out/c.tif"),
     ]  # fmt: skip
+
+
+def test_a_folder_of_pictures_becomes_one_of_pictures(folder):
+    (folder / "pictures").mkdir()
+    for name in ("0.png", "1.JPG", "placed.png"):
+        write_picture(folder / "pictures" / name, placed=name == "placed.png")
+    assert scenes("pictures") == [
+        ("pictures/0.png", "out/0.png"), ("pictures/1.JPG", "out/1.png"), ("pictures/placed.png", "out/placed.tif"),
+    ]  # fmt: skip
+    assert scenes("pictures/0.png", output="clear.png") == [("pictures/0.png", "clear.png")]
+    write_picture(folder / "in" / "quicklook.png")
+    assert "in/quicklook.png" not in dict(scenes("in"))
+
+
+def test_a_sub_dataset_is_a_scene(folder):
+    with netcdf_file(folder / "a.nc", "w") as file:
+        for name, size in (("z", 2), ("y", 20), ("x", 30)):
+            file.createDimension(name, size)
+        for name in ("red", "nir"):
+            file.createVariable(name, "i2", ("z", "y", "x"))[:] = 7
+    name = f'NETCDF:"{folder / "a.nc"}":red'
+    assert scenes(name) == [(name, "out/a_red.tif")]
+    with open_scene(Path(name)) as scene:
+        assert (scene.count, scene.shape) == (2, (20, 30)) and source_files(scene) == {folder / "a.nc"}
+    with pytest.raises(UserError, match=r"sub-datasets: .*red; .*nir"), open_scene(folder / "a.nc"):
+        pass
+    with pytest.raises(UserError, match="no such file"):
+        scenes(f'NETCDF:"{folder / "b.nc"}":red')
 
 
 def test_a_quality_file_can_be_named(folder):

@@ -1,5 +1,6 @@
 """A scene's file or files, opened and read with their faults named."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,12 +26,13 @@ GDAL_OPTIONS = {
     "GDAL_CACHEMAX": 64 * 2**20,  # bytes; by default it is a share of the machine's memory
 }
 MOST_BANDS = 4096  # of tens of thousands, which damaged headers tell of, each question to GDAL takes minutes
+SUBDATASET = re.compile(r'([A-Za-z]\w+):("?)([^"]+?)\2:(/?)(.+)')  # NETCDF:"file.nc":Band1, HDF5:"file.h5"://band
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 
 
 @contextmanager
 def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[DatasetReader]:
-    """Open a scene: a raster file, a mosaic (VRT), the `.SAFE` folder of a Sentinel-2 product, or a STAC item.
+    """Open a scene: a raster file, a mosaic (VRT), a sub-dataset, the folder of a Sentinel-2 product, or a STAC item.
 
     Args:
         path: of the scene.
@@ -53,9 +55,8 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
             raise UserError(f"{path!r}: GDAL takes names in UTF-8 alone: rename it") from error
         with scene:
             if scene.count == 0:
-                raise UserError(
-                    f"{path}: holds no bands of its own: give one of its sub-images as a GeoTIFF (gdalinfo lists them)"
-                )
+                some = "; ".join(scene.subdatasets[:3]) + ("; ..." if len(scene.subdatasets) > 3 else "")
+                raise UserError(f"{path}: holds no bands of its own: give one of its sub-datasets: {some or 'none'}")
             if scene.count > MOST_BANDS:
                 raise UserError(f"{path}: says that it has {scene.count} bands, more than any image: is it damaged?")
             try:
@@ -116,6 +117,16 @@ def source_files(scene: DatasetReader) -> set[Path]:
     return found
 
 
+def subdataset(path: Path) -> tuple[str, Path, str] | None:
+    """Return GDAL's name of a sub-dataset, the file that it is in, and its own name; None for any other path."""
+    found = SUBDATASET.fullmatch(str(path))
+    if found is None or not Path(found[3]).is_file():
+        return None
+    driver, file, slash, name = found[1], found[3], found[4], found[5]
+    slashes = "//" if slash else ""  # of two, a path keeps one
+    return f'{driver}:"{file}":{slashes}{name}', Path(file), name.replace("/", "_").strip("_")
+
+
 def reason(error: BaseException) -> str:
     """Return GDAL's own words, on one line."""
     cause: Any = error.__cause__ or error
@@ -130,6 +141,8 @@ def _dataset(path: Path, bands: Sequence[str] | None) -> str | Path:
         return stack(stac_layers(path, bands))
     if path.is_dir():
         raise UserError(f"{path}: is a folder: give one GeoTIFF")
+    if inside := subdataset(path):
+        return inside[0]
     if not path.is_file():
         raise UserError(f"{path}: no such file: check the path")
     if path.suffix.lower() in ARCHIVES:
