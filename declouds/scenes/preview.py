@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from declouds.errors import UserError
 from declouds.image_io import write_whole
+from declouds.nodata import valid_pixels
 from declouds.scenes.rasters.scene_file import reason
 
 LONGEST = 1024  # pixels of the longer side of a picture
@@ -90,7 +91,7 @@ def _pictures(
         file.read(list(chosen), out_shape=(len(chosen), *size), resampling=Resampling.average).astype(np.float64)
         for file, chosen in ((before, [indexes[band - 1] for band in bands]), (result, bands))
     ]
-    valid = _valid(before, indexes, result, bands, size) & np.isfinite(values).all((0, 1))
+    valid = _valid(before, indexes, result, bands, size) & valid_pixels(np.concatenate(values), None)
     limits = [(0.0, 255.0)] * len(bands)
     if not _are_colours(result, bands) and valid.any():
         limits = [tuple(np.percentile(band[valid], PERCENTILES)) for band in values[1]]

@@ -92,11 +92,15 @@ def test_nodata_that_is_no_number(write, tmp_path):
 
 def test_an_offset_that_is_in_the_values_already(write, tmp_path, caplog):
     raster(tmp_path / "it em" / "a.tif", 10)
-    assets = {"red": {"href": "a.tif", "raster:bands": [{"scale": 1e-4, "offset": -0.1}]}}
+    told = {"href": "a.tif", "raster:bands": [{"scale": 1e-4, "offset": -0.1}]}
     for applied, offset in ((True, 0), (False, -0.1)):
-        with open_scene(write(assets, **{"earthsearch:boa_offset_applied": applied}), ["red"]) as scene:
-            assert (scene.scales, scene.offsets) == ((1e-4,), (offset,))
-    assert caplog.text.count("says that the offset -0.1 of red is in its stored values already") == 1
+        for _ in range(2):  # said once for all bands, however often the scene is opened
+            item = write({"red": told, "nir": told}, **{"earthsearch:boa_offset_applied": applied})
+            with open_scene(item, ["red", "nir"]) as scene:
+                assert (scene.scales, scene.offsets) == ((1e-4,) * 2, (offset,) * 2)
+    assert [record.message.split(": ", 1)[1] for record in caplog.records] == [
+        "says that the offset -0.1 of red, nir is in its stored values already: taken as 0"
+    ]
 
 
 def test_a_band_of_an_asset_that_has_several(write, tmp_path):

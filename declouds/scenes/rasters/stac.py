@@ -1,5 +1,6 @@
 """Scenes described by a STAC item: a JSON file that names a file for each asset. Needs pystac, an extra."""
 
+import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,13 +37,31 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
     if not bands:
         raise UserError(f"{path}: choose assets of this STAC item as bands (--bands); it has {listing}")
     layers = []
+    applied: dict[float, list[str]] = {}
     for name in bands:
         key, band = _asset(item, name)
         if key is None:
             raise UserError(f"{path}: {name!r} is none of its assets: choose among {listing}")
         units = _units(item, key, band or 1, path)
+        if units.get("offset") and _has_offsets_applied(item):
+            applied.setdefault(units["offset"], []).append(key)
+            units["offset"] = 0.0
         layers.append(Layer(_local(item, key, path), key if band is None else f"{key}:{band}", band, **units))
+    for offset, keys in applied.items():
+        _say_applied(path, offset, ", ".join(dict.fromkeys(keys)))
     return layers
+
+
+def _has_offsets_applied(item: Any) -> bool:
+    """Tell whether the item says that offsets were added to its stored values."""
+    return any(value for name, value in item.properties.items() if name.endswith(":boa_offset_applied"))
+
+
+@functools.cache  # a scene is opened several times, and this is said once
+def _say_applied(path: Path, offset: float, keys: str) -> None:
+    logging.getLogger("declouds").warning(
+        "%s: says that the offset %g of %s is in its stored values already: taken as 0", path, offset, keys
+    )
 
 
 def _item(path: Path) -> Any:
@@ -95,7 +114,7 @@ def _local(item: Any, key: str, path: Path) -> Path:
     return Path(href)
 
 
-def _units(item: Any, key: str, band: int, path: Path) -> dict[str, float | None]:
+def _units(item: Any, key: str, band: int, path: Path) -> dict[str, float]:
     """Return scale, offset and nodata of a band as far as the item tells them."""
     fields = item.assets[key].extra_fields
     told: dict[str, Any] = {name.removeprefix("raster:"): value for name, value in fields.items()}
@@ -103,14 +122,6 @@ def _units(item: Any, key: str, band: int, path: Path) -> dict[str, float | None
         if isinstance(listed, list) and len(listed) >= band and isinstance(listed[band - 1], dict):
             told |= {name.removeprefix("raster:"): value for name, value in listed[band - 1].items()}
     try:
-        units = {name: float(told[name]) for name in ("scale", "offset", "nodata") if told.get(name) is not None}
+        return {name: float(told[name]) for name in ("scale", "offset", "nodata") if told.get(name) is not None}
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: scale, offset or nodata of the asset {key} is no number: correct the item") from error
-    if units.get("offset") and any(
-        name.endswith(":boa_offset_applied") and item.properties[name] for name in item.properties
-    ):
-        logging.getLogger("declouds").warning(
-            "%s: says that the offset %g of %s is in its stored values already: taken as 0", path, units["offset"], key
-        )
-        units["offset"] = 0.0
-    return dict(units)
