@@ -1,6 +1,5 @@
 """Sensor units at the borders, [-1, 1] inside: the only place that converts."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,45 +47,6 @@ class ValueRange:
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}"
-
-
-@dataclass(frozen=True)
-class Units:
-    """Model value = stored value * ``scale`` + ``offset``.
-
-    Args:
-        scale: greater than 0.
-        offset: see above.
-        origin: where they come from, for messages; if empty, they are unknown, and stored values are taken for model
-            values.
-        tags: the scale and offset in the file itself.
-    """
-
-    scale: float = 1.0
-    offset: float = 0.0
-    origin: str = ""
-    tags: tuple[float, float] = (1.0, 0.0)
-
-    def stored(self, value_range: ValueRange) -> ValueRange:
-        """Return a range of model values as stored values.
-
-        Raises:
-            UserError: there are none.
-        """
-        if (self.scale, self.offset) == (1, 0):
-            return value_range
-        low, high = ((value - self.offset) / self.scale for value in (value_range.low, value_range.high))
-        if not -math.inf < low < high < math.inf:
-            raise UserError(
-                f"scale = {self.scale:g}, offset = {self.offset:g}, by {self.origin}: no stored values stand for the "
-                f"model's {value_range}: give --scale and --offset"
-            )
-        # Of a limit such as 1000.0000000000001, no integer type could hold the last digit.
-        digits = 12 - int(np.ceil(np.log10(high - low)))
-        return ValueRange(round(low, digits), round(high, digits))
-
-    def __str__(self) -> str:
-        return f"stored * {self.scale:g} {'-' if self.offset < 0 else '+'} {abs(self.offset):g}, by {self.origin}"
 
 
 def as_type(sensor: np.ndarray, dtype: np.dtype | str) -> np.ndarray:

@@ -8,15 +8,15 @@ from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
 from declouds.scenes.options import SceneOptions
-from declouds.scenes.rasters.units import check_values
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
-from declouds.scenes.sampling.image import Image, Read
+from declouds.scenes.sampling.image import Image, Read, samples
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.store import MemoryJob
 from declouds.scenes.sampling.tiles import Window
-from declouds.value_range import Units, ValueRange
+from declouds.units import Units, check_units
+from declouds.value_range import ValueRange
 
 FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart")
 
@@ -55,7 +55,7 @@ def clear_array(
         return pixels[part], valid_pixels(pixels[part], missing, None if masked is None else ~masked[part], stored)
 
     size = height, width = image.shape[-2], image.shape[-1]
-    check_values("the array", read, height, width, remover.value_range, units)
+    check_units("the array", samples(read, height, width), remover.value_range, units)
     mask = _mask(options, read, stored, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()

@@ -11,8 +11,9 @@ from rasterio.io import DatasetReader
 from declouds.nodata import valid_pixels
 from declouds.scenes.rasters.bands import choose_bands, order_in_file
 from declouds.scenes.rasters.scene_file import open_scene, read_window
-from declouds.scenes.rasters.units import check_values, find_units
+from declouds.scenes.sampling.image import samples
 from declouds.scenes.sampling.tiles import Window
+from declouds.units import check_units, choose_units
 from declouds.value_range import ValueRange
 
 
@@ -97,13 +98,13 @@ def scene_for(
         nodata: the value that means "no data", in place of the file's own.
 
     Raises:
-        UserError: see `open_scene`, `choose_bands`, `find_units` and `check_values`.
+        UserError: see `open_scene`, `choose_bands`, `choose_units` and `check_units`.
     """
     with open_scene(path, asked) as file:
         indexes = choose_bands(file, asked, band_names, in_bands, path)
-        units = find_units(file, indexes, scale, offset, path)
+        units = choose_units(path, [(file.scales[i - 1], file.offsets[i - 1]) for i in indexes], scale, offset)
         order = order_in_file(file, indexes[:bands], asked)
         missing = file.nodatavals[indexes[0] - 1] if nodata is None else nodata
         scene = Scene(file, path, indexes, order, units.stored(value_range), missing)
-        check_values(path, scene.read, *scene.size, value_range, units)
+        check_units(path, samples(scene.read, *scene.size), value_range, units)
         yield scene

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
+
+SAMPLES = 5  # small windows looked at along each axis
+SAMPLE_SIZE = 64
 
 Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]  # window -> values as stored (C, h, w), valid (h, w)
 
@@ -30,3 +34,14 @@ class Image:
     value_range: ValueRange
     nodata: float | None = None
     alpha: Callable[[Window], np.ndarray] | None = None
+
+
+def samples(read: Read, height: int, width: int) -> np.ndarray:
+    """Return valid values of small windows all over an image, its corners among them. Shapes: (C, n)."""
+    rows, cols = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
+    found = []
+    for y, x in product(range(SAMPLES), repeat=2):
+        window = Window((height - rows) * y // (SAMPLES - 1), (width - cols) * x // (SAMPLES - 1), rows, cols)
+        values, valid = read(window)
+        found.append(values[:, valid])
+    return np.concatenate(found, axis=1)

@@ -1,19 +1,16 @@
-"""The units of a scene: what its stored values mean, and whether a model was trained on such values."""
+"""Units of images: what stored values mean, and whether a model was trained on such values."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
-from declouds.scenes.sampling.image import Read
-from declouds.scenes.sampling.tiles import Window
-from declouds.value_range import Units, ValueRange
+from declouds.value_range import ValueRange
 
-SAMPLES = 5  # small windows looked at along each axis
-SAMPLE_SIZE = 64
 # Between numbers of the same quantity: fractions, 8 bits, and ten-thousandths.
 USUAL_FACTORS = (1.0, 1e4, 1e-4, 255.0, 1 / 255)
 SENTINEL2_OFFSET = -1000  # stored values since processing baseline 04.00 are that much too high
@@ -22,67 +19,127 @@ WIDE = 1000  # a range of more steps than that is not one of 8 bits
 _log = logging.getLogger("declouds")
 
 
-def find_units(
-    scene: DatasetReader, indexes: Sequence[int], scale: float | None, offset: float | None, source: Path | str
+@dataclass(frozen=True)
+class Units:
+    """Model value = stored value * ``scale`` + ``offset``.
+
+    Args:
+        scale: greater than 0.
+        offset: see above.
+        origin: where they come from, for messages; if empty, they are unknown, and stored values are taken for model
+            values.
+        tags: the scale and offset in the file itself.
+    """
+
+    scale: float = 1.0
+    offset: float = 0.0
+    origin: str = ""
+    tags: tuple[float, float] = (1.0, 0.0)
+
+    def stored(self, value_range: ValueRange) -> ValueRange:
+        """Return a range of model values as stored values.
+
+        Raises:
+            UserError: there are none.
+        """
+        if (self.scale, self.offset) == (1, 0):
+            return value_range
+        low, high = ((value - self.offset) / self.scale for value in (value_range.low, value_range.high))
+        if not -math.inf < low < high < math.inf:
+            raise UserError(
+                f"scale = {self.scale:g}, offset = {self.offset:g}, by {self.origin}: no stored values stand for the "
+                f"model's {value_range}: give --scale and --offset"
+            )
+        # Of a limit such as 1000.0000000000001, no integer type could hold the last digit.
+        digits = 12 - int(np.ceil(np.log10(high - low)))
+        return ValueRange(round(low, digits), round(high, digits))
+
+    def meaning(self, values: np.ndarray) -> str:
+        """Return what stored values stand for, to be put into a sentence; empty if the units are unknown."""
+        if not self.origin:
+            return ""
+        return f", which stand for {_span(values.astype(np.float64) * self.scale + self.offset)} ({self}),"
+
+    def __str__(self) -> str:
+        return f"stored * {self.scale:g} {'-' if self.offset < 0 else '+'} {abs(self.offset):g}, by {self.origin}"
+
+
+def choose_units(
+    source: Path | str,
+    tags: Collection[tuple[float, float]],
+    scale: float | None,
+    offset: float | None,
+    options: str = "--scale and --offset",
 ) -> Units:
-    """Return the units of some bands: as given, else by the file's own scale and offset, else none.
+    """Return the units of some bands: as given, else by the file's own scale and offset, else unknown ones.
 
     If one of ``scale`` and ``offset`` is given, the other is 1 or 0, whatever the file says.
+
+    Args:
+        source: the image, for messages.
+        tags: scale and offset of each band as its file has them.
+        scale: given by the user.
+        offset: likewise.
+        options: how a user gives them, for messages.
 
     Raises:
         UserError: the scale is not above 0, either is no number, or nothing is given and the bands differ.
     """
-    own: set[tuple[float, float]] = {(scene.scales[index - 1], scene.offsets[index - 1]) for index in indexes}
-    tags = min(own) if len(own) == 1 else (1.0, 0.0)
+    own = sorted(set(tags))
+    first = own[0] if len(own) == 1 else (1.0, 0.0)
     given = scale is not None or offset is not None
     if given:
-        units = Units(1.0 if scale is None else scale, offset or 0.0, "--scale and --offset", tags)
+        units = Units(1.0 if scale is None else scale, offset or 0.0, options, first)
     elif len(own) > 1:
         raise UserError(
-            f"{source}: its bands differ in scale and offset ({', '.join(f'{s:g} {o:g}' for s, o in sorted(own))}), "
-            "and the model takes one: convert them to one first, or say --scale and --offset for all"
+            f"{source}: its bands differ in scale and offset ({', '.join(f'{s:g} {o:g}' for s, o in own)}), and the "
+            f"model takes one: convert them to one first, or say {options} for all"
         )
     else:
-        units = Units(tags[0], tags[1], "" if tags == (1, 0) else "the file's own scale and offset", tags)
-    if not (np.isfinite(units.offset) and 0 < units.scale < np.inf):
+        units = Units(*first, "" if first == (1, 0) else "the file's own scale and offset", first)
+    if not (math.isfinite(units.offset) and 0 < units.scale < math.inf):
         raise UserError(
             f"{source}: scale = {units.scale:g}, offset = {units.offset:g}, by {units.origin}: a scale is a number "
-            "above 0, and an offset a number: " + ("correct them" if given else "give --scale and --offset")
+            "above 0, and an offset a number: " + ("correct them" if given else f"give {options}")
         )
     return units
 
 
-def check_values(
-    source: Path | str, read: Read, height: int, width: int, value_range: ValueRange, units: Units
-) -> None:
-    """Look at samples all over an image, and refuse a type or values that are plainly in other units than the model's.
+def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange, units: Units) -> None:
+    """Refuse a type or values that are plainly in other units than the model's.
 
     An integer type must hold the whole range, and the range at least 16 steps (0..1 is for fractions). Where the units
     are unknown, 0..255 goes with uint8 alone. Floating point goes with everything else. A warning names the bands that
     hold a single value, and integers so dark that hardly anything can be seen.
+
+    Args:
+        source: the image, for messages.
+        sample: values as stored, of pixels that have data.
+        value_range: what the model was trained on.
+        units: of the stored values.
+
+    Shapes: sample (C, n).
 
     Raises:
         UserError: the type is another; or 99 % of the values are out of the value range; or they lie within 1/1000 of
             its low end, as reflectances of 0 to 1 do for a model that knows 0 to 10000 (integers of unknown units may
             be that dark); or their units are unknown and they look like 8 bits to a model of a much wider range.
     """
-    grid = [(y, x) for y in range(SAMPLES) for x in range(SAMPLES)]
-    sample = np.concatenate([_sample(read, y, x, height, width) for y, x in grid], axis=1)
     _check_type(source, sample, value_range, units)
     if sample.size == 0:
         return
     stored = units.stored(value_range)
-    span = stored.high - stored.low
     outside = np.mean((sample < stored.low) | (sample > stored.high))
-    dark = sample.max() <= stored.low + span / 1000
+    dark = is_dark(sample, stored)
     may_be_dark = np.issubdtype(sample.dtype, np.integer) and not units.origin
     if outside >= 0.99 or (dark and not may_be_dark):
-        meant = f", which stand for {_span(_meant(sample, units))} ({units})," if units.origin else ""
         raise UserError(
-            f"{source}: its values ({_span(sample)}){meant} are not in the units the model was trained on "
-            f"({value_range}): {_advice(sample, value_range, units)}rescale the scene, or choose a model for its units"
+            f"{source}: its values ({_span(sample)}){units.meaning(sample)} are not in the units the model was trained "
+            f"on ({value_range}): {_advice(sample, value_range, units)}rescale the scene, or choose a model for its "
+            "units"
         )
-    if not units.origin and span > WIDE and 0 <= sample.min() and 100 < sample.max() <= 255:
+    wide = stored.high - stored.low > WIDE
+    if not units.origin and wide and sample.min() >= 0 and 100 < sample.max() <= 255:
         raise UserError(
             f"{source}: its values ({_span(sample)}) look like those of an 8-bit picture, and the model was trained on "
             f"{value_range}: give the scene as it was before it was turned into 8 bits, or choose a model for 8-bit "
@@ -98,6 +155,11 @@ def check_values(
             f"band {constant[0]}" if len(constant) == 1 else f"each of the bands {', '.join(map(str, constant))}",
             sample[constant[0] - 1].flat[0],
         )
+
+
+def is_dark(values: np.ndarray, stored: ValueRange) -> bool:
+    """Tell whether all values are within 1/1000 of the low end of a range, or below."""
+    return bool(values.max() <= stored.low + (stored.high - stored.low) / 1000)
 
 
 def _check_type(source: Path | str, sample: np.ndarray, value_range: ValueRange, units: Units) -> None:
@@ -151,19 +213,6 @@ def _advice(sample: np.ndarray, value_range: ValueRange, units: Units) -> str:
                 later = f" (or --offset {SENTINEL2_OFFSET * usual.scale:g}: Sentinel-2 since baseline 04.00)"
             return f"--scale {usual.scale:g} --offset {usual.offset:g} would fit{later}; if that is not what they are, "
     return ""
-
-
-def _sample(read: Read, y: int, x: int, height: int, width: int) -> np.ndarray:
-    """Return the valid values of one small window of the grid of samples. Shapes: (C, n)."""
-    rows, cols = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
-    top, left = (height - rows) * y // (SAMPLES - 1), (width - cols) * x // (SAMPLES - 1)
-    values, valid = read(Window(top, left, rows, cols))
-    return values[:, valid]
-
-
-def _meant(sample: np.ndarray, units: Units) -> np.ndarray:
-    """Return stored values as model values."""
-    return sample.astype(np.float64) * units.scale + units.offset
 
 
 def _span(values: np.ndarray) -> str:
