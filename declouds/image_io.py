@@ -42,27 +42,43 @@ GDAL_OPTIONS = {
 }
 
 
-class ImageSize(NamedTuple):
-    """What the header of an image file tells."""
+class ImageHeader(NamedTuple):
+    """What the header of an image file says.
+
+    ``image_bands`` are the numbers, from 1, of the bands that are no transparency. ``has_gaps`` tells whether some of
+    the pixels may have no data. ``units`` holds the scale and offset of each band.
+    """
 
     bands: int
     height: int
     width: int
     dtype: str
+    image_bands: tuple[int, ...]
+    has_gaps: bool
+    nodata: float | None
+    units: tuple[tuple[float, float], ...]
 
 
-def image_size(path: str | os.PathLike[str]) -> ImageSize:
-    """Read bands, height, width and type from the header alone.
+def image_header(path: str | os.PathLike[str], palette: bool = False) -> ImageHeader:
+    """Read the header of an image file.
+
+    Args:
+        path: of the file.
+        palette: take palette indices for values, as in a mask of classes.
 
     Raises:
         UserError: the file is missing, no image we read, or broken so early that the header is lost.
     """
-    with _open(Path(path)) as image:
-        return ImageSize(image.count, image.height, image.width, image.dtypes[0])
+    with _open(Path(path), palette) as image:
+        return _header(image)
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+def read_image(path: str | os.PathLike[str], palette: bool = False) -> np.ndarray:
     """Read every band of an image file, in the file's own type.
+
+    Args:
+        path: of the file.
+        palette: see `image_header`.
 
     Shapes: (C, H, W).
     Units: sensor units, as stored.
@@ -71,19 +87,27 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         UserError: the file is missing, no image we read, cut short or damaged. (A changed byte inside a JPEG or an
             uncompressed GeoTIFF cannot be noticed: these formats carry no checksum.)
     """
-    path = Path(path)
-    with _open(path) as image:
-        if image.driver == "PNG":
-            _check_png_is_whole(path)
-        elif image.driver == "JPEG":
-            _check_jpeg_is_whole(path)
-        elif image.driver == "GTiff":
-            if missing_block(image):
-                raise UserError(
-                    f"{path}: the GeoTIFF lacks pixels (its writer was stopped, or it is sparse): "
-                    "write it again, without SPARSE_OK"
-                )
+    with _open(Path(path), palette) as image:
+        _check_whole(Path(path), image)
         return image.read()
+
+
+def read_masked(path: str | os.PathLike[str]) -> tuple[ImageHeader, np.ndarray, np.ndarray | None]:
+    """Read the header, every band, and the masks of an image file: its own, or bands of transparency.
+
+    Shapes: bands (C, H, W), masks (any number, H, W): 0 where a pixel has no data.
+    Units: sensor units, as stored.
+
+    Raises:
+        UserError: see `read_image`; blocks that the file's own mask or nodata value explains may be missing.
+    """
+    with _open(Path(path)) as image:
+        _check_whole(Path(path), image, masked=True)
+        values = image.read()
+        masks = [values[band - 1] for band in _transparency(image)]
+        if image.mask_flag_enums[0] == [MaskFlags.per_dataset]:
+            masks.append(image.read_masks(1))
+        return _header(image), values, np.stack(masks) if masks else None
 
 
 def write_image(path: str | os.PathLike[str], array: np.ndarray, overwrite: bool = False) -> Path:
@@ -116,8 +140,43 @@ def write_image(path: str | os.PathLike[str], array: np.ndarray, overwrite: bool
     return path
 
 
+def _header(image: DatasetReader) -> ImageHeader:
+    transparent = _transparency(image)
+    own_mask = MaskFlags.per_dataset in image.mask_flag_enums[0]
+    return ImageHeader(
+        *(image.count, image.height, image.width, image.dtypes[0]),
+        image_bands=tuple(band for band in image.indexes if band not in transparent),
+        has_gaps=own_mask or bool(transparent) or image.nodata is not None or image.dtypes[0].startswith("float"),
+        nodata=image.nodata,
+        units=tuple(zip(image.scales, image.offsets, strict=True)),
+    )
+
+
+def _transparency(image: DatasetReader) -> list[int]:
+    """Return the numbers of the bands that say how transparent a pixel is.
+
+    GDAL takes the last of four 8-bit bands of a GeoTIFF for one unless it was told otherwise, so that says nothing.
+    """
+    if image.driver == "GTiff" and image.count == 4 and image.dtypes[0] == "uint8":
+        return []
+    return [band for band in image.indexes if image.colorinterp[band - 1] == ColorInterp.alpha]
+
+
+def _check_whole(path: Path, image: DatasetReader, masked: bool = False) -> None:
+    """Look for what a file lacks and GDAL does not notice."""
+    if image.driver == "PNG":
+        _check_png_is_whole(path)
+    elif image.driver == "JPEG":
+        _check_jpeg_is_whole(path)
+    elif image.driver == "GTiff" and not (masked and image.nodata is not None) and missing_block(image, masked):
+        raise UserError(
+            f"{path}: the GeoTIFF lacks pixels (its writer was stopped, or it is sparse): write it again, without "
+            "SPARSE_OK"
+        )
+
+
 @contextmanager
-def _open(path: Path) -> Iterator[DatasetReader]:
+def _open(path: Path, palette: bool = False) -> Iterator[DatasetReader]:
     """Open an image quietly; every failure of GDAL inside the block becomes a `UserError` that names the file."""
     driver = _driver_of(path)
     try:
@@ -126,7 +185,7 @@ def _open(path: Path) -> Iterator[DatasetReader]:
                 raise UserError(f"{path}: holds no bands of its own: give one of its sub-images as a GeoTIFF")
             if "complex" in image.dtypes[0]:
                 raise UserError(f"{path}: holds complex numbers: convert it to real bands first")
-            if ColorInterp.palette in image.colorinterp:
+            if ColorInterp.palette in image.colorinterp and not palette:
                 raise UserError(
                     f"{path}: holds palette numbers, not colours: convert it first (gdal_translate -expand rgb)"
                 )

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         task.add_argument("--cloudy", default="cloud", metavar="NAME", help="its folder of cloudy images (cloud)")
         task.add_argument("--clear", default="label", metavar="NAME", help="its folder of clear images (label)")
     check.add_argument("--mask", default="mask", metavar="NAME", help="its folder of cloud masks, if any (mask)")
+    check.add_argument("--bands", type=_bands, metavar="N,N,...", help="bands to take, as bands=[...] in a config")
     check.add_argument("--split", metavar="FILE", help="split file or shipped split (DIR/split.json if it is there)")
     split.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSON file to write")
     split.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another split (0)")
@@ -50,7 +51,7 @@ def _check(args: argparse.Namespace) -> None:
     from declouds.errors import UserError
 
     console = Console(width=None if sys.stdout.isatty() else 160)  # rich folds a table at 80 in a log file
-    subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split)
+    subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split, args.bands)
     if not subsets:
         console.print(f"What a data set looks like:\n{EXPECTED}", markup=False, highlight=False, soft_wrap=True)
         raise UserError(f"{args.folder}: no data set is recognised here: arrange it as one of the trees above")
@@ -85,6 +86,14 @@ def _split(args: argparse.Namespace) -> None:
     counts = ", ".join(f"{part} {len(names)}" for part, names in made.parts.items())
     together = sum(len(group) for group in made.groups)
     print(f"{args.output}: {counts}; {together} pictures kept together in {len(made.groups)} groups")
+
+
+def _bands(text: str) -> list[int]:
+    """Return the numbers in a list with commas."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of band numbers such as 1,2,3") from None
 
 
 def _progress(pairs: Sequence[T]) -> Iterable[T]:

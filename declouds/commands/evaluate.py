@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from declouds.evaluation.picture_pairs import find_pairs, read_pair, read_split
     from declouds.evaluation.protocols import PROTOCOLS, check_protocols, measure
     from declouds.evaluation.tables import Evaluation, check_free, print_tables, write_evaluation
-    from declouds.image_io import image_size
+    from declouds.image_io import image_header
     from declouds.value_range import ValueRange
 
     if args.out is not None:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     names, split = read_split(args.split) if args.split else (None, {})
     pairs = find_pairs(args.results, args.clear, args.mask, names)
     for pair in pairs if value_range is None else ():
-        if (dtype := image_size(pair.clear).dtype) != "uint8":
+        if (dtype := image_header(pair.clear).dtype) != "uint8":
             raise UserError(
                 f"{pair.clear}: is {dtype}, which has no known range of values: give --value-range LOW HIGH"
             )

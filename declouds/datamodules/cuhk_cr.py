@@ -1,5 +1,6 @@
 """CUHK-CR: 668 thin-cloud pairs (CR1) and 559 thick-cloud pairs (CR2) of 0.5 m imagery, RGB with near infrared."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from declouds.datamodules.cuhk_cr_files import cuhk_cr_pairs
 from declouds.datamodules.file_pairs import FilePairDataset
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
-from declouds.datamodules.splits import choose, find_split, with_validation
+from declouds.datamodules.splits import choose, find_split, split_name, with_validation
 from declouds.registry import DATAMODULES
 
 
@@ -20,7 +21,7 @@ class CUHKCRDataset(FilePairDataset):
         part: str = "train",
         cloud: str = "thin",
         nir: bool = False,
-        split: str | Path = "folders",
+        split: str | Path | Mapping[str, Any] = "folders",
         val: float | str | None = 0.1,
         val_seed: int = 0,
         reduce: int = 1,
@@ -51,11 +52,11 @@ class CUHKCR(PairDataModule):
         root: str | Path,
         cloud: str = "thin",
         nir: bool = False,
-        split: str | Path = "folders",
+        split: str | Path | Mapping[str, Any] = "folders",
         batch_size: int = 1,
         num_workers: int = 0,
         **arguments: Any,
     ) -> None:
         arguments |= {"root": root, "cloud": cloud, "nir": nir, "split": split}
-        super().__init__(CUHKCRDataset, batch_size, num_workers, split_name=str(split), **arguments)
+        super().__init__(CUHKCRDataset, batch_size, num_workers, split_name=split_name(split), **arguments)
         self.band_names = ("red", "green", "blue", "nir") if nir else ("red", "green", "blue")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from declouds.datamodules.layout import Subset
-from declouds.datamodules.pair import BandFile, Pair, PairHeader, check_same_bands, read_bands, read_header, some
+from declouds.datamodules.pair import BandFile, Pair, PairHeader, check_same_bands, read_header, read_with_gaps, some
 from declouds.errors import UserError
-from declouds.image_io import read_image
+from declouds.image_io import image_header, read_image
 
 
 @dataclass
@@ -68,17 +68,24 @@ def _look(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tuple[np
     place = f"{examined.subset.title}/{pair.name}"
     images = []
     for files, values in ((pair.cloudy, examined.cloudy_values), (pair.clear, examined.clear_values)):
-        image = read_bands(files)
+        image, valid = read_with_gaps(files)
         images.append(image)
-        values.append((float(image.min()), float(image.max())))
-        if image.min() == image.max():
+        known = image[:, valid]
+        values.append((float(known.min()), float(known.max())))
+        if not valid.all():
+            gaps = "pixels without data, which are left out of losses and scores"
+            odd[gaps].append(f"{place} ({1 - valid.mean():.2%})")
+        if known.min() == known.max():
             odd["an image of one value everywhere"].append(place)
-        elif len(image) == 4 and image.dtype == np.uint8 and len(files) == 1 and image[3].min() == 255:
+        elif len(image) == 4 and image.dtype == np.uint8 and len(files) == 1 and known[3].min() == 255:
             odd["band 4 is 255 everywhere, an opacity band: choose bands=[1, 2, 3]"].append(place)
+        header = image_header(files[0].path)
+        if files[0].bands is None and len(header.image_bands) < header.bands:
+            odd["a band of transparency, which is left out: choose it with bands= if it is an image band"].append(place)
         if len(files) == 2 and not _is_grey(files[1]):
             odd["near infrared whose bands differ, of which the first is taken"].append(place)
     if pair.mask is not None:
-        mask = read_image(pair.mask)
+        mask = read_image(pair.mask, palette=True)
         examined.mask_values |= set(np.unique(mask).tolist())
         if not mask.any():
             odd["a mask that marks no cloud"].append(place)
@@ -103,6 +110,13 @@ def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
     if len(sizes) > 1:
         listed = some([f"{height}x{width}" for height, width in sizes])
         diagnosis.warnings.append(f"{title}: pictures of several sizes ({listed}): train on crops of one size")
+    units = sorted(set().union(*(header.units for header in examined.headers)) - {(1.0, 0.0)})
+    if units:
+        listed = some([f"stored * {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}" for scale, offset in units])
+        diagnosis.warnings.append(
+            f"{title}: the files scale their values ({listed}), and training does so too: give value_range in these "
+            "units, or scale=1 to take values as stored"
+        )
     dtype = examined.headers[0].dtype
     if dtype != "uint8":
         low = min(low for low, _ in examined.cloudy_values + examined.clear_values)

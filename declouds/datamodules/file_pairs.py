@@ -6,10 +6,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from declouds.datamodules.pair import Pair, PairHeader, check_same_bands, read_bands, read_header, some
+from declouds.datamodules.pair import (
+    BandFile,
+    Pair,
+    PairHeader,
+    check_same_bands,
+    read_header,
+    read_with_gaps,
+    some,
+)
 from declouds.datamodules.pair_dataset import Arrays, PairDataset
 from declouds.errors import UserError
 from declouds.image_io import read_image
+from declouds.nodata import fill_nodata
+from declouds.units import Units, choose_units, is_dark
 from declouds.value_range import ValueRange
 
 
@@ -17,11 +27,15 @@ class FilePairDataset(PairDataset):
     """Pairs of image files.
 
     ``reduce=2`` halves height and width (512 -> 256, the size of the published experiments): see `shrink`. A mask pixel
-    counts as cloud if its value is above ``mask_above``; a reduced mask is cloud where any of its pixels was.
+    counts as cloud if its value is above ``mask_above``; a reduced mask is cloud where any of its pixels was. Model
+    value = stored value * ``scale`` + ``offset``, by default the files' own. Pixels without data, by the rules of
+    `declouds.nodata`, take the values of the nearest one with data; a reduced pixel has data where all of its pixels
+    had.
 
     Raises:
         UserError: from headers alone, when built: pairs that do not fit together, a type without a known value range, a
-            size that cannot be reduced. When a pair is read: a broken file, NaN, values outside the value range.
+            size that cannot be reduced. When a pair is read: a broken file, no pixel with data, values outside the
+            value range.
     """
 
     def __init__(
@@ -31,21 +45,27 @@ class FilePairDataset(PairDataset):
         reduce: int = 1,
         mask_above: float = 0,
         cache: bool = True,
+        scale: float | None = None,
+        offset: float | None = None,
     ) -> None:
         headers = [read_header(pair) for pair in pairs]
         check_same_bands(pairs, headers)
         _check_reducible(pairs, headers, reduce)
+        self.units = _units_of(pairs, headers, scale, offset)
+        known = _range_for(value_range, headers, self.units)
         bytes_per_value = np.dtype(headers[0].dtype).itemsize if headers and reduce == 1 else 4
         sizes = [(header.height // reduce, header.width // reduce) for header in headers]
         pixels = sum(height * width for height, width in sizes)
         bands = headers[0].bands if headers else 0
+        self.has_gaps = any(header.has_gaps for header in headers)
         super().__init__(
             [pair.name for pair in pairs],
             bands,
-            _range_for(value_range, headers),
+            known,
             sizes,
-            size_in_memory=pixels * (2 * bands * bytes_per_value + 1),
+            size_in_memory=pixels * (2 * bands * bytes_per_value + 1 + self.has_gaps),
             cache=cache,
+            stored_range=self.units.stored(known),
         )
         self.pairs = tuple(pairs)
         self.reduce = reduce
@@ -54,26 +74,37 @@ class FilePairDataset(PairDataset):
     def load(self, index: int) -> Arrays:
         """Read one pair from its files, in sensor units."""
         pair = self.pairs[index]
-        cloudy, clear = read_bands(pair.cloudy), read_bands(pair.clear)
-        for files, values in ((pair.cloudy, cloudy), (pair.clear, clear)):
-            if values.min() > self.value_range.high or values.max() < self.value_range.low:
-                raise UserError(
-                    f"{files[0].path}: all values ({values.min()} to {values.max()}) lie outside value_range "
-                    f"({self.value_range.low:g}, {self.value_range.high:g}): give the range of this sensor"
-                )
-        mask = None if pair.mask is None else (read_image(pair.mask)[:1] > self.mask_above)
+        cloudy, valid = self._read(pair.cloudy)
+        clear, valid_too = self._read(pair.clear)
+        mask = None if pair.mask is None else (read_image(pair.mask, palette=True)[:1] > self.mask_above)
+        both = (valid & valid_too)[None] if self.has_gaps else None
         if self.reduce == 1:
-            return cloudy, clear, mask
-        return (
+            return Arrays(cloudy, clear, mask, both)
+        return Arrays(
             shrink(cloudy, self.reduce),
             shrink(clear, self.reduce),
-            None if mask is None else self._shrink_mask(mask),
+            None if mask is None else np.any(_blocks(mask, self.reduce), axis=(2, 4)),
+            None if both is None else np.all(_blocks(both, self.reduce), axis=(2, 4)),
         )
 
-    def _shrink_mask(self, mask: np.ndarray) -> np.ndarray:
-        _, height, width = mask.shape
-        blocks = mask.reshape(1, height // self.reduce, self.reduce, width // self.reduce, self.reduce)
-        return np.any(blocks, axis=(2, 4))
+    def _read(self, files: Sequence[BandFile]) -> tuple[np.ndarray, np.ndarray]:
+        """Return an image without gaps, and which of its pixels had data."""
+        values, valid = read_with_gaps(files, self.stored_range)
+        known, stored = values[:, valid], self.stored_range
+        told = self.units.origin or values.dtype.kind == "f"  # integers of unknown units may be that dark
+        if known.min() > stored.high or known.max() < stored.low or (told and is_dark(known, stored)):
+            raise UserError(
+                f"{files[0].path}: all values ({known.min():g} to {known.max():g}){self.units.meaning(known)} lie "
+                f"outside value_range ({self.value_range.low:g}, {self.value_range.high:g}), or at its dark end: give "
+                "the range of this sensor, or scale and offset"
+            )
+        return fill_nodata(values, valid), valid
+
+
+def _blocks(mask: np.ndarray, factor: int) -> np.ndarray:
+    """Return the pixels under each of a reduced image. Shapes: (1, H, W) -> (1, H / f, f, W / f, f)."""
+    _, height, width = mask.shape
+    return mask.reshape(1, height // factor, factor, width // factor, factor)
 
 
 def shrink(image: np.ndarray, factor: int) -> np.ndarray:
@@ -91,9 +122,23 @@ def shrink(image: np.ndarray, factor: int) -> np.ndarray:
     return F.interpolate(values, size=size, mode="bicubic", antialias=True)[0].numpy()
 
 
-def _range_for(value_range: ValueRange | Sequence[float] | None, headers: Sequence[PairHeader]) -> ValueRange:
+def _units_of(pairs: Sequence[Pair], headers: Sequence[PairHeader], scale: float | None, offset: float | None) -> Units:
+    if not pairs:
+        return Units()
+    tags = frozenset().union(*(header.units for header in headers))
+    return choose_units(pairs[0].cloudy[0].path, tags, scale, offset, "scale and offset of the data module")
+
+
+def _range_for(
+    value_range: ValueRange | Sequence[float] | None, headers: Sequence[PairHeader], units: Units
+) -> ValueRange:
     if isinstance(value_range, ValueRange):
         return value_range
+    if value_range is None and units.origin:
+        raise UserError(
+            f"value_range is not given, and stored values are scaled ({units}): give value_range=(low, high) in these "
+            "units, or scale=1 to take values as stored"
+        )
     if value_range is None:
         return ValueRange.of_dtype(headers[0].dtype if headers else "uint8")
     if len(value_range) != 2:

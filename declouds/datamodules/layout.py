@@ -1,6 +1,6 @@
 """Recognise how a data set lies on disk, so that it can be checked without being told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +35,14 @@ class Subset:
 
 
 def recognise(
-    root: Path, cloudy: str = "cloud", clear: str = "label", mask: str = "mask", split: str | None = None
+    root: Path,
+    cloudy: str = "cloud",
+    clear: str = "label",
+    mask: str = "mask",
+    split: str | None = None,
+    bands: Sequence[int] | None = None,
 ) -> list[Subset]:
-    """Find the data sets below a folder.
+    """Find the data sets below a folder; ``bands`` are the numbers of those to take, in plain folders of pairs.
 
     Images without a partner and the like are told in the subset, which then holds the other pairs. The list is empty
     if the folder looks like nothing in `EXPECTED`.
@@ -51,9 +56,9 @@ def recognise(
     for name, folder in _plain_folders(root, cloudy).items():
         parts = {part: below for part, below in part_folders(folder).items() if (below / cloudy).is_dir()}
         for part, below in parts.items():
-            subsets.append(Subset(name, part, *_matched(below, cloudy, clear, mask)))
+            subsets.append(Subset(name, part, *_matched(below, cloudy, clear, mask, bands)))
         if not parts:
-            subsets += _split_subset(name, folder, split, *_matched(folder, cloudy, clear, mask))
+            subsets += _split_subset(name, folder, split, *_matched(folder, cloudy, clear, mask, bands))
     return subsets
 
 
@@ -74,19 +79,20 @@ def _cuhk_cr(root: Path) -> Iterator[Subset]:
 
 def _plain_folders(root: Path, cloudy: str) -> dict[str, Path]:
     """Return name -> folder for each folder of pairs: the root itself, or RICE1 and RICE2 below it."""
-    candidates = {path.name: path for path in (root, root / "RICE1", root / "RICE2")}
     return {
-        name: path
-        for name, path in candidates.items()
+        path.name: path
+        for path in (root, root / "RICE1", root / "RICE2")
         if (path / cloudy).is_dir() or any((below / cloudy).is_dir() for below in part_folders(path).values())
     }
 
 
-def _matched(folder: Path, cloudy: str, clear: str, mask: str) -> tuple[list[Pair], list[str]]:
+def _matched(
+    folder: Path, cloudy: str, clear: str, mask: str, bands: Sequence[int] | None
+) -> tuple[list[Pair], list[str]]:
     """Return the pairs of a folder, and what is wrong with its other images."""
     masks = mask if (folder / mask).is_dir() else None
     try:
-        return pairs_in(folder, cloudy, clear, masks), []
+        return pairs_in(folder, cloudy, clear, masks, bands), []
     except UserError as error:
         faults = [str(error)]
     try:
@@ -95,7 +101,8 @@ def _matched(folder: Path, cloudy: str, clear: str, mask: str) -> tuple[list[Pai
     except UserError:
         return [], faults
     both = [name for name in cloudy_files if name in clear_files]
-    return [Pair.of(name, cloudy_files[name], clear_files[name], mask_files.get(name)) for name in both], faults
+    chosen = tuple(bands) if bands else None
+    return [Pair.of(name, cloudy_files[name], clear_files[name], mask_files.get(name), chosen) for name in both], faults
 
 
 def _split_subset(name: str, folder: Path, split: str | None, pairs: list[Pair], faults: list[str]) -> Iterator[Subset]:

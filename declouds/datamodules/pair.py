@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.image_io import image_size, read_image
+from declouds.image_io import ImageHeader, image_header, read_masked
+from declouds.nodata import valid_pixels
+from declouds.value_range import ValueRange
 
 
 @dataclass(frozen=True)
 class BandFile:
-    """An image file and the bands taken from it, counted from 1 (None: all of them, in order)."""
+    """An image file and the bands taken from it, counted from 1 (None: all but transparency, in order)."""
 
     path: Path
     bands: tuple[int, ...] | None = None
@@ -37,12 +39,17 @@ class Pair:
 
 
 class PairHeader(NamedTuple):
-    """Bands, height, width and type of a pair, as its file headers tell."""
+    """What the file headers of a pair say.
+
+    ``has_gaps`` tells whether some of its pixels may have no data, ``units`` holds the scale and offset of each band.
+    """
 
     bands: int
     height: int
     width: int
     dtype: str
+    has_gaps: bool
+    units: frozenset[tuple[float, float]]
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
@@ -60,7 +67,7 @@ def read_header(pair: Pair) -> PairHeader:
     headers = {image: _header_of(image) for image in pair.cloudy + pair.clear}
     first_file, first = pair.cloudy[0].path, headers[pair.cloudy[0]]
     for image, header in headers.items():
-        if header[1:] != first[1:]:
+        if header[1:4] != first[1:4]:
             raise UserError(
                 f"{image.path} is {_words(header)}, but {first_file} is {_words(first)}: "
                 "the images of a pair must have one size and one type"
@@ -72,17 +79,21 @@ def read_header(pair: Pair) -> PairHeader:
             "both images of a pair must have the same bands (choose them with `bands`)"
         )
     if pair.mask is not None:
-        mask = image_size(pair.mask)
+        mask = image_header(pair.mask, palette=True)
         if (mask.height, mask.width) != (first.height, first.width):
             raise UserError(
                 f"{pair.mask} is {mask.height}x{mask.width}, but {first_file} is {first.height}x{first.width}: "
                 "a mask must have the size of its image"
             )
-    return first._replace(bands=bands)
+    return first._replace(
+        bands=bands,
+        has_gaps=any(header.has_gaps for header in headers.values()),
+        units=frozenset().union(*(header.units for header in headers.values())),
+    )
 
 
 def check_same_bands(pairs: Sequence[Pair], headers: Sequence[PairHeader]) -> None:
-    """Check that all pairs have the bands and the type of the first one; sizes may differ.
+    """Check that all pairs have the bands, the type and the units of the first one; sizes may differ.
 
     Raises:
         UserError: they have not; the message names the first file that differs.
@@ -91,7 +102,8 @@ def check_same_bands(pairs: Sequence[Pair], headers: Sequence[PairHeader]) -> No
         if (header.bands, header.dtype) != (headers[0].bands, headers[0].dtype):
             raise UserError(
                 f"{pair.cloudy[0].path} has {header.bands} bands of {header.dtype}, but {pairs[0].cloudy[0].path} has "
-                f"{headers[0].bands} of {headers[0].dtype}: all pairs must agree (choose bands with `bands`)"
+                f"{headers[0].bands} of {headers[0].dtype}: all pairs must agree (choose bands "
+                "with `bands`, --bands of `data check`)"
             )
 
 
@@ -106,21 +118,53 @@ def read_bands(files: Iterable[BandFile]) -> np.ndarray:
     """
     parts = []
     for file in files:
-        image = read_image(file.path)
-        if not np.isfinite(image).all():
+        header, values, _ = read_masked(file.path)
+        values = _chosen(values, file, header)
+        if not np.isfinite(values).all():
             raise UserError(f"{file.path}: holds NaN or infinite values: fill them, or leave the image out")
-        parts.append(image if file.bands is None else image[[band - 1 for band in file.bands]])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        parts.append(values)
+    return np.concatenate(parts)
+
+
+def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read the chosen bands of the files, and which pixels have data in all files: see `declouds.nodata`.
+
+    Args:
+        files: the files of an image.
+        stored_range: the values as stored that can be measured.
+
+    Shapes: (C, H, W), (H, W) bool.
+    Units: sensor units, as stored.
+
+    Raises:
+        UserError: a file is broken, or no pixel has data.
+    """
+    parts, valid = [], np.array(True)
+    for file in files:
+        header, values, masks = read_masked(file.path)
+        parts.append(_chosen(values, file, header))
+        valid = valid & valid_pixels(parts[-1], header.nodata, masks, stored_range)
+        if not valid.any():
+            raise UserError(f"{file.path}: has no pixel with data: leave the image out")
+    return np.concatenate(parts), valid
+
+
+def _chosen(values: np.ndarray, file: BandFile, header: ImageHeader) -> np.ndarray:
+    """Return the bands that are taken of a file."""
+    bands = file.bands or header.image_bands
+    return values if bands == tuple(range(1, len(values) + 1)) else values[[band - 1 for band in bands]]
 
 
 def _header_of(image: BandFile) -> PairHeader:
-    count, height, width, dtype = image_size(image.path)
-    missing = [band for band in image.bands or () if not 1 <= band <= count]
+    header = image_header(image.path)
+    bands = image.bands or header.image_bands
+    missing = [band for band in bands if not 1 <= band <= header.bands]
     if missing:
         raise UserError(
-            f"{image.path} has bands 1 to {count}: there is no band {some([str(band) for band in missing])}"
+            f"{image.path} has bands 1 to {header.bands}: there is no band {some([str(band) for band in missing])}"
         )
-    return PairHeader(len(image.bands) if image.bands else count, height, width, dtype)
+    units = frozenset(header.units[band - 1] for band in bands)
+    return PairHeader(len(bands), header.height, header.width, header.dtype, header.has_gaps, units)
 
 
 def _words(header: PairHeader) -> str:

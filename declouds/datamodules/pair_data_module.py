@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -41,7 +40,7 @@ class PairDataModule(NonGeoDataModule):
         inspect.signature(dataset_class).bind(**kwargs)  # an argument that does not exist fails here, not at setup
         super().__init__(dataset_class, batch_size, num_workers, **kwargs)
         self.pair_dataset_class: Callable[..., PairDataset] = dataset_class
-        self.split_name = Path(split_name).name
+        self.split_name = split_name
         # TorchGeo's default divides `image` by 255, and only under a Lightning trainer: ours are ready as they come.
         self.aug = nn.Identity()
 

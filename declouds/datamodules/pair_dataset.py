@@ -3,7 +3,7 @@
 import abc
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,16 +20,27 @@ if TYPE_CHECKING:
 
 CACHE_LIMIT = 2 * 1024**3  # bytes of decoded pictures that one data set keeps in memory, in each process that reads it
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+class Arrays(NamedTuple):
+    """One pair in sensor units: images (C, H, W), the cloud mask and which pixels have data (1, H, W), if any."""
+
+    cloudy: np.ndarray
+    clear: np.ndarray
+    mask: np.ndarray | None = None
+    valid: np.ndarray | None = None
 
 
 class PairDataset(NonGeoDataset, abc.ABC):
-    """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask]``.
+    """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask][, valid]``.
+
+    Pixels without data have the values of the nearest one with data, and are False in ``valid``; a data set has
+    ``valid`` in every sample or in none. ``value_range`` are the model values that stand for -1 and 1, and
+    ``stored_range`` the same as stored in the files, if their values are scaled.
 
     ``names`` and ``sizes`` (height, width) are known before any pixel is read. With ``cache`` decoded pictures stay in
     memory, in sensor units, if all of them fit in `CACHE_LIMIT`.
 
-    Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud.
+    Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
     Units: [-1, 1].
     """
 
@@ -41,12 +52,14 @@ class PairDataset(NonGeoDataset, abc.ABC):
         sizes: Sequence[tuple[int, int]],
         size_in_memory: int,
         cache: bool = True,
+        stored_range: ValueRange | None = None,
     ) -> None:
         super().__init__()
         self.names = tuple(names)
         self.sizes = tuple(sizes)
         self.bands = bands
         self.value_range = value_range
+        self.stored_range = stored_range or value_range
         self._keep = cache and size_in_memory <= CACHE_LIMIT
         self._kept: dict[int, Arrays] = {}
         if cache and not self._keep:
@@ -58,7 +71,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
 
     @abc.abstractmethod
     def load(self, index: int) -> Arrays:
-        """Return cloudy (C, H, W), clear (C, H, W) and mask (1, H, W), or None, in sensor units."""
+        """Return one pair in sensor units, as stored."""
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -75,7 +88,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         arrays = self._kept.get(index) or self.load(index)
         if self._keep:
             self._kept[index] = arrays
-        cloudy, clear, mask = arrays
+        cloudy, clear, mask, valid = arrays
         sample: dict[str, Any] = {
             "cloudy": self._tensor(cloudy),
             "clear": self._tensor(clear),
@@ -83,6 +96,8 @@ class PairDataset(NonGeoDataset, abc.ABC):
         }
         if mask is not None:
             sample["mask"] = torch.from_numpy(mask.astype(np.float32))
+        if valid is not None:
+            sample["valid"] = torch.from_numpy(valid)
         return sample
 
     def plot(self, sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
@@ -93,7 +108,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         return {**self.__dict__, "_kept": {}}  # a worker process fills a cache of its own; gigabytes are not pickled
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.value_range.to_model(values))
+        return torch.from_numpy(self.stored_range.to_model(values))
 
 
 def pairs_of(parts: dict[str, Any], part: str) -> Any:

@@ -1,6 +1,6 @@
 """Anybody's own pairs: a folder of cloudy images and a folder of clear ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from declouds.datamodules.folders import PARTS, pairs_in, part_folders
 from declouds.datamodules.pair import Pair
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
-from declouds.datamodules.splits import choose, find_split, with_validation
+from declouds.datamodules.splits import choose, find_split, split_name, with_validation
 from declouds.errors import UserError
 from declouds.registry import DATAMODULES
 from declouds.value_range import ValueRange
@@ -22,7 +22,7 @@ class PairedFolderDataset(FilePairDataset):
         self,
         root: str | Path,
         part: str = "train",
-        split: str | Path = "split.json",
+        split: str | Path | Mapping[str, Any] = "split.json",
         cloudy: str = "cloud",
         clear: str = "label",
         mask: str | None = None,
@@ -33,23 +33,26 @@ class PairedFolderDataset(FilePairDataset):
         reduce: int = 1,
         mask_above: float = 0,
         cache: bool = True,
+        scale: float | None = None,
+        offset: float | None = None,
     ) -> None:
         parts = split_pairs(Path(root), split, cloudy=cloudy, clear=clear, mask=mask, bands=bands)
         pairs = pairs_of(with_validation(parts, val, val_seed), part)
-        super().__init__(pairs, value_range, reduce, mask_above, cache)
+        super().__init__(pairs, value_range, reduce, mask_above, cache, scale, offset)
 
 
 @DATAMODULES.register_module()
 class PairedFolder(PairDataModule):
     """Your own pairs: ``root/cloud/*`` and ``root/label/*``, files of one name together; PNG, JPEG or GeoTIFF.
 
-    ``split`` is a JSON file (seen from ``root``, or from where we are), the name of a shipped split, or 'folders' for
+    ``split`` is a JSON file (seen from ``root``, or from where we are), the name of a shipped split,
+    ``dict(train='train.txt', test='test.txt')`` for lists of names, or 'folders' for
     ``root/train/{cloud,label}`` and ``root/test/{cloud,label}`` (and ``val``). Where that names no validation pairs,
     ``val`` says what to do: a fraction of the training pairs, held out of them (default 0.1), 'test' or None:
     `with_validation`. ``bands`` chooses and orders bands, counted from 1: ``[4, 3, 2]`` makes a true-colour image of
-    Sentinel-2's 13. Any type is read; ``value_range`` are the sensor values that stand for -1 and 1; only uint8 is
-    known (0 to 255). ``mask`` names a folder of cloud masks, ``reduce`` and ``mask_above`` are told at
-    `FilePairDataset`.
+    Sentinel-2's 13; by default all but transparency. Any type is read; ``value_range`` are the sensor values that stand
+    for -1 and 1; only uint8 is known (0 to 255). ``mask`` names a folder of cloud masks; for ``reduce``,
+    ``mask_above``, ``scale`` and ``offset`` see `FilePairDataset`.
 
     Raises:
         UserError: at ``setup``, from names and headers: folders, partners, sizes, bands, split.
@@ -58,14 +61,20 @@ class PairedFolder(PairDataModule):
     def __init__(
         self,
         root: str | Path,
-        split: str | Path = "split.json",
+        split: str | Path | Mapping[str, Any] = "split.json",
         band_names: Sequence[str] = (),
         batch_size: int = 1,
         num_workers: int = 0,
         **arguments: Any,
     ) -> None:
         super().__init__(
-            PairedFolderDataset, batch_size, num_workers, split_name=str(split), root=root, split=split, **arguments
+            PairedFolderDataset,
+            batch_size,
+            num_workers,
+            split_name=split_name(split),
+            root=root,
+            split=split,
+            **arguments,
         )
         self.band_names = tuple(band_names)
 
@@ -76,7 +85,7 @@ class PairedFolder(PairDataModule):
             raise UserError(f"band_names={self.band_names}: the images have {self.bands} bands: name each of them")
 
 
-def split_pairs(root: Path, split: str | Path, **folders: Any) -> dict[str, list[Pair]]:
+def split_pairs(root: Path, split: str | Path | Mapping[str, Any], **folders: Any) -> dict[str, list[Pair]]:
     """Return part -> pairs of a folder, by its own ``train`` and ``test`` folders or by a split file.
 
     ``folders`` are the arguments of `pairs_in`.

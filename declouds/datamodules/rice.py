@@ -1,5 +1,6 @@
 """RICE: 500 thin-cloud pairs from Google Earth (RICE1) and 736 thick-cloud pairs from Landsat 8 (RICE2)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from declouds.datamodules.pair import Pair
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
 from declouds.datamodules.paired import split_pairs
-from declouds.datamodules.splits import with_validation
+from declouds.datamodules.splits import split_name, with_validation
 from declouds.errors import UserError
 from declouds.registry import DATAMODULES
 
@@ -21,7 +22,7 @@ class RICEDataset(FilePairDataset):
         root: str | Path,
         part: str = "train",
         version: int = 1,
-        split: str | Path = "split.json",
+        split: str | Path | Mapping[str, Any] = "split.json",
         val: float | str | None = 0.1,
         val_seed: int = 0,
         reduce: int = 1,
@@ -54,16 +55,16 @@ class RICE(PairDataModule):
         self,
         root: str | Path,
         version: int = 1,
-        split: str | Path = "split.json",
+        split: str | Path | Mapping[str, Any] = "split.json",
         batch_size: int = 1,
         num_workers: int = 0,
         **arguments: Any,
     ) -> None:
         arguments |= {"root": root, "version": version, "split": split}
-        super().__init__(RICEDataset, batch_size, num_workers, split_name=str(split), **arguments)
+        super().__init__(RICEDataset, batch_size, num_workers, split_name=split_name(split), **arguments)
 
 
-def _find(root: Path, version: int, split: str | Path) -> dict[str, list[Pair]]:
+def _find(root: Path, version: int, split: str | Path | Mapping[str, Any]) -> dict[str, list[Pair]]:
     if version not in (1, 2):
         raise UserError(f"version={version!r}: RICE has version 1 (thin clouds) and 2 (thick clouds)")
     if (root / f"RICE{version}").is_dir():

@@ -48,7 +48,7 @@ class SimulatedDataset(PairDataset):
         rng = np.random.default_rng([self.seed, STREAM[self.part], index])
         clear = clear_scene(rng, self.size, self.size, self.bands)
         cloudy, mask = add_clouds(clear, rng, self.cloud)
-        return _to_bytes(cloudy), _to_bytes(clear), mask[None]
+        return Arrays(_to_bytes(cloudy), _to_bytes(clear), mask[None])
 
 
 @DATAMODULES.register_module()

@@ -2,20 +2,22 @@
 
 A split file is JSON: ``{"train": ["7", "10"], "val": [...], "test": ["9"], "about": "free text"}``. Each part lists
 names of pairs (the file name without suffix). Where the folders themselves are split into ``train`` and ``test``, a
-part that the file does not list stays whole; elsewhere it is empty.
+part that the file does not list stays whole; elsewhere it is empty. Lists as many data sets publish them, text files of
+one name a line, are named by part: ``split=dict(train='train.txt', test='test.txt')``.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from declouds.datamodules.folders import PARTS, natural_order
 from declouds.datamodules.pair import Pair, some
 from declouds.errors import UserError
+from declouds.image_io import SUFFIXES
 
 SHIPPED = Path(__file__).parent / "split_files"
 
@@ -38,8 +40,10 @@ def shipped_splits() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.json"))
 
 
-def find_split(split: str | Path, root: Path, restart: bool = False) -> Split:
-    """Read a shipped split by its name, or a JSON file by its path, seen from ``root`` or from where we are.
+def find_split(split: str | Path | Mapping[str, Any], root: Path, restart: bool = False) -> Split:
+    """Read a shipped split by its name, a JSON file by its path, or a list of names for each part.
+
+    Paths are seen from ``root`` or from where we are.
 
     With ``restart`` names start again in every part (1.png of ``train`` is another image than 1.png of ``test``), so
     a name may stand in several.
@@ -47,11 +51,13 @@ def find_split(split: str | Path, root: Path, restart: bool = False) -> Split:
     Raises:
         UserError: there is no such split, or the file is none.
     """
+    if isinstance(split, Mapping):
+        lists = {part: names if isinstance(names, list) else _read_list(names, root) for part, names in split.items()}
+        return _checked(lists, "split", split_name(split), restart)
     if str(split) in shipped_splits():
         return _read_split(SHIPPED / f"{split}.json", str(split), restart)
-    for path in (root / split, Path(split)):
-        if path.is_file():
-            return _read_split(path, path.name, restart)
+    if path := _file_of(split, root):
+        return _read_split(path, path.name, restart)
     raise UserError(
         f"no split {split}: neither a file in {root} or in {Path.cwd()} nor one of the shipped splits "
         f"({', '.join(shipped_splits())}): write one with `declouds data split`, or say split='folders' "
@@ -122,17 +128,51 @@ def write_split(path: Path, parts: dict[str, list[str]], about: str) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror}): check the folder") from error
 
 
+def split_name(split: str | Path | Mapping[str, Any]) -> str:
+    """Return what a split is called in records: its file's name, or those of its lists."""
+    if not isinstance(split, Mapping):
+        return Path(split).name
+    return "+".join(part if isinstance(names, list) else Path(names).name for part, names in split.items())
+
+
+def _file_of(name: str | Path, root: Path) -> Path | None:
+    return next((path for path in (root / name, Path(name)) if path.is_file()), None)
+
+
+def _read_list(name: str | Path, root: Path) -> list[str]:
+    """Read names of pairs from a text file, one a line; folders and suffixes of images do not count."""
+    path = _file_of(name, root)
+    if path is None:
+        raise UserError(f"{name}: no such list of names: neither in {root} nor in {Path.cwd()}")
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as text ({error}): give a file with one name a line") from error
+    names = [PurePosixPath(line.replace("\\", "/")) for line in lines if line and not line.startswith("#")]
+    return [name.stem if name.suffix.lower() in SUFFIXES else name.name for name in names]
+
+
 def _read_split(path: Path, name: str, restart: bool) -> Split:
+    if path.suffix.lower() == ".txt":
+        raise UserError(
+            f"{path}: a list of names is that of one part: give one for each, split=dict(train='train.txt', "
+            "test='test.txt')"
+        )
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: is no JSON file ({error}): write one with `declouds data split`") from error
     lists = {part: content[part] for part in PARTS if part in content} if isinstance(content, dict) else {}
-    if not lists or not all(isinstance(names, list) for names in lists.values()):
-        raise UserError(f'{path}: a split is an object with lists "train", "val", "test" of image names')
+    return _checked(lists, path, name, restart)
+
+
+def _checked(lists: Mapping[str, Any], place: str | Path, name: str, restart: bool) -> Split:
+    """Return a split, once its lists were found to be some."""
+    if not lists or set(lists) - set(PARTS) or not all(isinstance(names, list) for names in lists.values()):
+        raise UserError(f'{place}: a split is an object with lists "train", "val", "test" of image names')
     parts = {part: tuple(str(name) for name in names) for part, names in lists.items()}
     places = Counter((part if restart else "", name) for part, names in parts.items() for name in names)
     twice = sorted({name for (_, name), count in places.items() if count > 1}, key=natural_order)
     if twice:
-        raise UserError(f"{path}: lists images more than once: {some(twice)}: an image belongs to one part, once")
+        raise UserError(f"{place}: lists images more than once: {some(twice)}: an image belongs to one part, once")
     return Split(name, parts)

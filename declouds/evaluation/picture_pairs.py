@@ -10,7 +10,7 @@ from declouds.datamodules.folders import check_partners, images_in
 from declouds.datamodules.pair import BandFile, read_bands, some
 from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError
-from declouds.image_io import image_size, read_image
+from declouds.image_io import image_header, read_image
 from declouds.value_range import ValueRange
 
 
@@ -105,7 +105,7 @@ def read_pair(
 
 
 def _check_headers(pair: PicturePair) -> None:
-    result, clear = image_size(pair.result), image_size(pair.clear)
+    result, clear = image_header(pair.result), image_header(pair.clear)
     if result[:3] != clear[:3]:
         raise UserError(
             f"{pair.result}: is {_words(result)}, but {pair.clear} is {_words(clear)}: "
@@ -113,9 +113,9 @@ def _check_headers(pair: PicturePair) -> None:
         )
     if result.dtype != clear.dtype and "uint8" in (result.dtype, clear.dtype):
         raise UserError(f"{pair.result}: is {result.dtype}, but {pair.clear} is {clear.dtype}: save both in one type")
-    if pair.mask is not None and image_size(pair.mask)[1:3] != clear[1:3]:
+    if pair.mask is not None and image_header(pair.mask)[1:3] != clear[1:3]:
         raise UserError(
-            f"{pair.mask}: is {_words(image_size(pair.mask))}, but {pair.clear} is {_words(clear)}: same size needed"
+            f"{pair.mask}: is {_words(image_header(pair.mask))}, but {pair.clear} is {_words(clear)}: same size needed"
         )
 
 

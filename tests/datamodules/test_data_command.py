@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import rasterio
 
 from declouds.commands import data
+from declouds.datamodules.paired import PairedFolderDataset
 from declouds.errors import UserError
 from declouds.image_io import read_image, write_image
 
@@ -84,7 +86,7 @@ def test_every_fault_is_told_at_once(tmp_path, capsys):
     assert text.count("fault:") == 4
 
 
-def test_nan_is_a_fault_and_a_range_is_asked_for(tmp_path, capsys):
+def test_nan_is_a_gap_and_a_range_is_asked_for(tmp_path, capsys):
     root = make(tmp_path, ["1", "2"], dtype="float32")
     run("check", root)
     assert "float32 images have no known range: train with value_range=(low, high); found 1 to 199" in (
@@ -93,9 +95,53 @@ def test_nan_is_a_fault_and_a_range_is_asked_for(tmp_path, capsys):
     broken = picture(0, dtype="float32")
     broken[0, 0, 0] = np.nan
     write_image(root / "cloud" / "2.tif", broken, overwrite=True)
+    run("check", root)
+    text = capsys.readouterr().out
+    assert "pixels without data" in text and "2 (0.39%)" in text.replace("\n", "") and "found 1 to 199" in text
+    write_image(root / "cloud" / "2.tif", np.full_like(broken, np.nan), overwrite=True)
     with pytest.raises(UserError, match="1 faults"):
         run("check", root)
-    assert "2.tif: holds NaN" in capsys.readouterr().out
+    assert "2.tif: has no pixel with data" in capsys.readouterr().out
+
+
+def test_scaled_values_are_told(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2"], dtype="uint16")
+    for path in root.glob("*/*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = (1e-4,) * 3, (-0.1,) * 3
+    run("check", root)
+    assert "the files scale their values (stored * 0.0001 - 0.1)" in capsys.readouterr().out
+
+
+def test_a_folder_may_have_the_data_sets_own_name(tmp_path, capsys):
+    root = make(tmp_path / "RICE1", ["1", "2"])
+    for folder in (root, tmp_path):
+        run("check", folder)
+        assert "RICE1" in capsys.readouterr().out
+
+
+def test_bands_can_be_chosen(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2"], dtype="uint16")
+    make(root, ["3"], first_seed=50, bands=4, dtype="uint16")
+    with pytest.raises(UserError, match="1 faults"):
+        run("check", root)
+    assert "--bands" in capsys.readouterr().out
+    run("check", root, "--bands", "1,2,3")
+    assert "ready for training" in capsys.readouterr().out
+
+
+def test_a_mask_may_have_a_palette(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2"])
+    (root / "mask").mkdir()
+    for name in ("1", "2"):
+        with rasterio.open(root / "mask" / f"{name}.png", "w", driver="PNG", count=1, height=16, width=16,
+                           dtype="uint8") as file:  # fmt: skip
+            file.write(np.eye(16, dtype=np.uint8), 1)
+            file.write_colormap(1, {0: (0, 0, 0), 1: (255, 255, 255)})
+    run("check", root)
+    assert "0, 1" in capsys.readouterr().out
+    sample = PairedFolderDataset(root, "train", split={"train": ["1", "2"]}, mask="mask", val=None)[0]
+    assert sample["mask"].sum() == 16
 
 
 def test_pairs_of_different_bands_are_a_fault(tmp_path, capsys):
@@ -136,12 +182,21 @@ def test_what_looks_odd_is_a_warning(tmp_path, capsys):
         write_image(root / "mask" / f"{name}.png", np.full((1, size, size), value, np.uint8))
     run("check", root)
     text = capsys.readouterr().out
-    assert "opacity band: choose bands=[1, 2, 3]" in text
+    assert "a band of transparency, which is left out" in text
     assert "the cloudy image equals the clear one" in text
     assert "one value everywhere" in text
     assert "several sizes (16x16, 24x24)" in text
     assert "a mask that marks no cloud" in text
     assert "0, 128, 255" in text
+
+
+def test_a_fourth_band_of_a_geotiff_that_is_opacity(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2"], bands=4, dtype="uint16")
+    for path in root.glob("*/*.tif"):
+        path.unlink()
+        write_image(path, np.concatenate([picture(len(str(path))), np.full((1, 16, 16), 255, np.uint8)]))
+    run("check", root)
+    assert "opacity band: choose bands=[1, 2, 3]" in capsys.readouterr().out
 
 
 def test_the_split_of_the_folder_is_checked(tmp_path, capsys):

@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from declouds.datamodules.file_pairs import shrink
@@ -11,6 +12,7 @@ from declouds.datamodules.splits import digest
 from declouds.errors import UserError
 from declouds.image_io import read_image, write_image
 from declouds.registry import DATAMODULES
+from declouds.value_range import ValueRange
 
 SPLIT = {"train": ["1", "2", "10"], "test": ["11", "12"]}
 
@@ -328,16 +330,88 @@ def test_a_file_cut_short_is_found_when_read(make_pairs):
     assert dataset[1]["name"] == "12"
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers(make_pairs, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf, np.finfo("float32").min])
+def test_values_that_are_no_numbers_are_gaps(make_pairs, value):
+    """As in scenes: the network sees the nearest pixel with data, and losses and scores leave the gap out."""
     root = make_pairs(dtype="float32", suffix=".tif")
     write_split(root)
-    broken = np.ones((3, 16, 24), np.float32)
+    broken = read_image(root / "cloud" / "11.tif")
+    neighbours = [broken[:, row, col].tolist() for row, col in ((2, 4), (1, 3), (3, 3))]
     broken[1, 2, 3] = value
+    broken[:, 2, 2] = np.nan
     write_image(root / "cloud" / "11.tif", broken, overwrite=True)
     dataset = PairedFolderDataset(root, "test", value_range=(0, 255))
-    with pytest.raises(UserError, match=r"cloud/11.tif: holds NaN or infinite values"):
-        dataset[0]
+    sample = dataset[0]
+    assert sample["valid"].dtype == torch.bool and sample["valid"].shape == (1, 16, 24)
+    assert np.argwhere(~sample["valid"][0].numpy()).tolist() == [[2, 2], [2, 3]]
+    seen = dataset.value_range.from_model(sample["cloudy"].numpy(), "float32")
+    assert np.rint(seen[:, 2, 3]).tolist() in neighbours
+    assert dataset[1]["valid"].all()
+    write_image(root / "cloud" / "11.tif", np.full_like(broken, value), overwrite=True)
+    with pytest.raises(UserError, match=r"cloud/11.tif: has no pixel with data"):
+        PairedFolderDataset(root, "test", value_range=(0, 255))[0]
+
+
+@pytest.mark.parametrize("reduce", [1, 2])
+def test_nodata_is_filled_and_left_out(make_pairs, reduce):
+    """Of either image; and a pixel that is 0 in some bands only is data."""
+    root = make_pairs(dtype="uint16", suffix=".tif")
+    write_split(root)
+    for side, row in (("cloud", 0), ("label", 5)):
+        for name in ("11", "12"):
+            pixels = read_image(root / side / f"{name}.tif")
+            pixels[:, row] = 0
+            pixels[0, 9] = 0
+            (root / side / f"{name}.tif").unlink()
+            with rasterio.open(root / side / f"{name}.tif", "w", driver="GTiff", count=3, height=16, width=24,
+                               dtype="uint16", nodata=0) as file:  # fmt: skip
+                file.write(pixels)
+    sample = PairedFolderDataset(root, "test", value_range=(0, 255), reduce=reduce)[0]
+    rows = np.flatnonzero(~sample["valid"][0].numpy().all(1)).tolist()
+    assert rows == ([0, 5] if reduce == 1 else [0, 2])
+    if reduce == 1:
+        assert torch.equal(sample["cloudy"][:, 0], sample["cloudy"][:, 1])
+        assert (sample["cloudy"][0, 9] == -1).all() and sample["valid"][0, 9].all()
+
+
+def test_transparency_is_no_image_band(make_pairs, tmp_path):
+    """Also in some of the pictures only; asked for by number it is one."""
+    root = make_pairs(bands=3)
+    write_split(root)
+    pixels = np.concatenate([read_image(root / "cloud" / "11.png"), np.full((1, 16, 24), 255, np.uint8)])
+    pixels[3, 4] = 0
+    write_image(root / "cloud" / "11.png", pixels, overwrite=True)
+    dataset = PairedFolderDataset(root, "test")
+    assert dataset.bands == 3 and not dataset[0]["valid"][0, 4].any() and dataset[0]["valid"].sum() == 15 * 24
+    assert dataset[1]["valid"].all()
+    grey = make_pairs("grey", bands=2)
+    write_split(grey)
+    assert PairedFolderDataset(grey, "test").bands == 1
+    assert PairedFolderDataset(grey, "test", bands=[1, 2]).bands == 2
+
+
+def test_the_files_own_scale_and_offset(make_pairs):
+    root = make_pairs(dtype="uint16", suffix=".tif")
+    write_split(root)
+    stored = {}
+    for path in [*(root / "cloud").iterdir(), *(root / "label").iterdir()]:
+        with rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = (0.01,) * 3, (-0.1,) * 3
+            stored[path.parent.name, path.stem] = file.read()
+    dataset = PairedFolderDataset(root, "test", value_range=(0, 3))
+    meant = np.clip((stored["cloud", "11"] * 0.01 - 0.1) / 3 * 2 - 1, -1, 1)
+    np.testing.assert_allclose(dataset[0]["cloudy"].numpy(), meant, atol=1e-5)
+    assert dataset.value_range == ValueRange(0, 3)
+    as_stored = PairedFolderDataset(root, "test", value_range=(0, 255), scale=1)
+    np.testing.assert_allclose(as_stored[0]["cloudy"].numpy(), stored["cloud", "11"] / 127.5 - 1, atol=1e-5)
+    with pytest.raises(UserError, match=r"value_range is not given.* scaled \(stored \* 0.01 - 0.1"):
+        PairedFolderDataset(root, "test")
+    with pytest.raises(UserError, match=r"which stand for .*by the file's own scale and offset.*lie outside"):
+        PairedFolderDataset(root, "test", value_range=(0, 10000))[0]
+    with rasterio.open(root / "cloud" / "12.tif", "r+") as file:
+        file.scales = (1,) * 3
+    with pytest.raises(UserError, match="differ in scale and offset"):
+        PairedFolderDataset(root, "test", value_range=(0, 3))
 
 
 def test_values_outside_the_range(make_pairs):

@@ -192,3 +192,22 @@ def test_where_names_start_again_in_every_part_a_name_may_stand_in_several(tmp_p
     (tmp_path / "split.json").write_text('{"train": ["1", "1"]}')
     with pytest.raises(UserError, match="more than once: 1"):
         find_split("split.json", tmp_path, restart=True)
+
+
+def test_lists_of_names_as_data_sets_publish_them(tmp_path):
+    (tmp_path / "train.txt").write_text(
+        "\ufeff7.png\r\n\r\n# a comment\ntrain/cloud/10.png\nLC08_a.b\n", encoding="utf-8"
+    )
+    (tmp_path / "test.txt").write_text("9\n")
+    lists = dict(train="train.txt", test="test.txt")
+    split = find_split(lists, tmp_path)
+    assert split.parts == {"train": ("7", "10", "LC08_a.b"), "test": ("9",)} and split.name == "train.txt+test.txt"
+    assert find_split(dict(train=["7"], test="test.txt"), tmp_path).parts == {"train": ("7",), "test": ("9",)}
+    for bad, message in (
+        (dict(train="none.txt"), "no such list of names"),
+        (dict(training="train.txt"), 'lists "train", "val", "test"'),
+        (dict(train="test.txt", test="test.txt"), "more than once: 9"),
+        ("train.txt", "split=dict"),
+    ):
+        with pytest.raises(UserError, match=message):
+            find_split(bad, tmp_path)
