@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> None:
     rows = []
     console = Console(stderr=True)
     for pair in track(pairs, "measuring", console=console, transient=True, disable=not console.is_terminal):
-        result, clear, mask = read_pair(pair, value_range)
-        rows.append({"name": pair.name, **measure(result, clear, protocols, lpips, mask)})
+        result, clear, mask, valid = read_pair(pair, value_range)
+        rows.append({"name": pair.name, **measure(result, clear, protocols, lpips, mask, valid)})
     evaluation = Evaluation(
         protocols={name: PROTOCOLS[name] for name in protocols},
         methods={"result": rows},

@@ -40,7 +40,7 @@ def evaluate_model(
 
     Args:
         model: a `CloudRemover`.
-        dataset: samples ``cloudy``, ``clear``, ``name`` and perhaps ``mask``.
+        dataset: samples ``cloudy``, ``clear``, ``name`` and perhaps ``mask`` and ``valid``.
         protocols: as `measure`.
         lpips: the network, or None to go without.
         seed: of the start noise.
@@ -73,12 +73,14 @@ def evaluate_model(
                     seconds.update({method: seconds.get(method, 0.0) + more for method, more in taken.items()})
                 for position, sample in enumerate(batch):
                     images = {method: output[position] for method, output in outputs.items()}
-                    clear, mask = sample["clear"].to(device), sample.get("mask")
-                    mask = None if mask is None else mask.to(device)
-                    facts = describe_image(clear, cloudy[position], mask)
+                    clear = sample["clear"].to(device)
+                    where = [
+                        value if value is None else value.to(device) for value in map(sample.get, ("mask", "valid"))
+                    ]
+                    facts = describe_image(clear, cloudy[position], *where)
                     for method, image in images.items():
-                        row = {"name": sample["name"], **measure(image, clear, protocols, lpips, mask)}
-                        row |= measure_signatures(image, clear, cloudy[position], mask) | facts
+                        row = {"name": sample["name"], **measure(image, clear, protocols, lpips, *where)}
+                        row |= measure_signatures(image, clear, cloudy[position], *where) | facts
                         rows.setdefault(method, []).append(row)
                     if on_image is not None:
                         on_image(sample, images)

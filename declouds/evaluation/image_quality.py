@@ -43,13 +43,16 @@ class ImageQuality(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Keep one entry an image: MMEngine drops what distributed samplers repeat by counting entries.
 
-        Shapes: each sample holds ``result`` and ``clear`` (C, H, W), ``name``, and perhaps ``mask`` (1, H, W).
+        Shapes: each sample holds ``result`` and ``clear`` (C, H, W), ``name``, and perhaps ``mask`` and ``valid``
+            (1, H, W).
         Units: [-1, 1].
         """
         for sample in data_samples:
             result, clear = sample["result"], sample["clear"].to(sample["result"].device)
-            mask = sample["mask"].to(result.device) if sample.get("mask") is not None else None
-            self.results.append({"name": sample["name"], **measure(result, clear, self.protocols, self.lpips, mask)})
+            where = [
+                value if value is None else value.to(result.device) for value in map(sample.get, ("mask", "valid"))
+            ]
+            self.results.append({"name": sample["name"], **measure(result, clear, self.protocols, self.lpips, *where)})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Return the means of the first protocol, for example ``{'psnr': ..., 'ssim': ..., 'lpips': ...}``."""

@@ -15,21 +15,25 @@ K1, K2, PEAK = 0.01, 0.03, 255.0
 FLOAT32_ERROR = 1e-3
 
 
-def measure_official(result: torch.Tensor, clear: torch.Tensor, lpips: Lpips | None = None) -> dict[str, float]:
+def measure_official(
+    result: torch.Tensor, clear: torch.Tensor, lpips: Lpips | None = None, valid: torch.Tensor | None = None
+) -> dict[str, float]:
     """Measure one image as the evaluator of the Diffusion Enhancement authors does (Sui et al. 2024, arXiv 2401.15105).
 
     Both images become 8-bit by truncation. PSNR is taken over all bands together; SSIM (Wang et al. 2004, equation 13)
     of the luma in uniform 7x7 windows with the sample covariance. LPIPS-Alex is fed 0..255, although the network
     expects [-1, 1]: a defect of that evaluator, kept because published figures have it. Unless there are 3 bands, SSIM
-    and LPIPS are the mean over the bands, each repeated to 3.
+    and LPIPS are the mean over the bands, each repeated to 3. Where some pixels have no data, which that evaluator does
+    not know, PSNR is of the others, SSIM of the windows without a gap, and LPIPS sees no difference there.
 
-    Shapes: (C, H, W) each.
+    Shapes: images (C, H, W); valid (1, H, W) bool.
     Units: images in [-1, 1]; PSNR in dB, infinite for equal images; `ssim` is NaN below 7 pixels, `lpips` below 31.
     """
+    result = equal_in_gaps(result, clear, valid)
     result, clear = truncate_to_8_bit(result), truncate_to_8_bit(clear)
     values = {
-        "psnr": (10 * torch.log10(PEAK**2 / (result - clear).square().mean())).item(),
-        "ssim": _mean(_ssim(_luma(a), _luma(b)) for a, b in three_band_views(result, clear)),
+        "psnr": (10 * torch.log10(PEAK**2 / of_valid(result - clear, valid).square().mean())).item(),
+        "ssim": _mean(_ssim(_luma(a), _luma(b), valid) for a, b in three_band_views(result, clear)),
     }
     if lpips is not None:
         values["lpips"] = _mean(lpips(a, b) for a, b in three_band_views(result, clear))
@@ -39,6 +43,21 @@ def measure_official(result: torch.Tensor, clear: torch.Tensor, lpips: Lpips | N
 def truncate_to_8_bit(image: torch.Tensor) -> torch.Tensor:
     """Map [-1, 1] to the whole numbers 0..255 (as float64), cutting the fraction off."""
     return ((image.double() + 1) * 127.5 + FLOAT32_ERROR).floor().clamp(0, 255)
+
+
+def equal_in_gaps(image: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """Return an image with the clear one's values where there are no data. Shapes: (C, H, W), valid (1, H, W)."""
+    return image if valid is None else torch.where(valid, image, clear)
+
+
+def of_valid(image: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """Return the pixels that have data. Shapes: (C, H, W), valid (1, H, W) -> (C, n), or (C, H, W) without gaps."""
+    return image if valid is None else image[:, valid[0]]
+
+
+def whole_windows(valid: torch.Tensor, size: int, padding: int = 0) -> torch.Tensor:
+    """Tell which windows have no gap. Shapes: (1, H, W) -> (1, H - size + 1 + 2 padding, W - size + 1 + 2 padding)."""
+    return F.max_pool2d(-valid[None].float(), size, stride=1, padding=padding)[0] == -1
 
 
 def three_band_views(a: torch.Tensor, b: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -54,8 +73,8 @@ def _luma(image: torch.Tensor) -> torch.Tensor:
     return torch.tensordot(weights, image, dims=1)[None, None]
 
 
-def _ssim(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Return the mean SSIM over all windows that lie inside the images. Shapes: (1, 1, H, W) each."""
+def _ssim(a: torch.Tensor, b: torch.Tensor, valid: torch.Tensor | None) -> float:
+    """Return the mean SSIM over all windows that lie inside the images and have no gap. Shapes: (1, 1, H, W) each."""
     if min(a.shape[-2:]) < WINDOW:
         return float("nan")
 
@@ -69,7 +88,7 @@ def _ssim(a: torch.Tensor, b: torch.Tensor) -> float:
     cov = sample * (window_mean(a * b) - mean_a * mean_b)
     c1, c2 = (K1 * PEAK) ** 2, (K2 * PEAK) ** 2
     similarity = (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-    return similarity.mean().item()
+    return (similarity[0] if valid is None else similarity[0, whole_windows(valid, WINDOW)]).mean().item()
 
 
 def _mean(values: Iterable[float]) -> float:

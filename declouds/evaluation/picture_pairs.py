@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import torch
 
 from declouds.datamodules.folders import check_partners, images_in
-from declouds.datamodules.pair import BandFile, read_bands, some
+from declouds.datamodules.pair import BandFile, read_with_gaps, some
 from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError
 from declouds.image_io import image_header, read_image
+from declouds.nodata import fill_nodata
 from declouds.value_range import ValueRange
 
 
@@ -82,26 +83,37 @@ def read_split(text: str) -> tuple[list[str], dict[str, Any]]:
 
 def read_pair(
     pair: PicturePair, value_range: ValueRange | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Return result, clear and mask; without a range the pictures must be 8-bit. Shapes: (C, H, W), mask (1, H, W).
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Return result, clear, mask, and which pixels have data in the clear image, None if all have.
 
+    Without a range the pictures must be 8-bit.
+
+    Shapes: (C, H, W), mask and valid (1, H, W).
     Units: images in [-1, 1]; the mask is 1 wherever the first band of its picture is above 0.
 
     Raises:
-        UserError: a picture is damaged, holds NaN, has a type without a known range, or lies outside the range.
+        UserError: a picture is damaged, has a type without a known range, or lies outside the range; or the result has
+            no data somewhere where the clear image does.
     """
-    images = []
+    images, known = [], []
     for path in (pair.result, pair.clear):
-        values = read_bands([BandFile(path)])
+        values, valid = read_with_gaps([BandFile(path)], value_range)
         units = value_range or ValueRange.of_dtype(values.dtype)
-        if values.min() > units.high or values.max() < units.low:
+        low, high = values[:, valid].min(), values[:, valid].max()
+        if low > units.high or high < units.low:
             raise UserError(
-                f"{path}: all values ({values.min()} to {values.max()}) lie outside {units.low:g} to {units.high:g}: "
+                f"{path}: all values ({low} to {high}) lie outside {units.low:g} to {units.high:g}: "
                 "give their range by --value-range"
             )
-        images.append(torch.from_numpy(units.to_model(values)))
-    mask = None if pair.mask is None else torch.from_numpy(read_image(pair.mask)[:1] > 0).float()
-    return images[0], images[1], mask
+        images.append(torch.from_numpy(units.to_model(fill_nodata(values, valid))))
+        known.append(valid)
+    if (known[1] & ~known[0]).any():
+        raise UserError(
+            f"{pair.result}: holds NaN, infinite values or nodata where {pair.clear} has data: fill them, or leave the "
+            "image out"
+        )
+    mask = None if pair.mask is None else torch.from_numpy(read_image(pair.mask, palette=True)[:1] > 0).float()
+    return images[0], images[1], mask, None if known[1].all() else torch.from_numpy(known[1])[None]
 
 
 def _check_headers(pair: PicturePair) -> None:

@@ -38,15 +38,17 @@ def measure(
     protocols: Sequence[str],
     lpips: Lpips | None = None,
     mask: torch.Tensor | None = None,
+    valid: torch.Tensor | None = None,
 ) -> dict[str, float]:
     """Measure one image in each protocol; keys are like ``official.psnr``.
 
-    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud.
+    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud; valid (1, H, W) bool, False where there are no data.
     Units: [-1, 1].
     """
     values: dict[str, float] = {}
     if "official" in protocols:
-        values |= {f"official.{key}": value for key, value in measure_official(result, clear, lpips).items()}
+        values |= {f"official.{key}": value for key, value in measure_official(result, clear, lpips, valid).items()}
     if "standard" in protocols:
-        values |= {f"standard.{key}": value for key, value in measure_standard(result, clear, lpips, mask).items()}
+        standard = measure_standard(result, clear, lpips, mask, valid)
+        values |= {f"standard.{key}": value for key, value in standard.items()}
     return values

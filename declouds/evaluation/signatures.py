@@ -5,6 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from declouds.evaluation.official import equal_in_gaps, of_valid
+
 SIGNATURES = (
     "how a result fails, 0 = not at all; cloud_left: share of the cloud's signal still in the result; blur: share of "
     "the energy of fine detail (5x5 high-pass) lost, negative = too sharp or noisy; colour_shift: length of the bands' "
@@ -16,7 +18,11 @@ WINDOW = 5  # pixels; what is finer counts as detail
 
 
 def measure_signatures(
-    result: torch.Tensor, clear: torch.Tensor, cloudy: torch.Tensor, mask: torch.Tensor | None = None
+    result: torch.Tensor,
+    clear: torch.Tensor,
+    cloudy: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    valid: torch.Tensor | None = None,
 ) -> dict[str, float]:
     """Measure how one image fails; each figure is 0 for a perfect result, and each has a sign or a size that tells why.
 
@@ -39,20 +45,23 @@ def measure_signatures(
 
         100 * |e - mean_b(e)| / range        0 no tint, 5 a tint that shows at once
 
-    NaN for one band, which has no colour.
+    NaN for one band, which has no colour. Pixels without data count as restored without error.
 
-    Shapes: result and clear (C, H, W), cloudy (in_bands, H, W), mask (1, H, W), 1 = cloud.
+    Shapes: result and clear (C, H, W), cloudy (in_bands, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
     Units: images in [-1, 1]; shares of 1, and per cent of the range.
     """
     result, clear, cloudy = result.double(), clear.double(), cloudy.double()
+    result = equal_in_gaps(result, clear, valid)
     return {
-        "signature.cloud_left": _cloud_left(result, clear, cloudy, mask),
+        "signature.cloud_left": _cloud_left(result, clear, cloudy, _known(mask, valid)),
         "signature.blur": _blur(result, clear),
-        "signature.colour_shift": _colour_shift(result, clear),
+        "signature.colour_shift": _colour_shift(of_valid(result, valid), of_valid(clear, valid)),
     }
 
 
-def describe_image(clear: torch.Tensor, cloudy: torch.Tensor, mask: torch.Tensor | None = None) -> dict[str, float]:
+def describe_image(
+    clear: torch.Tensor, cloudy: torch.Tensor, mask: torch.Tensor | None = None, valid: torch.Tensor | None = None
+) -> dict[str, float]:
     """Return what a pair is like, whatever the method: its cloud cover and how much the cloud changes.
 
     Shapes: as `measure_signatures`.
@@ -60,10 +69,16 @@ def describe_image(clear: torch.Tensor, cloudy: torch.Tensor, mask: torch.Tensor
         |cloudy - clear| in the images' units, 2 being the whole range (NaN if the bands differ).
     """
     same = cloudy.shape == clear.shape
-    return {
-        "image.cover": math.nan if mask is None else (mask >= 0.5).double().mean().item(),
-        "image.change": (cloudy.double() - clear.double()).abs().mean().item() if same else math.nan,
-    }
+    change = of_valid(cloudy.double() - clear.double(), valid).abs().mean().item() if same else math.nan
+    cover = math.nan if mask is None else of_valid(mask >= 0.5, valid).double().mean().item()
+    return {"image.cover": cover, "image.change": change}
+
+
+def _known(mask: torch.Tensor | None, valid: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the cloud mask without the pixels that have no data. Shapes: (1, H, W)."""
+    if valid is None:
+        return mask
+    return valid.double() if mask is None else mask * valid
 
 
 def _cloud_left(result: torch.Tensor, clear: torch.Tensor, cloudy: torch.Tensor, mask: torch.Tensor | None) -> float:
@@ -94,5 +109,5 @@ def _detail(image: torch.Tensor) -> torch.Tensor:
 def _colour_shift(result: torch.Tensor, clear: torch.Tensor) -> float:
     if len(clear) < 2:
         return math.nan
-    errors = (result - clear).mean((1, 2))
+    errors = (result - clear).flatten(1).mean(1)
     return (100 * (errors - errors.mean()).norm() / SPAN).item()

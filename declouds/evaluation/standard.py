@@ -6,14 +6,18 @@ import torch
 from torchmetrics.functional import image as torchmetrics_image
 
 from declouds.evaluation.lpips_net import Lpips
-from declouds.evaluation.official import three_band_views
+from declouds.evaluation.official import equal_in_gaps, of_valid, three_band_views, whole_windows
 
 SPAN = 2.0  # from -1 to 1
 SSIM_WINDOW = 11
 
 
 def measure_standard(
-    result: torch.Tensor, clear: torch.Tensor, lpips: Lpips | None = None, mask: torch.Tensor | None = None
+    result: torch.Tensor,
+    clear: torch.Tensor,
+    lpips: Lpips | None = None,
+    mask: torch.Tensor | None = None,
+    valid: torch.Tensor | None = None,
 ) -> dict[str, float]:
     """Measure one image on floats: PSNR, SSIM (Gaussian 11x11, mean of the bands), MAE, SAM, ERGAS and LPIPS-Alex.
 
@@ -21,29 +25,30 @@ def measure_standard(
     others (``psnr.cloudy_pixels``, ``psnr.clear_pixels``). SSIM, SAM and ERGAS relate values to zero, so they are taken
     on the images moved to [0, 1]: on [-1, 1] dark and bright pixels have opposite signs and SSIM turns negative. SAM
     leaves out pixels that are zero in all bands of either image, which have no angle. ERGAS has no ratio of resolutions
-    here (1). Unless there are 3 bands, LPIPS is the mean over the bands, each repeated to 3.
+    here (1). Unless there are 3 bands, LPIPS is the mean over the bands, each repeated to 3. Pixels without data are
+    left out, of SSIM every window that holds one; LPIPS sees no difference there.
 
-    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud.
+    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud; valid (1, H, W) bool.
     Units: images in [-1, 1]; PSNR in dB, infinite for equal images; MAE in the images' units (2 is the whole range);
         SAM in degrees; what is not defined (no cloudy pixel, image too small) is NaN; one band has no ``sam``.
     """
-    result, clear = result.double(), clear.double()
-    from_zero = (result + 1) / 2, (clear + 1) / 2
+    result, clear = equal_in_gaps(result.double(), clear.double(), valid), clear.double()
+    ours, theirs = of_valid(result, valid), of_valid(clear, valid)
     values = {
-        "psnr": _psnr(result, clear),
-        "ssim": _ssim(*from_zero),
-        "mae": _mae(result, clear),
-        **_spectral(*from_zero),
+        "psnr": _psnr(ours, theirs),
+        "ssim": _ssim((result + 1) / 2, (clear + 1) / 2, valid),
+        "mae": _mae(ours, theirs),
+        **_spectral((ours.view(*ours.shape[:2], -1) + 1) / 2, (theirs.view(*ours.shape[:2], -1) + 1) / 2),
     }
     if lpips is not None:
         views = three_band_views(result, clear)
         values["lpips"] = sum(lpips(a, b) for a, b in views) / len(views)
-    for number, (band, clear_band) in enumerate(zip(result, clear, strict=True), start=1):
+    for number, (band, clear_band) in enumerate(zip(ours, theirs, strict=True), start=1):
         values[f"psnr.band{number}"] = _psnr(band, clear_band)
         values[f"mae.band{number}"] = _mae(band, clear_band)
     if mask is not None:
-        cloudy = mask[0] >= 0.5
-        for where, pixels in (("cloudy_pixels", cloudy), ("clear_pixels", ~cloudy)):
+        cloudy, known = mask[0] >= 0.5, torch.ones_like(mask[0], dtype=torch.bool) if valid is None else valid[0]
+        for where, pixels in (("cloudy_pixels", cloudy & known), ("clear_pixels", ~cloudy & known)):
             values[f"psnr.{where}"] = _psnr(result[:, pixels], clear[:, pixels])
             values[f"mae.{where}"] = _mae(result[:, pixels], clear[:, pixels])
     return values
@@ -59,14 +64,17 @@ def _mae(result: torch.Tensor, clear: torch.Tensor) -> float:
     return (result - clear).abs().mean().item()  # NaN without pixels
 
 
-def _ssim(result: torch.Tensor, clear: torch.Tensor) -> float:
+def _ssim(result: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None) -> float:
     """Return the SSIM of images in [0, 1], in float32, which is many times faster here."""
     if min(clear.shape[-2:]) < SSIM_WINDOW:
         return math.nan
-    value = torchmetrics_image.structural_similarity_index_measure(
-        result[None].float(), clear[None].float(), data_range=1.0
+    images = (result[None].float(), clear[None].float())
+    if valid is None:
+        return torch.as_tensor(torchmetrics_image.structural_similarity_index_measure(*images, data_range=1.0)).item()
+    _, similarity = torchmetrics_image.structural_similarity_index_measure(
+        *images, data_range=1.0, return_full_image=True
     )
-    return torch.as_tensor(value).item()
+    return similarity[0][:, whole_windows(valid, SSIM_WINDOW, SSIM_WINDOW // 2)[0]].mean().item()
 
 
 def _spectral(result: torch.Tensor, clear: torch.Tensor) -> dict[str, float]:

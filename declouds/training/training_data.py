@@ -183,7 +183,7 @@ class EvaluationImages(Dataset):
     """Whole images, each with start noise seeded by its name.
 
     Args:
-        dataset: gives dicts with ``cloudy``, ``clear``, ``name``, and maybe ``mask``.
+        dataset: gives dicts with ``cloudy``, ``clear``, ``name``, and maybe ``mask`` and ``valid``.
         bands: bands of the noise.
         seed: seed of the noise.
         limit: take only the first images.
@@ -201,7 +201,7 @@ class EvaluationImages(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample = self.dataset[index]
         noise = noise_for(sample["name"], self.seed, (self.bands, *sample["clear"].shape[-2:]))
-        kept = {key: sample[key] for key in ("cloudy", "clear", "name", "mask") if key in sample}
+        kept = {key: sample[key] for key in ("cloudy", "clear", "name", "mask", "valid") if key in sample}
         return dict(kept, noise=torch.as_tensor(noise))
 
 
