@@ -27,6 +27,11 @@ def reduce_image(image: torch.Tensor, factor: int) -> torch.Tensor:
     return F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
 
 
+def reduce_valid(valid: torch.Tensor, factor: int) -> torch.Tensor:
+    """Reduce a map of valid pixels: all under a reduced one must be. Shapes: (1, H, W) -> (1, H / factor, W / factor)."""
+    return valid if factor == 1 else ~F.max_pool2d((~valid).float(), factor).bool()
+
+
 def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:
     """Return the size of a reduced image.
 
@@ -83,13 +88,18 @@ class TrainingPatches(Dataset):
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         sample = self.dataset[self.index_of(position)]
-        cloudy, clear = (reduce_image(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear"))
+        images = {key: reduce_image(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear")}
+        if "valid" in sample:  # as an image, so that it is cropped and augmented alike
+            images["valid"] = reduce_valid(sample["valid"], self.reduce).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed_of("position", position))
-            cloudy, clear = self._crop(cloudy, clear)
+            images = self._crop(images)
             if self.augmentation is not None:
-                cloudy, clear = self._augment(cloudy, clear)
-        return dict(cloudy=cloudy.contiguous(), clear=clear.contiguous(), name=sample["name"])
+                images = self._augment(images)
+        patch = {key: image.contiguous() for key, image in images.items()}
+        if "valid" in patch:
+            patch["valid"] = patch["valid"] > 1 - 1e-3  # False where it was mixed with a pixel without data
+        return dict(patch, name=sample["name"])
 
     def _seed_of(self, what: str, number: int) -> int:
         """Return a seed of its own for each run, stage, and epoch or position: sums of them would meet each other."""
@@ -104,23 +114,25 @@ class TrainingPatches(Dataset):
                 f"{self.crop}: lower `crop` or `reduce` of the stage"
             )
 
-    def _augment(self, cloudy: torch.Tensor, clear: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Augment a pair alike; what changes colours works on [0, 1], and would cut off all below 0."""
-        if not self.changes_colour:
-            cloudy, clear = (image[0] for image in self.augmentation(cloudy[None], clear[None]))
-            return cloudy, clear
-        pair = self.augmentation(*((image[None] + 1) / 2 for image in (cloudy, clear)))
-        cloudy, clear = (image[0].clamp(0, 1) * 2 - 1 for image in pair)
-        return cloudy, clear
+    def _augment(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Augment all images alike; what changes colours works on [0, 1], and would cut off all below 0."""
+        changed = [image[None] for image in images.values()]
+        if self.changes_colour:
+            changed[:2] = [(image + 1) / 2 for image in changed[:2]]
+        keys = ["input", "input", "mask"][: len(changed)]
+        changed = list(self.augmentation(*changed, data_keys=keys))
+        if self.changes_colour:
+            changed[:2] = [image.clamp(0, 1) * 2 - 1 for image in changed[:2]]
+        return {key: image[0] for key, image in zip(images, changed, strict=True)}
 
-    def _crop(self, cloudy: torch.Tensor, clear: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _crop(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if self.crop is None:
-            return cloudy, clear
-        height, width = cloudy.shape[-2:]
+            return images
+        height, width = images["clear"].shape[-2:]
         top = int(torch.randint(height - self.crop + 1, ()))
         left = int(torch.randint(width - self.crop + 1, ()))
         window = (..., slice(top, top + self.crop), slice(left, left + self.crop))
-        return cloudy[window], clear[window]
+        return {key: image[window] for key, image in images.items()}
 
 
 def _kornia_sequence(augmentations: Sequence[Any]) -> Any:

@@ -132,3 +132,40 @@ class Ramps(torch.utils.data.Dataset):
     def __getitem__(self, index):
         clear = torch.linspace(-1, 0.9, 3 * 16 * 16).reshape(3, 16, 16)
         return dict(cloudy=clear.flip(-1), clear=clear, name=str(index))
+
+
+class WithGaps(Numbered):
+    """The same images; pixels without data are those of the right quarter, marked by 1 in both images."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        valid = torch.ones(1, self.size, self.size, dtype=torch.bool)
+        valid[..., 3 * self.size // 4 :] = False
+        images = {key: torch.where(valid, sample[key] * 0.5, 1.0) for key in ("cloudy", "clear")}
+        return dict(sample, **images, valid=valid)
+
+
+SAME_COLOURS = (dict(type="RandomBrightness", brightness=(1.0, 1.0), p=1.0), "RandomHorizontalFlip")
+
+
+@pytest.mark.parametrize("augmentations", [(), AUGMENTATIONS, SAME_COLOURS])
+def test_gaps_are_cropped_and_turned_with_their_images(augmentations):
+    patches = TrainingPatches(WithGaps(), crop=8, augmentations=augmentations, seed=3)
+    seen = set()
+    for position in range(20):
+        sample = patches[position]
+        assert sample["valid"].dtype == torch.bool and sample["valid"].shape == (1, 8, 8)
+        assert torch.equal(sample["valid"], sample["cloudy"] < 0.99)
+        assert torch.equal(sample["valid"], sample["clear"] < 0.99)
+        seen.add(tuple(sample["valid"].flatten().tolist()))
+    assert len(seen) > 2
+
+
+def test_a_reduced_pixel_has_data_where_all_of_its_pixels_had():
+    patches = TrainingPatches(WithGaps(size=24), reduce=4)
+    valid = patches[0]["valid"]
+    assert valid.shape == (1, 6, 6) and valid[..., :4].all() and not valid[..., 4:].any()
+
+
+def test_evaluation_keeps_the_gaps():
+    assert EvaluationImages(WithGaps(), bands=1)[0]["valid"].sum() == 16 * 12
