@@ -1,5 +1,6 @@
 """Pairs that lie in image files: headers are checked at once, pixels when they are read."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,8 @@ from declouds.image_io import read_image
 from declouds.nodata import fill_nodata
 from declouds.units import Units, choose_units, is_dark
 from declouds.value_range import ValueRange
+
+SAMPLE = 4096  # bytes read at each place of a file, to tell it from another
 
 
 class FilePairDataset(PairDataset):
@@ -70,6 +73,20 @@ class FilePairDataset(PairDataset):
         self.pairs = tuple(pairs)
         self.reduce = reduce
         self.mask_above = mask_above
+
+    def content(self) -> str:
+        """Return a SHA-256 of names, and of the size, beginning, middle and end of each file, wherever it is."""
+        digest = hashlib.sha256()
+        for pair in self.pairs:
+            digest.update(pair.name.encode())
+            paths = [*(file.path for file in (*pair.cloudy, *pair.clear)), *([pair.mask] if pair.mask else [])]
+            for path in paths:
+                with path.open("rb") as data:
+                    size = path.stat().st_size
+                    for at in (0, size // 2, max(size - SAMPLE, 0)):
+                        data.seek(at)
+                        digest.update(b"%d %d " % (size, at) + data.read(SAMPLE))
+        return digest.hexdigest()
 
     def load(self, index: int) -> Arrays:
         """Read one pair from its files, in sensor units."""

@@ -28,6 +28,8 @@ class PairDataModule(NonGeoDataModule):
     """
 
     band_names: tuple[str, ...] = ()
+    # Arguments that say where the data are or how they are read: with the same `content`, they change no result.
+    places = ("root", "split", "num_workers", "batch_size", "cache")
 
     def __init__(
         self,
@@ -73,6 +75,10 @@ class PairDataModule(NonGeoDataModule):
             part: {"count": len(dataset), "digest": digest(dataset.names), "split": self.split_name}
             for part, dataset in self._datasets().items()
         }
+
+    def content(self) -> dict[str, str]:
+        """Return part -> SHA-256 of its files, wherever they are, for what is set up; see `PairDataset.content`."""
+        return {part: dataset.content() for part, dataset in self._datasets().items()}
 
     def _datasets(self) -> dict[str, PairDataset]:
         parts = {part: getattr(self, f"{part}_dataset") for part in PARTS_OF_STAGE[None]}

@@ -22,7 +22,7 @@ from declouds.runs.recorder import RunRecord
 from declouds.training import checkpoint
 from declouds.training.config import read_config
 from declouds.training.given_weights import given_parts, start_parts
-from declouds.training.settings import plain, settings_of
+from declouds.training.settings import plain, settings_of, without_places
 from declouds.training.stage import Stage, read_stages, stage_configs
 from declouds.training.stage_check import check_stage
 from declouds.training.stage_model import Weights, part_of, start_of_stage
@@ -201,9 +201,13 @@ class CoarseToFine:
         if recorded.exists():
             if not resume:
                 raise UserError(f"{self.work_dir} holds a run already: give --resume to go on, or another --work-dir")
-            changed = _differing_keys(read_config(recorded), self.config)
-            if changed == ["stages"] and self._is_longer(read_config(recorded)):
-                changed = []
+            before = read_config(recorded)
+            changed = _differing_keys(before, self.config)
+            if "stages" in changed and self._is_longer(before):
+                changed.remove("stages")
+            data = [without_places(one.datamodule, self.settings.datamodule) for one in (before, self.config)]
+            if "datamodule" in changed and data[0] == data[1]:  # whether they are the same data, each stage checks
+                changed.remove("datamodule")
             if changed:
                 raise UserError(
                     f"{self.work_dir} holds a run of another config (other {', '.join(changed)}): resume with the "

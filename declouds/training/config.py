@@ -37,18 +37,35 @@ VALUES: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 def read_config(path: Path) -> Config:
-    """Read a config file as it is.
+    """Read a config file as it is; of MMEngine's lazy kind (``with read_base()``) classes become their names.
 
     Raises:
         UserError: the file is no config.
     """
     try:
-        # Not lazy: with the lazy kind a mere `import os` changes how the whole file is read.
+        # Told by `read_base` alone: MMEngine would take a mere `import os` for the lazy kind.
+        if "read_base" in path.read_text(encoding="utf-8"):
+            lazy = Config.fromfile(path, import_custom_modules=False, lazy_import=True)
+            return Config(_with_names(lazy.to_dict()), filename=str(path))
         return Config.fromfile(path, import_custom_modules=False, lazy_import=False)
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as a config: {type(error).__name__}: {reason}") from error
+
+
+def _with_names(value: Any) -> Any:
+    """Return the values of a lazy config, in which a type is ``module.Class``, with the names of registered classes."""
+    if isinstance(value, list | tuple):
+        return type(value)(_with_names(item) for item in value)
+    if not isinstance(value, dict):
+        return value
+    module, _, name = str(value.get("type", "")).rpartition(".")
+    if module:
+        importlib.import_module(module)  # registers it
+        value = {**value, "type": name}
+    return {key: _with_names(item) for key, item in value.items()}
 
 
 def load_config(path: Path, options: list[str] | None = None) -> Config:

@@ -54,6 +54,11 @@ def plain(config: Any) -> Any:
     return json.loads(json.dumps(config))
 
 
+def without_places(config: dict[str, Any], datamodule: Any) -> dict[str, Any]:
+    """Return the config of a data module without the entries that say where its data are and how they are read."""
+    return {key: value for key, value in config.items() if key not in getattr(datamodule, "places", ())}
+
+
 def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
     """Return the model's config with bands and units filled in from the data.
 

@@ -23,7 +23,7 @@ from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.registry import PART_REGISTRIES
 from declouds.training import checkpoint
-from declouds.training.settings import plain
+from declouds.training.settings import Settings, plain, without_places
 from declouds.training.stage_run import StageRun
 
 SHAPES_TRAINING = (
@@ -78,8 +78,16 @@ def _described(run: StageRun, chain: Chain) -> dict[str, Any]:
         files=sorted(_files(read)),
         plugins=sorted(set(_plugin_sources([read, vars(run.stage), settings.config.datamodule]))),
         chain={part: digest for part, digest in chain.items() if part in parts},
-        data=[plain(settings.config.datamodule), settings.datamodule.split_record()],
+        data=_data(settings),
     )
+
+
+def _data(settings: Settings) -> list[Any]:
+    """Return what tells the data of a run from others: data that were moved are the same."""
+    data = settings.datamodule
+    entries = plain(without_places(settings.config.datamodule, data))
+    record = {part: {key: value[key] for key in ("count", "digest")} for part, value in data.split_record().items()}
+    return [entries, record, *([data.content()] if hasattr(data, "content") else [])]
 
 
 def _sha(described: dict[str, Any]) -> str:

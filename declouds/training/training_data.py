@@ -28,7 +28,7 @@ def reduce_image(image: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def reduce_valid(valid: torch.Tensor, factor: int) -> torch.Tensor:
-    """Reduce a map of valid pixels: all under a reduced one must be. Shapes: (1, H, W) -> (1, H / factor, W / factor)."""
+    """Reduce a map of valid pixels: all under one must be. Shapes: (1, H, W) -> (1, H / factor, W / factor)."""
     return valid if factor == 1 else ~F.max_pool2d((~valid).float(), factor).bool()
 
 

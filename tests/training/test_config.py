@@ -55,3 +55,31 @@ def test_every_seed_seeds_every_iteration_differently(seed):
             SeedIterations(seed, stage).before_train_iter(None, iteration)
             drawn.add(float(torch.rand(1, dtype=torch.float64)))
     assert len(drawn) == 40
+
+
+def test_a_lazy_config_of_mmengine_reads_like_a_plain_one(tmp_path):
+    """Bases by `read_base`, and parts by their classes."""
+    (tmp_path / "base.py").write_text("seed = 5\ndatamodule = dict(type='Simulated', size=32)\n")
+    lazy = tmp_path / "lazy.py"
+    lazy.write_text(
+        """
+from mmengine.config import read_base
+from declouds.references.gain_offset_unet import GainOffsetUNet
+
+with read_base():
+    from .base import *
+
+datamodule.update(size=48)
+model = dict(type="OnePass", reference=dict(type=GainOffsetUNet, base=8))
+stages = [dict(name="first", train=["reference"], iterations=3, batch_size=2, lr=1e-3)]
+"""
+    )
+    config = load_config(lazy, ["stages.0.iterations=7"])
+    assert config.seed == 5 and config.datamodule == dict(type="Simulated", size=48)
+    assert config.model.reference == dict(type="GainOffsetUNet", base=8)
+    assert config.stages[0].iterations == 7
+    config.dump(tmp_path / "again.py")
+    assert load_config(tmp_path / "again.py").to_dict() == config.to_dict()
+    lazy.write_text("from mmengine.config import read_base\nwith read_base():\n    from .none import *\n")
+    with pytest.raises(UserError, match=r"lazy\.py cannot be read as a config"):
+        load_config(lazy)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from declouds.datamodules.simulated import Simulated
 from declouds.errors import UserError
-from declouds.image_io import write_image
+from declouds.image_io import read_image, write_image
 from declouds.registry import DATAMODULES
 from declouds.training.coarse_to_fine import CoarseToFine
 from declouds.training.config import load_config
@@ -65,6 +65,25 @@ def test_a_run_is_not_resumed_with_another_split(pairs):
         CoarseToFine(Config.fromfile(path), pairs / "run").run(resume=True)
     after = load_file(pairs / "run" / "model.safetensors")
     assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_data_that_were_moved_are_the_same(pairs):
+    """The folder, and the spelling of its path, are no part of what a stage is known by; the files are."""
+    longer = "stages[1]['iterations'] = 6\n"
+    CoarseToFine(Config.fromfile(config(pairs)), pairs / "run").run()
+    digests = CoarseToFine(Config.fromfile(config(pairs)), pairs / "other").stage_digests()
+    (pairs / "data").rename(pairs / "moved")
+    moved = config(pairs, longer + f"datamodule['root'] = {str(pairs / 'moved')!r}\n")
+    assert CoarseToFine(Config.fromfile(moved), pairs / "other").stage_digests()[0] == digests[0]
+    weights = CoarseToFine(Config.fromfile(moved), pairs / "run").run(resume=True)
+    assert json.loads((pairs / "run" / "1_second" / "inputs.json").read_text())["iterations"] == 6 and weights.is_file()
+    image = read_image(pairs / "moved" / "cloud" / "2.png")
+    write_image(pairs / "moved" / "cloud" / "2.png", 255 - image, overwrite=True)
+    with pytest.raises(UserError, match="stage first was started with other data"):
+        CoarseToFine(Config.fromfile(moved), pairs / "run").run(resume=True)
+    again = config(pairs, longer + f"datamodule.update(value_range=[0, 200], root={str(pairs / 'moved')!r})\n")
+    with pytest.raises(UserError, match=r"another config .other datamodule"):
+        CoarseToFine(Config.fromfile(again), pairs / "run").run(resume=True)
 
 
 def test_the_last_stage_can_be_lengthened(pairs):
