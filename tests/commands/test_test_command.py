@@ -18,6 +18,7 @@ MODEL = dict(
     fusion=dict(type="FixedWeight", weight=0.9),
     noise_schedule=dict(type="LinearSchedule", num_steps=1000),
     sampler=dict(type="DDIM", steps=2),
+    eta=0.3,
 )
 
 
@@ -154,6 +155,7 @@ def test_entries_that_say_the_default_agree():
     spelled = dict(bands=3, value_range=[0, 255], band_names=[], inputs=None, degrade_prior=None)
     assert differing_entries(MODEL, MODEL | spelled) == differing_entries(MODEL | spelled, MODEL | spelled) == []
     assert differing_entries(MODEL | dict(bands=3, value_range=(0.0, 255.0)), MODEL) == []
+    assert differing_entries(MODEL | dict(band_names=[]), MODEL | dict(band_names=None)) == []
     assert differing_entries(MODEL | dict(degrade_prior=dict(blur=1.0)), MODEL | dict(degrade_prior=None)) == [
         "model.degrade_prior: {'blur': 1.0}, not None"
     ]
