@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from declouds.errors import UserError
 from declouds.models import model_class
+from declouds.models.cloud_remover import CloudRemover
 from declouds.registry import PART_REGISTRIES
 from declouds.weights.file import check_parts, model_of, read_weights
 
@@ -87,18 +88,23 @@ def differing_parts(stored: dict[str, Any], wanted: dict[str, Any], parts: Colle
 def differing_entries(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Say in which entries, beside its parts and those that only sampling reads, a model's config differs from another.
 
-    An entry that ``wanted`` lacks agrees, and so does one that says what the model's default is.
+    An entry that ``wanted`` lacks agrees; one that is None, or that ``stored`` lacks, counts as the model's default.
     """
-    parts = {registry.name for registry in PART_REGISTRIES}
     kind = model_class(wanted)
-    defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
-    skipped = parts | set(kind.sampling_entries) | set(kind.stage_entries) | {"type"}
-    own, other = json.loads(json.dumps(stored, default=str)), json.loads(json.dumps(wanted, default=str))
+    defaults = {
+        name: parameter.default
+        for base in reversed(kind.__mro__)
+        if issubclass(base, CloudRemover)
+        for name, parameter in inspect.signature(base).parameters.items()
+    }
+    given = ({key: value for key, value in config.items() if value is not None} for config in (stored, wanted))
+    own, other = (json.loads(json.dumps(defaults | entries, default=str)) for entries in given)
+    parts = {registry.name for registry in PART_REGISTRIES}
+    compared = set(wanted) - parts - kind.sampling_entries - set(kind.stage_entries) - {"type"}
     return [
-        f"model.{key}: {own.get(key, defaults.get(key))!r}, not {other[key]!r}"
-        for key in sorted(set(other) - skipped)
-        if (other[key] is not None and own.get(key, defaults.get(key)) != other[key])
-        or (other[key] is None and own.get(key))
+        f"model.{key}: {own.get(key)!r}, not {other.get(key)!r}"
+        for key in sorted(compared)
+        if own.get(key) != other.get(key)
     ]
 
 

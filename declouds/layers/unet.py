@@ -28,9 +28,20 @@ def time_embedding(t: torch.Tensor, channels: int, longest_period: float = 10_00
     return F.pad(embedding, (0, channels % 2))
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation of images down to a single pixel (Wu & He 2018, arXiv 1803.08494). Shapes: (B, C, H, W).
+
+    torch's own refuses one value per group if the batch is a single image, and takes the same image in a larger batch.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``x``, normalised, scaled and shifted."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+def group_norm(channels: int) -> GroupNorm:
     """Return a group normalisation of 32 groups, or of the most groups up to 32 that divide ``channels``."""
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+    return GroupNorm(math.gcd(32, channels), channels)
 
 
 def zero_init(layer: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from declouds.layers.input_bands import input_bands
 from declouds.registry import REFERENCES
 
 
@@ -10,10 +11,22 @@ from declouds.registry import REFERENCES
 class Identity(nn.Module):
     """The cloudy image itself as prior: the baseline that every reference network has to beat.
 
-    Shapes: cloudy (B, C, H, W) -> the same tensor.
+    Args:
+        bands: bands of the prior.
+        in_bands: bands of the cloudy image, the first ``bands`` of which are the prior; ``bands`` if not given.
+
+    Shapes: cloudy (B, in_bands, H, W) -> (B, bands, H, W).
     Units: [-1, 1].
+
+    Raises:
+        UserError: fewer bands in than out.
     """
 
+    def __init__(self, bands: int = 3, in_bands: int | None = None) -> None:
+        super().__init__()
+        input_bands("Identity", bands, in_bands)
+        self.bands = bands
+
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
-        """Return ``cloudy``."""
-        return cloudy
+        """Return the first ``bands`` of ``cloudy``."""
+        return cloudy[:, : self.bands]

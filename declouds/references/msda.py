@@ -106,7 +106,9 @@ class MSDA(nn.Module):
         """Return the restored image."""
         height, width = cloudy.shape[-2:]
         image = (cloudy + 1) / 2
-        if max(height, width) <= 4:  # one pixel at quarter size has no contrast to normalise
+        # One pixel at quarter size has no contrast to normalise; and the weight gradient of a strided convolution over
+        # images one pixel wide is uninitialised memory in bfloat16 (torch 2.15 on CPU).
+        if min(height, width) <= 4:
             image = pad_to_multiple(image, 8)
         full, half, quarter = self._grid(self.entry(self.conv_in(image)))
         full = self.exit(full)

@@ -28,20 +28,26 @@ class Precomputed(nn.Module):
     Args:
         folder: where the pictures are.
         value_range: the stored values that stand for -1 and 1; 0..255 for uint8, every other type has to be told.
+        bands: bands of the pictures; those of the cloudy image if not given.
 
-    Shapes: cloudy (B, C, H, W), names: B strings -> (B, C, H, W).
+    Shapes: cloudy (B, in_bands, H, W), names: B strings -> (B, bands, H, W).
     Units: [-1, 1].
 
     Raises:
-        UserError: the folder or a picture is missing; or a picture is broken, differs from the cloudy image in bands or
-            size, is of a type whose value range is not given, or holds values that are no numbers.
+        UserError: the folder or a picture is missing; or a picture is broken, has other bands or another size than the
+            cloudy image, is of a type whose value range is not given, or holds values that are no numbers.
     """
 
     needs_names: ClassVar[bool] = True
 
-    def __init__(self, folder: str | os.PathLike[str], value_range: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        value_range: tuple[float, float] | None = None,
+        bands: int | None = None,
+    ) -> None:
         super().__init__()
-        self.folder = Path(folder)
+        self.folder, self.bands = Path(folder), bands
         self.value_range = None if value_range is None else ValueRange(*value_range)
         if not self.folder.is_dir():
             raise UserError(f"{folder}: no such folder of priors: give the folder that holds <sample name>.png or .tif")
@@ -67,7 +73,8 @@ class Precomputed(nn.Module):
                 f"{self.folder}: priors are found by sample name, one for each of {len(cloudy)} images; got {given}: "
                 "they serve the images of a data set, not scenes: give a reference network for those"
             )
-        priors = [self._read(self.find(name), tuple(cloudy.shape[1:])) for name in names]
+        shape = (self.bands or cloudy.shape[1], *cloudy.shape[2:])
+        priors = [self._read(self.find(name), shape) for name in names]
         return torch.from_numpy(np.stack(priors)).to(cloudy)
 
     def _read(self, path: Path, shape: tuple[int, ...]) -> np.ndarray:

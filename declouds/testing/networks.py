@@ -115,6 +115,8 @@ def _check_outputs(net: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor, tor
         rough = call(net, *inputs)
     require(all(bool(output.isfinite().all()) for output in rough), f"the output {where} is finite in bfloat16")
     _check_gradients(net, rough, f"{where} in bfloat16")
+    single = call(net, image[:1], t[:1], cloudy[:1])
+    require(all(bool(output.isfinite().all()) for output in single), f"a batch of one image {where} trains")
     net.eval()
     with torch.no_grad():
         together, alone = call(net, *inputs)[0], call(net, image[:1], t[:1], cloudy[:1])[0]

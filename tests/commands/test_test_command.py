@@ -6,7 +6,7 @@ import torch
 
 from declouds.cli import main
 from declouds.evaluation import lpips_net
-from declouds.evaluation.load_checked import differing_parts
+from declouds.evaluation.load_checked import differing_entries, differing_parts
 from declouds.image_io import read_image, write_image
 
 MODEL = dict(
@@ -18,6 +18,7 @@ MODEL = dict(
     fusion=dict(type="FixedWeight", weight=0.9),
     noise_schedule=dict(type="LinearSchedule", num_steps=1000),
     sampler=dict(type="DDIM", steps=2),
+    eta=0.3,
 )
 
 
@@ -127,6 +128,42 @@ def test_the_sampler_is_the_configs(setting):
     assert found[0] != found[1]
 
 
+def test_the_least_weight_is_the_configs(setting):
+    run(setting, "--variants", "--out", setting / "out", "--cfg-options", "model.eta=1.0")
+    found = {method: content["per_image"] for method, content in results(setting)["methods"].items()}
+    figures = ("name", "standard.psnr", "standard.mae", "official.psnr")
+    prior, fused = ([{key: row[key] for key in figures} for row in found[method]] for method in ("prior", "DE"))
+    assert prior == fused  # where the checkpoint's own eta would leave a tenth of the diffusion in
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("model.degrade_prior={'blur':1.0}", "model.degrade_prior: None, not {'blur': 1.0}"),
+        ("model.value_range=[0,100]", "model.value_range: [0.0, 255.0], not [0, 100]"),
+        ("model.in_bands=5", "model.in_bands: None, not 5"),
+        ("model.band_names=['red']", "model.band_names: [], not ['red']"),
+        ("model.etta=0.5", "model.etta: None, not 0.5"),
+    ],
+)
+def test_another_entry_of_the_model_than_the_checkpoint_has_is_named(setting, capsys, option, message):
+    error = refused(capsys, setting, "--out", setting / "out", "--cfg-options", option)
+    assert "model.safetensors: holds another model than" in error and message in error
+
+
+def test_entries_that_say_the_default_agree():
+    spelled = dict(bands=3, value_range=[0, 255], band_names=[], inputs=None, degrade_prior=None)
+    assert differing_entries(MODEL, MODEL | spelled) == differing_entries(MODEL | spelled, MODEL | spelled) == []
+    assert differing_entries(MODEL | dict(bands=3, value_range=(0.0, 255.0)), MODEL) == []
+    assert differing_entries(MODEL | dict(band_names=[]), MODEL | dict(band_names=None)) == []
+    assert differing_entries(MODEL | dict(degrade_prior=dict(blur=1.0)), MODEL | dict(degrade_prior=None)) == [
+        "model.degrade_prior: {'blur': 1.0}, not None"
+    ]
+    assert differing_entries(MODEL | dict(value_range=[0, 1]), MODEL | dict(value_range=[0, 255])) == [
+        "model.value_range: [0, 1], not [0, 255]"
+    ]
+
+
 def test_windows(setting):
     run(setting, "--tile", 16, "--out", setting / "out")
     assert results(setting)["about"]["tile"] == 16
@@ -179,7 +216,10 @@ def test_an_argument_left_out_counts_as_its_default():
     assert differing_parts(MODEL | {"sampler": dict(type="DDPM")}, MODEL) == []
     four = dict(MODEL, bands=4, denoiser=dict(MODEL["denoiser"], bands=4, in_bands=4))  # as an imported file says it
     assert differing_parts(four, dict(MODEL, bands=4)) == []
-    assert differing_parts(four, dict(MODEL, bands=3)) == ["denoiser: bands=4, not 3"]
+    assert differing_parts(four, dict(MODEL, bands=3)) == [
+        "denoiser: bands=4, not 3",
+        "reference: bands=4, not 3",
+    ]
     assert differing_parts(MODEL | {"type": "OnePass"}, MODEL) == ["model: OnePass, not DiffusionEnhancement"]
     other = MODEL | {"noise_schedule": dict(type="CosineSchedule")}
     assert differing_parts(other, MODEL) == ["noise_schedule: CosineSchedule, not LinearSchedule"]

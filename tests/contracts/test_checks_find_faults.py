@@ -127,6 +127,15 @@ class DropsInEval(Denoiser):
         return nn.functional.dropout(super().forward(x_t, t, cloudy), training=True)
 
 
+class BatchDeviation(Denoiser):
+    """Normalises over the batch in training, which a single image does not allow."""
+
+    def forward(self, x_t, t, cloudy):
+        output = super().forward(x_t, t, cloudy)
+        degrees_of_freedom = output.new_tensor(len(output) - 1)
+        return output / degrees_of_freedom if self.training else output
+
+
 class BatchMean(Denoiser):
     """Mixes the images of a batch."""
 
@@ -147,6 +156,7 @@ class BatchMean(Denoiser):
         (Detached, "some gradient .* is not zero"),
         (OnlyFloat32, "finite in bfloat16"),
         (Unsaved, "saved and loaded"),
+        (BatchDeviation, "a batch of one image .* trains"),
         (DropsInEval, "the same every time"),
         (BatchMean, "does not depend on the others"),
     ],

@@ -15,6 +15,7 @@ _SMALL_UNET = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=(2,), head
 ARGUMENTS = {
     "PatchDiscriminator": dict(base=8, halvings=2),
     "ConditionalUNet": _SMALL_UNET,
+    "SigmoidWeight": _SMALL_UNET,
     "WeightAllocation": _SMALL_UNET,
     "GainOffsetUNet": _SMALL_UNET,
     "MPRNet": dict(features=8, level_step=4, full_step=4, full_blocks=1),
@@ -66,6 +67,21 @@ def test_fusions(name):
 @every("discriminator")
 def test_discriminators(name):
     testing.check_discriminator(config(name))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1)])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in ("denoiser", "reference", "fusion", "discriminator")
+        for name in KINDS[kind].names()
+        if name != "Precomputed"  # its pictures have a size
+    ],
+)
+def test_networks_take_a_single_pixel_row_or_column(kind, name, size):
+    check = getattr(testing, f"check_{kind}")
+    check(config(name), bands=(3,), sizes=(size,))
 
 
 @every("cloud_detector")

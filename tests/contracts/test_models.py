@@ -36,8 +36,9 @@ def test_plain_diffusion_with_a_sampler_that_draws_noise():
     check_model({**DE, "reference": None, "fusion": None, "sampler": dict(type="DDPM", steps=3)})
 
 
-def test_one_pass():
-    check_model(dict(type="OnePass", reference=REFERENCE))
+@pytest.mark.parametrize("reference", [REFERENCE, dict(type="Identity")], ids=["network", "identity"])
+def test_one_pass(reference):
+    check_model(dict(type="OnePass", reference=reference))
 
 
 class Good(CloudRemover):

@@ -31,6 +31,11 @@ def test_priors_come_by_name_in_the_order_of_the_batch(folder):
     torch.testing.assert_close(prior[0], expected.flip(1), rtol=0, atol=1e-6)
 
 
+def test_the_pictures_have_the_bands_of_the_image_and_not_those_of_further_sources(folder):
+    cloudy = torch.zeros(1, 5, 6, 8)
+    torch.testing.assert_close(build(folder, bands=3)(cloudy, ["a"]), build(folder)(cloudy[:, :3], ["a"]))
+
+
 def test_value_range_and_other_types(folder):
     write_image(folder / "c.tif", np.full((3, 6, 8), 2500, dtype=np.uint16))
     prior = build(folder, value_range=(0, 10000))(torch.zeros(1, 3, 6, 8), ["c"])

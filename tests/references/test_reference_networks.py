@@ -127,7 +127,7 @@ def test_impossible_sizes_are_user_errors(config, says):
         REFERENCES.build(config)
 
 
-@pytest.mark.parametrize("name", ["CVAE", "GainOffsetUNet", "NAFNet", "TimmUNet"])
+@pytest.mark.parametrize("name", ["CVAE", "GainOffsetUNet", "Identity", "NAFNet", "TimmUNet"])
 @pytest.mark.parametrize("in_bands", [0, 1, 2])
 def test_fewer_bands_in_than_out_are_a_user_error(name, in_bands):
     with pytest.raises(UserError, match=f"^{name} corrects the first 3 bands of its input, which has {in_bands}: give"):
@@ -136,7 +136,7 @@ def test_fewer_bands_in_than_out_are_a_user_error(name, in_bands):
 
 def test_identity_gives_the_cloudy_image():
     cloudy = images(2, 13, 5, 7)
-    network = REFERENCES.build(dict(type="Identity"))
+    network = REFERENCES.build(dict(type="Identity"), bands=13)
     assert isinstance(network, Identity)
     assert torch.equal(network(cloudy), cloudy)
     assert not network.state_dict()

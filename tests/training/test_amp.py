@@ -1,0 +1,78 @@
+"""bfloat16 is what networks compute in under `--amp`, and nothing else is."""
+
+from collections import defaultdict
+
+import pytest
+import torch
+from mmengine.registry import LOOPS
+from safetensors.torch import load_file
+
+import declouds.training.coarse_to_fine  # noqa: F401 (registers the loop)
+from declouds.cli import main
+from declouds.discriminators.patch_discriminator import PatchDiscriminator
+from declouds.layers.unet import UNet
+
+EXTRA = """
+datamodule["test"] = datamodule["val"] = 1
+reference_stages = [
+    dict(stages[0], iterations=1, discriminator=dict(type="PatchDiscriminator", base=8, halvings=2),
+         adversarial_loss=dict(type="LeastSquaresGAN", weight=0.05)),
+]
+stages = [
+    dict(stages[1], name="denoiser", iterations=1, val_interval=None),
+    dict(stages[2], name="fusion", iterations=1),
+]
+"""
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """What U-Nets and discriminators give: (in an iteration of training or not, trained or frozen) -> types."""
+    seen, place = defaultdict(set), ["elsewhere"]
+
+    def watch(kind):
+        forward = kind.forward
+
+        def watched(self, *inputs):
+            output = forward(self, *inputs)
+            trained = any(parameter.requires_grad for parameter in self.parameters())
+            seen[place[0], kind.__name__, "trained" if trained else "frozen"].add(output.dtype)
+            return output
+
+        monkeypatch.setattr(kind, "forward", watched)
+
+    loop = LOOPS.get("StageLoop")
+    run_iter = loop.run_iter
+
+    def watched_iteration(self, batch):
+        place[0] = "training"
+        run_iter(self, batch)
+        place[0] = "elsewhere"
+
+    monkeypatch.setattr(loop, "run_iter", watched_iteration)
+    watch(UNet)
+    watch(PatchDiscriminator)
+    return seen
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_networks_train_in_bfloat16_and_are_evaluated_in_float32(tiny_config, tmp_path, computed, monkeypatch, amp):
+    monkeypatch.setenv("DECLOUDS_OFFLINE", "1")  # no LPIPS
+    config, work_dir = tiny_config(extra=EXTRA), tmp_path / "run"
+    main(["train", str(config), "--work-dir", str(work_dir), *(["--amp"] if amp else [])])
+    precision = {torch.bfloat16 if amp else torch.float32}
+    training = {key[1:]: types for key, types in computed.items() if key[0] == "training"}
+    # The reference and the fusion are trained beside frozen parts, and each against or by what is frozen.
+    assert set(training) == {
+        ("UNet", "trained"),
+        ("UNet", "frozen"),
+        ("PatchDiscriminator", "trained"),
+        ("PatchDiscriminator", "frozen"),
+    }
+    assert all(types == precision for types in training.values())
+    elsewhere = {key: types for key, types in computed.items() if key[0] == "elsewhere"}
+    assert elsewhere and all(types == {torch.float32} for types in elsewhere.values())
+    computed.clear()
+    main(["test", str(config), str(work_dir / "model.safetensors"), "--device", "cpu"])
+    assert computed and all(types == {torch.float32} for types in computed.values())
+    assert {value.dtype for value in load_file(work_dir / "model.safetensors").values()} == {torch.float32}
