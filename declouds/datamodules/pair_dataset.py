@@ -90,7 +90,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
-        arrays = self._kept.get(index) or self.load(index)
+        arrays = self._kept.get(index) or Arrays(*self.load(index))
         if self._keep:
             self._kept[index] = arrays
         cloudy, clear, mask, valid = arrays

@@ -2,7 +2,7 @@
 
 A file is written under a temporary name and renamed, and the last two are kept, so that a kill at any moment leaves a
 usable one. Files hold no pickled objects and are loaded with ``weights_only=True``. No random state is stored: every
-iteration seeds itself (see `hooks/seed_iterations.py`).
+iteration seeds itself (see `SeedIterations`).
 """
 
 import os
@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
-from declouds.training.hooks.average_weights import AverageWeights
+from declouds.training.hooks import AverageWeights
 
 KEEP = 2
 
@@ -98,3 +100,24 @@ def _schedulers(runner: Any) -> list[Any]:
     """Return the learning rate schedulers of all optimisers."""
     own = runner.param_schedulers or []
     return [scheduler for part in own.values() for scheduler in part] if isinstance(own, dict) else own
+
+
+@HOOKS.register_module()
+class SaveCheckpoints(Hook):
+    """Write a checkpoint every ``interval`` iterations.
+
+    Args:
+        interval: iterations between checkpoints.
+    """
+
+    priority = "VERY_LOW"  # after the average has taken the iteration in
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write the checkpoint if it is time."""
+        done = batch_idx + 1
+        if done % self.interval == 0 or done == runner.max_iters:  # the last, since a stage may be lengthened
+            runner.train_loop.check_losses()  # never keep weights that a non-finite loss has spoilt
+            save(runner, done)

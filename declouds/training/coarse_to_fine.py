@@ -21,12 +21,9 @@ from declouds.models import build_model, model_class
 from declouds.runs.recorder import RunRecord
 from declouds.training import checkpoint
 from declouds.training.config import read_config
-from declouds.training.given_weights import given_parts, start_parts
-from declouds.training.settings import plain, settings_of, without_places
+from declouds.training.settings import Weights, given_parts, part_of, plain, settings_of, start_parts, without_places
 from declouds.training.stage import Stage, read_stages, stage_configs
-from declouds.training.stage_check import check_stage
-from declouds.training.stage_model import Weights, part_of, start_of_stage
-from declouds.training.stage_run import StageRun
+from declouds.training.stage_run import StageRun, check_stage, start_of_stage
 from declouds.training.stage_store import DIGEST, INPUTS, StageStore, input_digest, stage_digest
 from declouds.weights.file import load_strictly, save_weights
 

@@ -1,12 +1,20 @@
-"""MMEngine's Runner, for one stage of a run."""
+"""MMEngine's pieces as one stage needs them: the Runner, the training loop, optimisers and mixed precision."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import LOOPS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmengine.runner import BaseLoop, Runner
+from torch import nn
+from torch.utils.data import DataLoader
 
+from declouds.errors import UserError
 from declouds.training import checkpoint
 
 
@@ -39,3 +47,122 @@ class StageRunner(Runner):
         if self._resume and not self._has_loaded:
             checkpoint.restore(self)
         self._has_loaded = True
+
+
+@LOOPS.register_module()
+class StageLoop(BaseLoop):
+    """Iterations of one stage, starting where a checkpoint left off.
+
+    MMEngine's own loop replays every skipped batch when it resumes; this one moves the batch sampler.
+
+    Args:
+        runner: the runner.
+        dataloader: a loader whose batch sampler has a ``start``.
+        max_iters: iterations of the stage.
+        val_interval: iterations between evaluations; there is always one after the last.
+        check_interval: iterations between looks at whether the losses are finite, each of which waits for the GPU.
+    """
+
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader, max_iters: int, val_interval: int, check_interval: int = 1
+    ) -> None:
+        super().__init__(runner, dataloader)
+        self.max_iters = max_iters
+        self.val_interval, self.check_interval = val_interval, check_interval
+        self._first_bad: torch.Tensor | None = None  # the first iteration with a non-finite loss, or -1; on the device
+        self.val_begin = 1
+        self.iter = 0
+        self.epoch = 0  # MMEngine's hooks ask for it
+        self.max_epochs = 1
+        self.stop_training = False
+
+    def run(self) -> Any:
+        """Train to the last iteration."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        batches = self._remaining_batches()
+        if self.iter > 0:
+            self._validate_if_due()  # the run may have been killed before it did
+        while self.iter < self.max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(batches))
+            self._validate_if_due()
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_iter(self, batch: dict[str, Any]) -> None:
+        """Take one optimisation step."""
+        self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
+        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        self._note_losses(outputs)
+        if (self.iter + 1) % self.check_interval == 0 or self.iter + 1 == self.max_iters:
+            self.check_losses()
+        self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs)
+        self.iter += 1
+
+    def _note_losses(self, outputs: dict[str, torch.Tensor]) -> None:
+        """Note on the device whether the losses are finite: asking for it here would stop the GPU every time."""
+        total = torch.stack([value.detach().float().sum() for value in outputs.values()]).sum()
+        if self._first_bad is None:
+            self._first_bad = torch.full_like(total, -1)
+        first = (self._first_bad < 0) & ~total.isfinite()
+        self._first_bad = torch.where(first, float(self.iter), self._first_bad)
+
+    def check_losses(self) -> None:
+        """Look at what was noted of the losses so far.
+
+        Raises:
+            UserError: one was not finite.
+        """
+        if self._first_bad is not None and (bad := int(self._first_bad)) >= 0:
+            raise UserError(
+                f"the loss is not finite at iteration {bad}: lower the learning rate or set clip_grad, and start again "
+                "in another --work-dir"
+            )
+
+    def _remaining_batches(self) -> Iterator[dict[str, Any]]:
+        self.dataloader.batch_sampler.start = self.iter
+        return iter(self.dataloader)
+
+    def _validate_if_due(self) -> None:
+        due = self.iter % self.val_interval == 0 or self.iter == self.max_iters
+        if due and self.runner.val_loop is not None:
+            self.runner.val_loop.run()
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class PartOptimizers:
+    """Build one optimiser for each named part of a model.
+
+    Args:
+        optim_wrapper_cfg: part -> config of its optimiser wrapper.
+        paramwise_cfg: not used; MMEngine hands it to every constructor.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict[str, dict[str, Any]], paramwise_cfg: Any = None) -> None:
+        self.configs = optim_wrapper_cfg
+
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
+        """Return the wrappers, under the names of their parts."""
+        wrappers = {}
+        for part, config in self.configs.items():
+            parameters = list(getattr(model, part).parameters())
+            optimizer = OPTIMIZERS.build({**config["optimizer"], "params": parameters})
+            wrappers[part] = OPTIM_WRAPPERS.build({**config, "optimizer": optimizer})
+        return OptimWrapperDict(**wrappers)
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Run the forward pass in bfloat16 where torch deems it safe.
+
+    MMEngine's AmpOptimWrapper refuses the CPU. bfloat16 has the exponents of float32, so no gradient scaler is needed.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[Any]:
+        """Autocast around the forward pass on the model's device."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from declouds.hardware import peak_memory
 from declouds.training import checkpoint
 from declouds.training.coarse_to_fine import CoarseToFine
+from declouds.training.settings import Weights
 from declouds.training.stage import Stage
-from declouds.training.stage_model import Weights
 from declouds.training.stage_run import StageRun
 
 

@@ -1,32 +1,28 @@
-"""One stage of a run: its model, its Runner, and what it leaves."""
+"""One stage of a run: its model, its Runner, what can be checked beforehand, and what it leaves."""
 
+from collections.abc import Collection
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import torch
 from mmengine.dist import get_rank, get_world_size, is_main_process
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
 
 from declouds.errors import UserError
 from declouds.evaluation.image_quality import ImageQuality
 from declouds.evaluation.protocols import PROTOCOLS
 from declouds.evaluation.tables import Evaluation, write_evaluation
-from declouds.models import model_class
-from declouds.training import (
-    autocast,  # noqa: F401 (some register themselves)
-    checkpoint,
-    loop,  # noqa: F401 (some register themselves)
-    part_optimizers,  # noqa: F401 (some register themselves)
-)
-from declouds.training.hooks.average_weights import AverageWeights
-from declouds.training.hooks.draw_panels import DrawPanels
-from declouds.training.hooks.save_checkpoints import SaveCheckpoints
-from declouds.training.hooks.seed_iterations import SeedIterations
-from declouds.training.hooks.show_progress import ShowProgress
-from declouds.training.hooks.tiled_evaluation import TiledEvaluation
+from declouds.layers.timm_encoder import without_pretrained
+from declouds.models import build_model, model_class
+from declouds.training import checkpoint
+from declouds.training.checkpoint import SaveCheckpoints
+from declouds.training.display import DrawPanels, ShowProgress
+from declouds.training.hooks import AverageWeights, SeedIterations, TiledEvaluation
 from declouds.training.runner import StageRunner
-from declouds.training.settings import Settings
+from declouds.training.settings import Settings, Weights, part_of
 from declouds.training.stage import Stage
-from declouds.training.stage_model import Weights, model_of_stage
 from declouds.training.training_data import (
     EvaluationImages,
     StageBatches,
@@ -34,6 +30,7 @@ from declouds.training.training_data import (
     evaluation_loader,
     train_loader,
 )
+from declouds.weights.file import load_strictly
 
 TRIAL_ITERATIONS = 2
 
@@ -190,3 +187,82 @@ class StageRun:
         average = checkpoint.average_of(runner)
         averaged = {} if average is None else {key: value.cpu() for key, value in average.part_state_dict().items()}
         return dict(raw=raw, average={**raw, **averaged})
+
+
+def start_of_stage(start_from: str, changes: Collection[str], state: dict[str, Weights]) -> Weights:
+    """Choose where a stage starts: frozen parts from their EMA, those that change as ``start_from`` says."""
+    chosen, average = state[start_from], state["average"]
+    return {key: (chosen if key.split(".")[0] in changes else average)[key] for key in chosen}
+
+
+def model_of_stage(config: dict[str, Any], changes: Collection[str], seed: int, state: Weights, of: str) -> Any:
+    """Build the model of a stage, with the weights that its parts have by now.
+
+    Args:
+        config: of the model.
+        changes: the parts that are trained.
+        seed: of the weights of parts that have none yet.
+        state: the weights.
+        of: name of the stage, for messages.
+    """
+    torch.manual_seed(seed)
+    ready = {key.split(".")[0] for key in state}
+    # What has weights by now is not downloaded again.
+    with nullcontext() if set(changes) - ready else without_pretrained():
+        model = build_model(config)
+    for part in model.existing_parts():
+        if weights := part_of(state, part):
+            load_strictly(getattr(model, part), weights, f"the weights of the stages before {of}")
+    model.train_only([part for part in model.existing_parts() if part in changes])
+    return model
+
+
+CORNER = 64  # pixels on which losses are computed once
+
+
+def check_stage(run: StageRun) -> None:
+    """Build everything that the stage is made of, so that a mistake shows before the first stage has run.
+
+    Raises:
+        UserError: names the stage and what is wrong.
+    """
+    stage = run.stage
+    run.patches()[0]
+    share = StageBatches(stage.batch_size, 1, get_rank(), get_world_size()).share
+    sizes = sorted(set(getattr(run.settings.datamodule.train_dataset, "sizes", ())))
+    if stage.crop is None and share > 1 and len(sizes) > 1:
+        raise UserError(
+            f"stage {stage.name}: images of several sizes ({sizes[0]}, {sizes[1]}, ...) make no batch of whole "
+            "images: set crop, or batch_size=1"
+        )
+    try:
+        weight = torch.nn.Parameter(torch.zeros(1))
+        config = run.optim_wrapper(False)
+        for one in [value for value in config.values() if isinstance(value, dict) and "optimizer" in value] or [config]:
+            optimizer = OPTIMIZERS.build({**one["optimizer"], "params": [weight]})
+            wrapper = OPTIM_WRAPPERS.build({**one, "optimizer": optimizer})
+            for item in stage.schedulers():
+                PARAM_SCHEDULERS.build({**item, "optimizer": wrapper})
+        run.hooks({})
+        _check_model(run)
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith("stage ") else f"stage {stage.name}: {error}") from error
+    except Exception as error:
+        raise UserError(f"stage {stage.name}: {type(error).__name__}: {error}") from error
+
+
+def _check_model(run: StageRun) -> None:
+    """Check that the model can be trained on the patches of the stage.
+
+    Raises:
+        UserError: its losses cannot be computed, or it looks images up that the stage changes.
+    """
+    stage, sample = run.stage, run.patches()[0]
+    with without_pretrained():  # a check downloads nothing
+        model = run.model({})
+    if model.needs_names and (stage.augmentations or stage.crop or stage.reduce > 1):
+        raise UserError(
+            "priors are looked up for whole images as they are: set augmentations=[], crop=None and reduce=1"
+        )
+    cloudy, clear = (sample[key][None, :, :CORNER, :CORNER] for key in ("cloudy", "clear"))
+    model.check_training(cloudy, clear, [sample["name"]])

@@ -417,7 +417,7 @@ class Faulty(Simulated):
     ("change", "fault"),
     [
         (lambda data: (("same", "same"), data.right), "no name occurs twice"),
-        (lambda data: (data.names, lambda index: tuple(x[:, :8] for x in data.right(index))), None),
+        (lambda data: (data.names, lambda index: tuple(x if x is None else x[:, :8] for x in data.right(index))), None),
         (lambda data: (data.names, lambda index: (data.right(index)[0][:, :8], *data.right(index)[1:])), "of one size"),
         (
             lambda data: (data.names, lambda index: (*data.right(index)[:2], data.right(index)[2] * 0.5)),

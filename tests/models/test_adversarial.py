@@ -6,7 +6,7 @@ from torch import nn
 
 from declouds.models import Adversarial
 from declouds.registry import DISCRIMINATORS
-from declouds.training.part_optimizers import PartOptimizers
+from declouds.training.runner import PartOptimizers
 
 
 @DISCRIMINATORS.register_module()

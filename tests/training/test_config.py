@@ -47,7 +47,7 @@ def test_a_config_may_import_what_it_likes(tiny_config):
 def test_every_seed_seeds_every_iteration_differently(seed):
     import torch
 
-    from declouds.training.hooks.seed_iterations import SeedIterations
+    from declouds.training.hooks import SeedIterations
 
     drawn = set()
     for stage in range(2):

@@ -14,7 +14,7 @@ from declouds.image_io import read_image, write_image
 from declouds.registry import DATAMODULES
 from declouds.training.coarse_to_fine import CoarseToFine
 from declouds.training.config import load_config
-from declouds.training.loop import StageLoop
+from declouds.training.runner import StageLoop
 from declouds.training.training_data import TrainingPatches
 
 ONE_PASS = """

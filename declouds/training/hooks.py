@@ -1,13 +1,19 @@
-"""Exponential moving average of the weights that are trained."""
+"""Hooks that make results: the EMA of the weights, the seed of every iteration, evaluation by windows."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
+
+from declouds.scenes.sampling.noise import noise_seed
+from declouds.scenes.sampling.tiled import clear_image
+from declouds.scenes.sampling.tiles import Tiling
 
 
 @HOOKS.register_module()
@@ -73,3 +79,60 @@ class AverageWeights(Hook):
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restore the average and its count."""
         self.average.load_state_dict(state, strict=True)
+
+
+@HOOKS.register_module()
+class SeedIterations(Hook):
+    """Seed torch before each iteration from the run's seed, the stage, the iteration and the process.
+
+    So times, noise and dropout of an iteration do not depend on what came before it (an evaluation, a resume), and
+    processes draw different ones.
+
+    Args:
+        seed: seed of the run.
+        stage: number of the stage.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, seed: int, stage: int) -> None:
+        self.seed, self.stage = seed, stage
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed the iteration by a digest, which keeps runs, stages, processes and iterations apart."""
+        place = f"{self.seed} {self.stage} {get_rank()} {batch_idx}".encode()
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(place, digest_size=7).digest()))
+
+
+@HOOKS.register_module()
+class TiledEvaluation(Hook):
+    """Clear large images by overlapping windows in the evaluation loop and score them at full size.
+
+    Args:
+        seed: of the start noise, which also depends on the image's name.
+        tile: side of a window; images up to this size are cleared in one piece.
+        overlap: pixels that neighbouring windows share.
+        blend: ``joint`` or ``final``, as `Tiling`; samplers that cannot be stepped from outside need ``final``.
+    """
+
+    def __init__(self, seed: int = 0, tile: int = 256, overlap: int = 64, blend: str = "joint") -> None:
+        self.seed, self.tiling = seed, Tiling(tile, overlap, blend=blend)
+        self.tiling.check()
+
+    def before_val(self, runner: Any) -> None:
+        """Let the model clear images in windows."""
+        model = runner.bare_model
+
+        def restore(cloudy: torch.Tensor, name: list[str]) -> torch.Tensor:
+            tiling = None if model.needs_names else self.tiling  # what is looked up by name cannot be cut
+            images = [
+                clear_image(model, image, noise_seed(one, self.seed), tiling, name=one)
+                for image, one in zip(cloudy, name, strict=True)
+            ]
+            return torch.stack(images)
+
+        model.restore = restore
+
+    def after_val(self, runner: Any) -> None:
+        """Let the model clear whole images again."""
+        runner.bare_model.restore = None
