@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from declouds.errors import UserError
     from declouds.evaluation.tables import check_free
     from declouds.report.comparison import compare_runs
-    from declouds.report.comparison_text import FILES, print_comparison, write_comparison
+    from declouds.report.comparison_output import FILES, print_comparison, write_comparison
 
     if args.out is not None:
         check_free(args.out, args.overwrite, FILES)

@@ -69,8 +69,8 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _split(args: argparse.Namespace) -> None:
-    from declouds.datamodules.folders import pairs_in
     from declouds.datamodules.make_split import make_split
+    from declouds.datamodules.pairs import pairs_in
     from declouds.datamodules.splits import write_split
     from declouds.errors import UserError
 

@@ -93,8 +93,8 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     from declouds.evaluation.tables import Evaluation, print_tables, write_evaluation
     from declouds.hardware import keep_freed_memory, pick_device
     from declouds.registry import DATAMODULES
+    from declouds.runs.cost import Meter
     from declouds.runs.machine import device_name, machine_facts
-    from declouds.runs.meter import Meter
     from declouds.training.config import load_config
     from declouds.weights.zoo import find_weights
 

@@ -1,9 +1,8 @@
-"""The folders of CUHK-CR, in the layouts that are in use."""
+"""The folders of CUHK-CR, in the layouts that are in use; `declouds data check` reads them without torch."""
 
 from pathlib import Path
 
-from declouds.datamodules.folders import PARTS, check_partners, images_in, pairs_in
-from declouds.datamodules.pair import BandFile, Pair
+from declouds.datamodules.pairs import PARTS, BandFile, Pair, check_partners, images_in, pairs_in
 from declouds.errors import UserError
 
 FOLDERS = {"thin": "CUHK-CR1", "thick": "CUHK-CR2"}

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from declouds.datamodules.pair import (
+from declouds.datamodules.pair_dataset import Arrays, PairDataset
+from declouds.datamodules.pairs import (
     BandFile,
     Pair,
     PairHeader,
@@ -16,7 +17,6 @@ from declouds.datamodules.pair import (
     read_with_gaps,
     some,
 )
-from declouds.datamodules.pair_dataset import Arrays, PairDataset
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.nodata import fill_nodata

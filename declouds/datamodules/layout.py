@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from declouds.datamodules.cuhk_cr_files import FOLDERS, cuhk_cr_pairs, find_top, nir_folder
-from declouds.datamodules.folders import images_in, pairs_in, part_folders
-from declouds.datamodules.pair import Pair, some
+from declouds.datamodules.pairs import Pair, images_in, pairs_in, part_folders, some
 from declouds.datamodules.splits import find_split
 from declouds.errors import UserError
 

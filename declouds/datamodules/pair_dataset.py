@@ -1,4 +1,4 @@
-"""What every data set of pairs shares: samples in [-1, 1], a cache of decoded pictures, and their plot."""
+"""What every data set of pairs shares: samples in [-1, 1], a cache of decoded images, and their plot."""
 
 import abc
 import hashlib
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torchgeo.datasets import NonGeoDataset
 
-from declouds.datamodules.folders import PARTS
-from declouds.datamodules.plot import plot_sample
+from declouds.datamodules.pairs import PARTS
 from declouds.errors import UserError
 from declouds.value_range import ValueRange
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 CACHE_LIMIT = 2 * 1024**3  # bytes of decoded pictures that one data set keeps in memory, in each process that reads it
 
@@ -127,3 +127,36 @@ def pairs_of(parts: dict[str, Any], part: str) -> Any:
     if not parts.get(part) and part != "val":
         raise UserError(f"the split has no {part} images: give a split that lists some")
     return parts.get(part, [])
+
+
+IMAGES = ("cloudy", "prediction", "clear", "mask")
+
+
+def plot_sample(sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
+    """Draw what the sample holds of cloudy, prediction, clear and mask; the first 3 bands as red, green, blue.
+
+    Units: images in [-1, 1], mask in [0, 1].
+    """
+    from matplotlib.figure import Figure  # not pyplot: no window system, and no figure kept open in a long training
+
+    shown = [key for key in IMAGES if key in sample]
+    figure = Figure(figsize=(4 * len(shown), 4), layout="constrained")
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axis, key in zip(axes, shown, strict=True):
+        if key == "mask":
+            axis.imshow(sample[key][0].detach().cpu().numpy(), cmap="gray", vmin=0, vmax=1)
+        else:
+            axis.imshow(_as_rgb(sample[key]))
+        axis.axis("off")
+        if show_titles:
+            axis.set_title(key)
+    if suptitle is not None:
+        figure.suptitle(suptitle)
+    return figure
+
+
+def _as_rgb(image: Tensor) -> np.ndarray:
+    """Return (H, W, 3) in [0, 1]: the first three bands, or the first one as grey."""
+    values = (image.detach().float().cpu().numpy().clip(-1, 1) + 1) / 2
+    rgb = values[:3] if len(values) >= 3 else np.repeat(values[:1], 3, axis=0)
+    return np.moveaxis(rgb, 0, -1)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from declouds.datamodules.file_pairs import FilePairDataset
-from declouds.datamodules.folders import PARTS, pairs_in, part_folders
-from declouds.datamodules.pair import Pair
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
+from declouds.datamodules.pairs import PARTS, Pair, pairs_in, part_folders
 from declouds.datamodules.splits import choose, find_split, split_name, with_validation
 from declouds.errors import UserError
 from declouds.registry import DATAMODULES

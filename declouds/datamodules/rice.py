@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from declouds.datamodules.file_pairs import FilePairDataset
-from declouds.datamodules.pair import Pair
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
 from declouds.datamodules.paired import split_pairs
+from declouds.datamodules.pairs import Pair
 from declouds.datamodules.splits import split_name, with_validation
 from declouds.errors import UserError
 from declouds.registry import DATAMODULES

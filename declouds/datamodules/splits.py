@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from declouds.datamodules.folders import PARTS, natural_order
-from declouds.datamodules.pair import Pair, some
+from declouds.datamodules.pairs import PARTS, Pair, natural_order, some
 from declouds.errors import UserError
 from declouds.image_io import SUFFIXES
 

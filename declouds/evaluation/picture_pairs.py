@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from declouds.datamodules.folders import check_partners, images_in
-from declouds.datamodules.pair import BandFile, read_with_gaps, some
+from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_with_gaps, some
 from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError
 from declouds.image_io import image_header, read_image

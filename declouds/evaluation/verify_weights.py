@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from declouds.datamodules.folders import pairs_in
-from declouds.datamodules.pair import Pair, read_bands
+from declouds.datamodules.pairs import Pair, pairs_in, read_bands
 from declouds.datamodules.splits import Split, choose
 from declouds.errors import UserError
 from declouds.evaluation.evaluate_model import evaluate_model

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from declouds.experiments.engines.log import LOG, last_lines
+from declouds.experiments.engines.cell_process import LOG, last_lines
 
 DRAW_EVERY = 0.5  # seconds
 LINE_EVERY = 60.0  # the same where there is no terminal to draw a table in

@@ -11,7 +11,7 @@ from declouds.evaluation.tables import write_texts
 from declouds.experiments.cell import Cell
 from declouds.experiments.sweep_file import SweepFile
 from declouds.report.comparison import Comparison, compare_runs
-from declouds.report.comparison_text import print_comparison, to_csv, to_latex, to_markdown
+from declouds.report.comparison_output import print_comparison, to_csv, to_latex, to_markdown
 
 FILES = ("table.md", "table.tex", "table.csv")
 

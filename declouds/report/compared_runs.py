@@ -1,16 +1,16 @@
 """What may be compared: runs measured on the same images, in the same way."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from declouds.errors import UserError
 from declouds.evaluation.results import RunResults
 from declouds.evaluation.statistics import Row, column, metrics_of
-from declouds.report.image_bins import CHANGE, COVER
 
 Rows = Sequence[Row]
 # A run; or a name and its rows, or what was measured for each of several seeds.
@@ -144,3 +144,52 @@ def _split(run: RunResults) -> str:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+COVER, CHANGE = "image.cover", "image.change"
+COVER_EDGES = (0.0, 0.1, 0.3, 0.6, 1.0)
+ALL = "all images"
+
+
+class Bin(NamedTuple):
+    """Some of the images.
+
+    ``fact`` is what they are sorted by, empty for all images; an image lies in the bin if low <= value < high, in the
+    last bin also if value = high.
+    """
+
+    name: str
+    images: int
+    fact: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+
+
+def sort_into_bins(facts: dict[str, np.ndarray]) -> dict[Bin, np.ndarray]:
+    """Return each bin that holds an image with its members (N, bool): by cover, or without masks in thirds by change.
+
+    Args:
+        facts: ``image.cover`` and ``image.change`` of every image, NaN where not known.
+    """
+    cover, change = facts[COVER], facts[CHANGE]
+    if not np.isnan(cover).all():
+        names = [f"cover {low:.0%}-{high:.0%}".replace("%-", "-") for low, high in pairwise(COVER_EDGES)]
+        return _bins(COVER, cover, COVER_EDGES, names)
+    known = change[~np.isnan(change)]
+    if len(known) < 3:
+        return {}
+    edges = tuple(float(edge) for edge in np.quantile(known, (0, 1 / 3, 2 / 3, 1)))
+    names = [
+        f"change {third} third, {low:.3f}-{high:.3f}"
+        for third, (low, high) in zip(("least", "middle", "most"), pairwise(edges), strict=True)
+    ]
+    return _bins(CHANGE, change, edges, names)
+
+
+def _bins(fact: str, values: np.ndarray, edges: tuple[float, ...], names: list[str]) -> dict[Bin, np.ndarray]:
+    found = {}
+    for name, (low, high) in zip(names, pairwise(edges), strict=True):
+        members = (values >= low) & ((values < high) | ((values == high) & (high == edges[-1])))
+        if members.any():
+            found[Bin(name, int(members.sum()), fact, low, high)] = members
+    return found

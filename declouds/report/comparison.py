@@ -9,10 +9,8 @@ import numpy as np
 
 from declouds.errors import UserError
 from declouds.evaluation.metric_names import better
-from declouds.evaluation.statistics import Estimate, difference, estimate
-from declouds.report.compared_runs import Comparable, Entry, check_comparable
-from declouds.report.image_bins import ALL, CHANGE, COVER, Bin, sort_into_bins
-from declouds.report.significance import holm, signed_rank
+from declouds.evaluation.statistics import Estimate, difference, estimate, holm, signed_rank
+from declouds.report.compared_runs import ALL, CHANGE, COVER, Bin, Comparable, Entry, check_comparable, sort_into_bins
 
 FEW = 5  # images: an interval of fewer means little
 DEFAULT_METRICS = (

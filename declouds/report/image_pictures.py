@@ -11,7 +11,7 @@ from declouds.evaluation.official import measure_official
 from declouds.evaluation.standard import measure_standard
 from declouds.evaluation.statistics import Row
 from declouds.image_io import write_image
-from declouds.report.colour_maps import (
+from declouds.report.pictures import (
     ERROR,
     LONGEST,
     WEIGHT,
@@ -22,8 +22,7 @@ from declouds.report.colour_maps import (
     map_picture,
     picture,
 )
-from declouds.report.scored_model import ScoredModel
-from declouds.report.step_recorder import StepRecorder
+from declouds.report.scored_model import ScoredModel, StepRecorder
 from declouds.scenes.sampling.noise import noise_for, noise_seed
 from declouds.scenes.sampling.tiled import clear_image
 

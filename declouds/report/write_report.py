@@ -16,8 +16,7 @@ from typing import Any
 from declouds.errors import UserError
 from declouds.evaluation.metric_names import FACTS, better
 from declouds.evaluation.results import RunResults
-from declouds.report.run_content import flat_facts, report_content
-from declouds.report.training_curves import find_run_folder, training_curves, training_facts
+from declouds.report.run_content import find_run_folder, flat_facts, report_content, training_curves, training_facts
 
 PAGE = Path(__file__).with_name("page")
 INDEX, DATA = "index.html", "data.js"
@@ -141,8 +140,8 @@ def _add_pictures(
         told |= {"pictures": [], "notice": None}
     if not options.pictures:
         return []
-    from declouds.report.colour_maps import ERROR, WEIGHT, legend
     from declouds.report.image_pictures import ImagePictures
+    from declouds.report.pictures import ERROR, WEIGHT, legend
 
     content["legends"] = {"error": legend(ERROR), "weight": legend(WEIGHT)}
     worst = [name for run in runs for name in worst_images(run, options.by, options.worst)]

@@ -20,8 +20,8 @@ from mmengine.dist import all_gather_object, get_world_size, is_main_process
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
+from declouds.runs.cost import Meter
 from declouds.runs.machine import device_name, machine_facts
-from declouds.runs.meter import Meter
 from declouds.runs.process_identity import is_running, this_process
 from declouds.runs.record import FORMAT, NAME, read_run_file
 from declouds.runs.stop_signals import StoppedError, stop_signals

@@ -252,7 +252,7 @@ def test_a_split_that_fails_writes_nothing(tmp_path):
 
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):
-    from declouds.datamodules.folders import images_in
+    from declouds.datamodules.pairs import images_in
 
     (tmp_path / os.fsdecode(b"caf\xe9.png")).touch()
     with pytest.raises(UserError, match=r"'caf\\udce9\.png' is not UTF-8: rename the file"):

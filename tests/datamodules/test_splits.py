@@ -3,9 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from declouds.datamodules.folders import natural_order, pairs_in
-from declouds.datamodules.look_alikes import group_together, look_alike_links, perceptual_hash
-from declouds.datamodules.make_split import make_split
+from declouds.datamodules.make_split import group_together, look_alike_links, make_split, perceptual_hash
+from declouds.datamodules.pairs import natural_order, pairs_in
 from declouds.datamodules.splits import digest, find_split, with_validation, write_split
 from declouds.errors import UserError
 from declouds.image_io import write_image

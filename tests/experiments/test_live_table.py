@@ -4,7 +4,7 @@ import re
 import pytest
 from rich.console import Console
 
-from declouds.experiments.engines.log import HEADER, last_lines
+from declouds.experiments.engines.cell_process import HEADER, last_lines
 from declouds.experiments.live_table import LiveTable, in_words
 
 

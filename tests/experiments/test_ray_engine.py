@@ -9,7 +9,7 @@ import time
 import pytest
 
 from declouds.errors import UserError
-from declouds.experiments.engines.cluster_share import Share, fitting_share
+from declouds.experiments.engines.devices import Share, fitting_share
 from declouds.experiments.engines.ray_engine import RayEngine
 
 SMALL = {"object_store_memory": 80 * 2**20}

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from declouds.cli import main
-from declouds.datamodules.folders import pairs_in
+from declouds.datamodules.pairs import pairs_in
 from declouds.datamodules.splits import digest
 from declouds.evaluation import lpips_net
-from declouds.experiments.reproduce.pixels import pixels_digest
+from declouds.experiments.reproduce.data_check import pixels_digest
 from declouds.image_io import read_image, write_image
 
 SHIFTED_BY_30 = 20 * math.log10(255 / 30)  # PSNR

@@ -11,12 +11,19 @@ from scipy.stats import wilcoxon
 
 from declouds.errors import UserError
 from declouds.evaluation.results import RunResults, find_results, read_run
-from declouds.evaluation.statistics import summarise
+from declouds.evaluation.statistics import holm, signed_rank, summarise
 from declouds.evaluation.tables import Evaluation, print_tables, write_evaluation
 from declouds.report.comparison import compare_runs
-from declouds.report.comparison_tables import text_notes, text_tables
-from declouds.report.comparison_text import FILES, print_comparison, to_csv, to_latex, to_markdown, write_comparison
-from declouds.report.significance import holm, signed_rank
+from declouds.report.comparison_output import (
+    FILES,
+    print_comparison,
+    text_notes,
+    text_tables,
+    to_csv,
+    to_latex,
+    to_markdown,
+    write_comparison,
+)
 
 PSNR = "official.psnr"
 

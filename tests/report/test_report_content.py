@@ -6,7 +6,7 @@ from report_files import write_log
 from declouds.evaluation.results import read_run
 from declouds.evaluation.tables import Evaluation, write_evaluation
 from declouds.report import write_report as writing
-from declouds.report.training_curves import training_curves, training_facts
+from declouds.report.run_content import training_curves, training_facts
 from declouds.runs import record as run_file
 
 

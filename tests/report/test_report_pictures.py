@@ -9,7 +9,7 @@ from report_files import HOSTILE, read
 
 from declouds.image_io import read_image
 from declouds.models.cloud_remover import CloudRemover
-from declouds.report.colour_maps import (
+from declouds.report.pictures import (
     ERROR,
     WEIGHT,
     bands_to_show,
@@ -19,7 +19,7 @@ from declouds.report.colour_maps import (
     map_picture,
     picture,
 )
-from declouds.report.step_recorder import KEPT, StepRecorder
+from declouds.report.scored_model import KEPT, StepRecorder
 from declouds.value_range import ValueRange
 
 

@@ -7,8 +7,8 @@ from clearing import clear_scene
 
 from declouds.scenes import cleared_image
 from declouds.scenes.sampling import loop as pass_loop
+from declouds.scenes.sampling.loop import RowBuffer
 from declouds.scenes.sampling.noise import noise_field
-from declouds.scenes.sampling.row_buffer import RowBuffer
 from declouds.scenes.sampling.tiles import Window, windows
 from declouds.value_range import ValueRange
 

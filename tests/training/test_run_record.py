@@ -22,7 +22,7 @@ from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.runs import meter
 from declouds.runs import recorder as run_record
-from declouds.runs.energy import Counter, EnergyMeter, NoCounterError, cpu_counters, gpu_counters
+from declouds.runs.cost import Counter, EnergyMeter, NoCounterError, cpu_counters, gpu_counters
 from declouds.runs.machine import code_version
 from declouds.runs.process_identity import is_running, this_process
 from declouds.runs.record import read_run_file, status_of
@@ -265,7 +265,7 @@ def powercap(tmp_path):
 
 
 def test_energy_of_processors_is_summed_and_survives_a_counter_that_starts_again(powercap, monkeypatch):
-    monkeypatch.setattr("declouds.runs.energy.counters_of", lambda device: cpu_counters(powercap))
+    monkeypatch.setattr("declouds.runs.cost.counters_of", lambda device: cpu_counters(powercap))
     energy = EnergyMeter(torch.device("cpu"))
     assert energy.update() == dict(joules=0.0, of=["RAPL package-0", "RAPL package-1"], reason=None)
     (powercap / "intel-rapl:0" / "energy_uj").write_text("15000000")

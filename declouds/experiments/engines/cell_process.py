@@ -1,6 +1,7 @@
-"""The process of one cell."""
+"""One cell in a process of its own: started, watched, its log read, ended."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -8,9 +9,68 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from declouds.experiments.engines import leash
-from declouds.experiments.engines.log import LOG, write_header
+
+LOG = "log.txt"
+HEADER = "=== "  # begins the line that each attempt writes first
+ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+def write_header(folder: Path, words: str) -> None:
+    """Begin a new part of the log; what earlier attempts wrote stays above."""
+    with open(folder / LOG, "a", encoding="utf-8") as log:
+        log.write(f"{HEADER}{time.strftime('%Y-%m-%d %H:%M:%S')} {words}\n")
+
+
+def last_lines(log: Path, size: int = 65536) -> list[str]:
+    """Return the lines of the present attempt in the last ``size`` bytes: plain text, none of them empty."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, file.seek(0, 2) - size))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    # Terminal codes would reach the terminal of whoever shows the line.
+    plain = ("".join(filter(str.isprintable, ESCAPES.sub("", line))).strip() for line in text.splitlines())
+    lines: list[str] = []
+    for line in filter(None, plain):
+        if line.startswith(HEADER):
+            lines.clear()
+        else:
+            lines.append(line)
+    return lines
+
+
+def why_it_ended(folder: Path, code: int) -> str:
+    """Return one line on an end with ``code``, as `Watch.ended` takes it: the user's fault by its own words if any."""
+    if code == 0:
+        return ""
+    if code < 0:
+        hint = ", perhaps out of memory" if code == -signal.SIGKILL else ""
+        return f"killed by signal {-code}{hint}"
+    lines = last_lines(folder / LOG)
+    faults = [line.removeprefix("declouds: ") for line in lines if line.startswith("declouds: ")]
+    return (faults or lines or [f"exit code {code}, with nothing in {folder / LOG}"])[-1]
+
+
+class Watch(Protocol):
+    """What an engine calls, always in the thread that called its `run`."""
+
+    def started(self, folder: Path) -> None:
+        """A cell was handed to a process of its own (under Ray: to the cluster, where it may wait for a place)."""
+
+    def ended(self, folder: Path, code: int, why: str) -> None:
+        """A cell came to its end: ``code`` 0 is success with ``why`` empty, else ``why`` is one line on what happened.
+
+        A ``code`` below zero names the signal that killed the process. What runs when the sweep is interrupted is
+        ended without this call.
+        """
+
+    def tick(self) -> None:
+        """Some time went by; called a few times a second."""
+
 
 GRACE = 10.0  # seconds that a process asked to end is given before it is killed
 POLL = 0.1  # seconds between looks at processes

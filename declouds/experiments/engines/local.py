@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from declouds.errors import UserError
-from declouds.experiments.engines.cell_process import POLL, CellProcess, end_all
+from declouds.experiments.engines.cell_process import POLL, CellProcess, Watch, end_all, why_it_ended
 from declouds.experiments.engines.devices import core_count, visible_gpus
-from declouds.experiments.engines.interrupts import Interrupts
-from declouds.experiments.engines.log import why_it_ended
-from declouds.experiments.engines.watch import Watch
+from declouds.runs.stop_signals import Interrupts
 
 
 class LocalEngine:

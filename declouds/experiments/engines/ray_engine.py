@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from declouds.errors import UserError
+from declouds.experiments.engines.cell_process import Watch
 from declouds.experiments.engines.devices import core_count
-from declouds.experiments.engines.interrupts import Interrupts
 from declouds.experiments.engines.ray_tasks import RayTasks
-from declouds.experiments.engines.watch import Watch
+from declouds.runs.stop_signals import Interrupts
 
 # Read by Ray when it is imported or started.
 SETTINGS = {

@@ -1,5 +1,7 @@
 """Is the data set of a row on this machine, and is it the very one?"""
 
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,14 +10,42 @@ from rich.console import Console
 from rich.progress import track
 
 from declouds.datamodules.file_pairs import FilePairDataset
-from declouds.datamodules.pair import Pair
+from declouds.datamodules.pairs import Pair, natural_order, read_bands
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
-from declouds.experiments.reproduce.obstacle import MISSING, WRONG, Obstacle
-from declouds.experiments.reproduce.pixels import pixels_digest
 from declouds.experiments.reproduce.table import DataSet, Part, Row
 from declouds.registry import DATAMODULES
 from declouds.training.settings import plain
+
+READY, TO_TRAIN, MISSING, WRONG = "ready", "to train", "missing", "wrong"
+
+
+class Obstacle(Exception):
+    """Something that a row needs is missing (``missing``), untrained (``to train``), or something else (``wrong``)."""
+
+    def __init__(self, state: str, why: str) -> None:
+        super().__init__(why)
+        self.state, self.why = state, why
+
+
+Track = Callable[[Sequence[Pair]], Iterable[Pair]]
+
+
+def pixels_digest(pairs: Sequence[Pair], track: Track = iter) -> str:
+    """Return the SHA-256 of the pixels of ``pairs``, cloudy then clear, in the natural order of their names.
+
+    The values are those of the files, before any reduction; masks are left out, since the ``official`` protocol does
+    not look at them. ``track`` may wrap the loop in a progress bar.
+
+    Raises:
+        UserError: a file is broken.
+    """
+    digest = hashlib.sha256()
+    for pair in track(sorted(pairs, key=lambda pair: natural_order(pair.name))):
+        for files in (pair.cloudy, pair.clear):
+            digest.update(read_bands(files).tobytes())
+    return digest.hexdigest()
+
 
 Known = dict[tuple[Pair, ...], str]  # images -> digest of their pixels
 

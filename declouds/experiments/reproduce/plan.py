@@ -7,8 +7,7 @@ from mmengine.config import Config
 
 import declouds
 from declouds.errors import UserError
-from declouds.experiments.reproduce.data_check import Data, Known, find_data
-from declouds.experiments.reproduce.obstacle import READY, TO_TRAIN, WRONG, Obstacle
+from declouds.experiments.reproduce.data_check import READY, TO_TRAIN, WRONG, Data, Known, Obstacle, find_data
 from declouds.experiments.reproduce.table import DataSet, Row, Table
 from declouds.experiments.reproduce.weights_check import Weights, find_weights, for_shell, training_command
 from declouds.training.config import load_config

@@ -10,12 +10,20 @@ import torch
 from declouds.errors import UserError
 from declouds.evaluation.lpips_net import Lpips
 from declouds.evaluation.tables import write_texts
+from declouds.experiments.reproduce.data_check import READY, TO_TRAIN
 from declouds.experiments.reproduce.measure import check_folder, is_kept, measure_row, needs_lpips
-from declouds.experiments.reproduce.obstacle import READY, TO_TRAIN
 from declouds.experiments.reproduce.plan import Plan, look_for_weights, make_plan
-from declouds.experiments.reproduce.show import as_markdown, print_outcomes, print_plan
+from declouds.experiments.reproduce.show import (
+    Outcome,
+    as_markdown,
+    exit_code,
+    failed,
+    judge,
+    not_measured,
+    print_outcomes,
+    print_plan,
+)
 from declouds.experiments.reproduce.table import Table
-from declouds.experiments.reproduce.verdict import Outcome, exit_code, failed, judge, not_measured
 from declouds.experiments.reproduce.weights_check import for_process, for_shell, training_command
 
 LoadLpips = Callable[[], Lpips | None]

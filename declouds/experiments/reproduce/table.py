@@ -22,7 +22,7 @@ class Part:
     Attributes:
         images: how many.
         names: SHA-256 of their sorted names, see `declouds.datamodules.splits.digest`.
-        pixels: SHA-256 of their pixels, see `declouds.experiments.reproduce.pixels.pixels_digest`.
+        pixels: SHA-256 of their pixels, see `declouds.experiments.reproduce.data_check.pixels_digest`.
     """
 
     images: int | None = None

@@ -10,8 +10,7 @@ from mmengine.config import Config
 
 from declouds.download import file_digest
 from declouds.errors import UserError
-from declouds.experiments.reproduce.data_check import Data
-from declouds.experiments.reproduce.obstacle import MISSING, TO_TRAIN, WRONG, Obstacle
+from declouds.experiments.reproduce.data_check import MISSING, TO_TRAIN, WRONG, Data, Obstacle
 from declouds.experiments.reproduce.table import Row
 from declouds.models import model_class
 from declouds.training.settings import plain
