@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from declouds.atomic_file import replacing
+from declouds.progress import progress_bar
 
 TIMEOUT = 5.0  # seconds without an answer
 BLOCK = 1 << 20
@@ -42,24 +43,17 @@ def download(url: str, path: Path, sha256: str) -> None:
     Raises:
         OSError: there is no network, the server refuses, or another file arrived; ``path`` is then as before.
     """
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TimeRemainingColumn
-
-    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
     digest = hashlib.sha256()
     try:
         with replacing(path) as temporary, urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
             path.parent.mkdir(parents=True, exist_ok=True)
             size = int(answer.headers.get("Content-Length") or 0)
             logger.warning("downloading %s (%.3g MB) to %s", url, size / 1e6, path)
-            bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-            with temporary.open("wb") as file, bar:
-                task = bar.add_task(path.name, total=size or None)
+            with temporary.open("wb") as file, progress_bar(path.name, size or None, in_bytes=True) as move:
                 while block := answer.read(BLOCK):
                     file.write(block)
                     digest.update(block)
-                    bar.advance(task, len(block))
+                    move(advance=len(block))
             if not digest.hexdigest().startswith(sha256):
                 raise OSError(f"what arrived is another file: its SHA-256 digest is {digest.hexdigest()}, not {sha256}")
     except http.client.HTTPException as error:

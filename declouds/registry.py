@@ -5,7 +5,6 @@ class ``X`` in ``declouds/fusions/x.py``, registered in ``FUSIONS``. The folder 
 asked.
 """
 
-import difflib
 import functools
 import importlib.metadata
 import inspect
@@ -16,7 +15,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from declouds.errors import UserError
+from declouds.errors import UserError, did_you_mean, nearest
 
 PLUGIN_GROUP = "declouds.plugins"
 
@@ -58,9 +57,9 @@ class PartRegistry(Registry):
             part = self.get(name)
         if part is None:
             known = self.names()
-            near = difflib.get_close_matches(name, known, n=max(len(known), 1), cutoff=0.5)
+            near = nearest(name, known, len(known))
             ordered = near + [other for other in known if other not in near]
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(name, known)
             listed = ", ".join(ordered) or "none"
             more = "" if near else ", and those of plugins once they are installed here"
             raise UserError(f"no {self.name} is called {name!r}: {hint}known: {listed}{more}{failed_plugins()}")

@@ -97,9 +97,9 @@ def _bands(text: str) -> list[int]:
 
 
 def _progress(pairs: Sequence[T]) -> Iterable[T]:
-    from rich.progress import track
+    from declouds.progress import tracked
 
-    return track(pairs, description="reading pairs", transient=True, disable=not sys.stdout.isatty())
+    return tracked(pairs, "reading pairs")
 
 
 def _table(diagnosis: "Diagnosis") -> "Table":

@@ -31,15 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check every pair, then measure, print and write."""
-    from rich.console import Console
-    from rich.progress import track
-
     from declouds.errors import UserError
     from declouds.evaluation.lpips_net import load_lpips
     from declouds.evaluation.picture_pairs import find_pairs, read_pair, read_split
     from declouds.evaluation.protocols import PROTOCOLS, check_protocols, measure
     from declouds.evaluation.tables import Evaluation, check_free, print_tables, write_evaluation
     from declouds.image_io import image_header
+    from declouds.progress import tracked
     from declouds.value_range import ValueRange
 
     if args.out is not None:
@@ -56,8 +54,7 @@ def run(args: argparse.Namespace) -> None:
     lpips = load_lpips(args.lpips_weights)
 
     rows = []
-    console = Console(stderr=True)
-    for pair in track(pairs, "measuring", console=console, transient=True, disable=not console.is_terminal):
+    for pair in tracked(pairs, "measuring"):
         result, clear, mask, valid = read_pair(pair, value_range)
         rows.append({"name": pair.name, **measure(result, clear, protocols, lpips, mask, valid)})
     evaluation = Evaluation(

@@ -149,21 +149,13 @@ def _device(name: str, ranks: Any) -> str:
 
 def _clear(remover: Any, source: Path, destination: Path, options: Any, ranks: Any) -> None:
     """Clear one scene, with progress on a terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
+    from declouds.progress import progress_bar
     from declouds.scenes.clear import clear_scene
 
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    quiet = not console.is_terminal or not ranks.leads
-    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
-        name = escape(source.name)
-        task = bar.add_task(name, total=None)
+    with progress_bar(source.name, shown=ranks.leads) as move:
 
         def progress(title: str, done: int, total: int) -> None:
-            bar.update(task, description=f"{name} {title}", completed=done, total=total)
+            move(description=f"{source.name} {title}", completed=done, total=total)
 
         report = clear_scene(remover, source, destination, options, ranks, progress)
     if ranks.leads:

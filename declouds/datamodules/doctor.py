@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from declouds.datamodules.layout import Subset
-from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_with_gaps, some
-from declouds.errors import UserError
+from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_with_gaps
+from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from declouds.datamodules.downsample import any_of, downsample
 from declouds.datamodules.pair_dataset import Arrays, PairDataset
 from declouds.datamodules.pairs import (
     BandFile,
@@ -15,9 +15,8 @@ from declouds.datamodules.pairs import (
     check_same_bands,
     read_header,
     read_with_gaps,
-    some,
 )
-from declouds.errors import UserError
+from declouds.errors import UserError, some
 from declouds.image_io import read_image
 from declouds.nodata import fill_nodata
 from declouds.units import Units, choose_units, is_dark
@@ -29,9 +28,9 @@ SAMPLE = 4096  # bytes read at each place of a file, to tell it from another
 class FilePairDataset(PairDataset):
     """Pairs of image files.
 
-    ``reduce=2`` halves height and width (512 -> 256, the size of the published experiments): see `shrink`. A mask pixel
-    counts as cloud if its value is above ``mask_above``; a reduced mask is cloud where any of its pixels was. Model
-    value = stored value * ``scale`` + ``offset``, by default the files' own. Pixels without data, by the rules of
+    ``reduce=2`` halves height and width (512 -> 256, the size of the published experiments): see `downsample`. A mask
+    pixel counts as cloud if its value is above ``mask_above``; a reduced mask is cloud where any of its pixels was.
+    Model value = stored value * ``scale`` + ``offset``, by default the files' own. Pixels without data, by the rules of
     `declouds.nodata`, take the values of the nearest one with data; a reduced pixel has data where all of its pixels
     had.
 
@@ -98,10 +97,10 @@ class FilePairDataset(PairDataset):
         if self.reduce == 1:
             return Arrays(cloudy, clear, mask, both)
         return Arrays(
-            shrink(cloudy, self.reduce),
-            shrink(clear, self.reduce),
-            None if mask is None else np.any(_blocks(mask, self.reduce), axis=(2, 4)),
-            None if both is None else np.all(_blocks(both, self.reduce), axis=(2, 4)),
+            _downsampled(cloudy, self.reduce),
+            _downsampled(clear, self.reduce),
+            None if mask is None else any_of(torch.from_numpy(mask), self.reduce).numpy(),
+            None if both is None else ~any_of(torch.from_numpy(~both), self.reduce).numpy(),
         )
 
     def _read(self, files: Sequence[BandFile]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,25 +117,8 @@ class FilePairDataset(PairDataset):
         return fill_nodata(values, valid), valid
 
 
-def _blocks(mask: np.ndarray, factor: int) -> np.ndarray:
-    """Return the pixels under each of a reduced image. Shapes: (1, H, W) -> (1, H / f, f, W / f, f)."""
-    _, height, width = mask.shape
-    return mask.reshape(1, height // factor, factor, width // factor, factor)
-
-
-def shrink(image: np.ndarray, factor: int) -> np.ndarray:
-    """Reduce height and width by ``factor``: bicubic, antialiased, in floats and never rounded to the sensor's type.
-
-    The kernel is Keys' cubic with a = -0.5, widened by ``factor``, as in MATLAB's ``imresize``: torch uses a = -0.5
-    with antialiasing, and -0.75 without. They differ at the border alone, in the outermost ``2 * factor`` pixels of the
-    input: MATLAB mirrors the image there, torch leaves out what lies outside and rescales the weights.
-
-    Shapes: (C, H, W) -> (C, H / factor, W / factor).
-    """
-    _, height, width = image.shape
-    values = torch.from_numpy(image.astype(np.float32))[None]
-    size = (height // factor, width // factor)
-    return F.interpolate(values, size=size, mode="bicubic", antialias=True)[0].numpy()
+def _downsampled(image: np.ndarray, factor: int) -> np.ndarray:
+    return downsample(torch.from_numpy(image.astype(np.float32)), factor).numpy()
 
 
 def _units_of(pairs: Sequence[Pair], headers: Sequence[PairHeader], scale: float | None, offset: float | None) -> Units:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from declouds.datamodules.cuhk_cr_files import FOLDERS, cuhk_cr_pairs, find_top, nir_folder
-from declouds.datamodules.pairs import Pair, images_in, pairs_in, part_folders, some
+from declouds.datamodules.pairs import Pair, images_in, pairs_in, part_folders
 from declouds.datamodules.splits import find_split
-from declouds.errors import UserError
+from declouds.errors import UserError, some
 
 EXPECTED = """\
 one folder, split by a file          folders, split already        CUHK-CR

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from declouds.errors import UserError
+from declouds.errors import UserError, some
 from declouds.image_io import SUFFIXES, ImageHeader, image_header, read_masked
 from declouds.nodata import valid_pixels
 from declouds.value_range import ValueRange
@@ -51,12 +51,6 @@ class PairHeader(NamedTuple):
     dtype: str
     has_gaps: bool
     units: frozenset[tuple[float, float]]
-
-
-def some(names: Sequence[str], most: int = 5) -> str:
-    """Return the first few names as text, and how many there are in all."""
-    listed = ", ".join(names[:most])
-    return listed if len(names) <= most else f"{listed}, ... ({len(names)} in all)"
 
 
 def read_header(pair: Pair) -> PairHeader:

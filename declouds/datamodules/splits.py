@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from declouds.datamodules.pairs import PARTS, Pair, natural_order, some
-from declouds.errors import UserError
+from declouds.datamodules.pairs import PARTS, Pair, natural_order
+from declouds.errors import UserError, some
 from declouds.image_io import SUFFIXES
 
 SHIPPED = Path(__file__).parent / "split_files"

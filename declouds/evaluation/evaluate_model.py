@@ -1,19 +1,17 @@
 """A model over a data set: each image predicted from its own start noise, and measured."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from declouds.errors import UserError
 from declouds.evaluation.lpips_net import Lpips
 from declouds.evaluation.protocols import measure
 from declouds.evaluation.signatures import describe_image, measure_signatures
 from declouds.evaluation.statistics import Row
+from declouds.progress import progress_bar
 from declouds.scenes.sampling.noise import noise_for, noise_seed
 from declouds.scenes.sampling.tiled import clear_image
 from declouds.scenes.sampling.tiles import Tiling
@@ -64,7 +62,7 @@ def evaluate_model(
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _progress(len(dataset)) as advance:
+        with torch.no_grad(), progress_bar("images", len(dataset)) as move:
             for batch in _batches(dataset, batch_size):
                 cloudy = torch.stack([sample["cloudy"] for sample in batch]).to(device)
                 names = [sample["name"] for sample in batch]
@@ -84,7 +82,7 @@ def evaluate_model(
                         rows.setdefault(method, []).append(row)
                     if on_image is not None:
                         on_image(sample, images)
-                    advance()
+                    move(advance=1)
     finally:
         model.train(was_training)
     return rows
@@ -152,13 +150,3 @@ def _batches(dataset: Any, batch_size: int) -> Iterator[list[dict[str, Any]]]:
         batch.append(sample)
     if batch:
         yield batch
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar with the time left, on stderr; what is yielded moves it by one image."""
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("images", total=total)
-        yield lambda: progress.advance(task)

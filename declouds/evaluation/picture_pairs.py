@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_with_gaps, some
+from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_with_gaps
 from declouds.datamodules.splits import digest, find_split
-from declouds.errors import UserError
+from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
 from declouds.nodata import fill_nodata
 from declouds.value_range import ValueRange

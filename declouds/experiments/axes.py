@@ -1,6 +1,5 @@
 """The axes of a sweep: entries of a config, and the named values that they take."""
 
-import difflib
 import inspect
 import re
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mmengine.registry import MODELS
 
-from declouds.errors import UserError
+from declouds.errors import UserError, did_you_mean
 from declouds.training.config import known_keys
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # what a folder may be called everywhere
@@ -80,11 +79,9 @@ def _key_of(path: Path, name: str, config: dict[str, Any]) -> str:
     if fits:
         return name
     known = [*known_keys(config), *of_model]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(
-        f"{path}: axis {name!r} is no entry of the config: {hint}an axis is one of {', '.join(known)}, or the path of "
-        "an entry like model.sampler.steps"
+        f"{path}: axis {name!r} is no entry of the config: {did_you_mean(name, known)}an axis is one of "
+        f"{', '.join(known)}, or the path of an entry like model.sampler.steps"
     )
 
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from declouds.experiments.cell import FAILED, Cell
 from declouds.experiments.sweep import Sweep
 from declouds.models import build_model
+from declouds.progress import tracked
 from declouds.registry import DATAMODULES
 from declouds.training.coarse_to_fine import CoarseToFine
 from declouds.training.stage_cost import StageCost, costs_of_stages
@@ -35,8 +35,7 @@ def costs_of(cells: list[Cell], stages: Path) -> list[CellCost]:
     """Return the cost of every cell, in order; a stage that several train counts for the first of them."""
     known: dict[str, StageCost] = {}
     found = []
-    console = Console(stderr=True)
-    for cell in track(cells, "trying out", console=console, transient=True, disable=not console.is_terminal):
+    for cell in tracked(cells, "trying out"):
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # each says of its stages what the table says
             training = CoarseToFine(Config(cell.config), cell.folder / "run", stages=stages)
             before = set(known)

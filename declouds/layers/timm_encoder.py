@@ -3,7 +3,6 @@
 timm is imported when an encoder is built: it takes seconds.
 """
 
-import difflib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from declouds.errors import UserError
+from declouds.errors import UserError, did_you_mean
 
 _PRETRAINED_ALLOWED = ContextVar("pretrained_allowed", default=True)
 
@@ -125,8 +124,7 @@ def _check_name(name: str) -> None:
     architecture, _, tag = str(name).partition(".")
     known = timm.list_models()
     if architecture not in known:
-        near = difflib.get_close_matches(architecture, known, n=5, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}? " if near else ""
+        hint = did_you_mean(architecture, known, 5)
         raise UserError(f"timm has no encoder {name!r}: {hint}timm.list_models() lists all {len(known)}")
     weights = timm.list_models(f"{architecture}.*", pretrained=True)
     if tag and name not in weights:

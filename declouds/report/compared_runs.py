@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from declouds.errors import UserError
+from declouds.errors import UserError, some
 from declouds.evaluation.results import RunResults
 from declouds.evaluation.statistics import Row, column, metrics_of
 
@@ -96,9 +96,9 @@ def check_comparable(entries: Sequence[Entry], metrics: Sequence[str] | None, sa
 def _check_names(first: Entry, entry: Entry, rows: Rows) -> None:
     names = [row["name"] for row in rows]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{entry.label}: holds {_some(twice)} twice: evaluate it with unique names")
+        raise UserError(f"{entry.label}: holds {some(twice)} twice: evaluate it with unique names")
     alone = [(first, set(first.names()) - set(names)), (entry, set(names) - set(first.names()))]
-    if odd := [f"only {part.label} has {_some(sorted(only))}" for part, only in alone if only]:
+    if odd := [f"only {part.label} has {some(sorted(only), 3)}" for part, only in alone if only]:
         raise UserError(
             f"{_described(first)} and {_described(entry)} were measured on different images ({'; '.join(odd)}): "
             "evaluate both on the same split"
@@ -129,7 +129,7 @@ def _check_facts(first: Entry, entry: Entry) -> None:
             odd = [name for name, differs in zip(names, other, strict=True) if differs]
             raise UserError(
                 f"{_described(first)} and {_described(entry)} have images of one name that are not the same "
-                f"({fact} differs for {_some(odd)}): evaluate both on one data set with one set of masks"
+                f"({fact} differs for {some(odd, 3)}): evaluate both on one data set with one set of masks"
             )
 
 
@@ -140,10 +140,6 @@ def _described(entry: Entry) -> str:
 def _split(run: RunResults) -> str:
     words = [str(run.split[key]) for key in ("split", "file", "part", "name") if run.split.get(key)]
     return f"{':'.join(words) or 'no split'}, {len(run.rows())} images"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 COVER, CHANGE = "image.cover", "image.change"

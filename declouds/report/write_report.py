@@ -1,6 +1,5 @@
 """The folder of a report: figures, curves and pictures of runs, and the page that shows them."""
 
-import difflib
 import json
 import math
 import os
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from declouds.errors import UserError
+from declouds.errors import UserError, nearest
 from declouds.evaluation.metric_names import FACTS, better
 from declouds.evaluation.results import RunResults
+from declouds.progress import tracked
 from declouds.report.run_content import find_run_folder, flat_facts, report_content, training_curves, training_facts
 
 PAGE = Path(__file__).with_name("page")
@@ -96,7 +96,7 @@ def _check(runs: Sequence[RunResults], out: Path, options: ReportOptions) -> Non
     known = {row["name"] for run in runs for row in run.rows()}
     for name in options.images:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3) or sorted(known)[:3]
+            near = nearest(name, known, 3) or sorted(known)[:3]
             raise UserError(f"--images {name}: no run has measured such an image: there are {', '.join(near)} ...")
     for option, files in (("--checkpoint", options.checkpoints), ("--config", options.configs)):
         if len(files) not in (0, 1, len(runs)):
@@ -159,7 +159,7 @@ def _add_pictures(
         make = ImagePictures(scored, images, f"images/{number}").make
         rows = {row["name"]: row for row in run.rows()}
         names = [name for name in chosen if name in rows]
-        for place, name in enumerate(_with_progress(names, f"pictures of {run.label}"), start=1):
+        for place, name in enumerate(tracked(names, f"images of {run.label}"), start=1):
             stem = f"{place:03d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:40]}"
             told["pictures"].append(make(rows[name], stem, whole_steps=name in options.images))
         notices += [f"{run.label}, {made['name']}: {made['differs']}" for made in told["pictures"] if made["differs"]]
@@ -175,15 +175,3 @@ def _scored_model(run: RunResults, index: int, options: ReportOptions) -> Any:
 
     device = pick_device(options.device)
     return find_scored_model(run, device, of(options.checkpoints), of(options.configs), options.cfg_options)
-
-
-def _with_progress(names: list[str], title: str) -> Iterator[str]:
-    """Yield the names, with a bar and the time left on a terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield from progress.track(names, description=escape(title))

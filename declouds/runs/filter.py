@@ -1,6 +1,5 @@
 """Which runs are listed, and in what order: ``model.fusion.type=WeightAllocation``, ``seconds>3600``."""
 
-import difflib
 import fnmatch
 import json
 import operator
@@ -8,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from declouds.errors import UserError
+from declouds.errors import UserError, did_you_mean
 
 COMPARISONS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 PATTERN = re.compile(r"([^=<>!\s]+)\s*(<=|>=|!=|==|=|<|>)\s*(.*)")
@@ -59,9 +58,9 @@ def check_keys(wanted: Collection[str], known: Collection[str]) -> None:
     """
     for key in wanted:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else "--json shows all of a run's"
-            raise UserError(f"nothing listed has the key {key!r}: {hint}")
+            raise UserError(
+                f"nothing listed has the key {key!r}: {did_you_mean(key, known, 3) or '--json shows all keys of a run'}"
+            )
 
 
 def in_order(rows: Sequence[Mapping[str, Any]], key: str, reverse: bool) -> list[int]:

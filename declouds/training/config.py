@@ -1,14 +1,13 @@
 """Config files: read, overridden and checked."""
 
 import ast
-import difflib
 import importlib
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from declouds.errors import UserError
+from declouds.errors import UserError, did_you_mean
 from declouds.registry import load_plugins
 
 REQUIRED = ("model", "datamodule", "stages")
@@ -108,9 +107,7 @@ def _check_keys(path: Path, config: Config) -> None:
     known = known_keys(config)
     for key in config:
         if key not in known and not key.startswith("_"):
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UserError(f"{path}: unknown config key {key!r}: {hint}known: {', '.join(known)}")
+            raise UserError(f"{path}: unknown config key {key!r}: {did_you_mean(key, known)}known: {', '.join(known)}")
     for key, (kinds, takes) in VALUES.items():
         value = config.get(key, kinds[0]())
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

@@ -1,11 +1,10 @@
 """One stage of coarse-to-fine training, as its config says."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from declouds.errors import UserError
+from declouds.errors import UserError, did_you_mean
 from declouds.models.cloud_remover import CloudRemover, check_parts
 
 
@@ -56,8 +55,7 @@ class Stage:
         name = config.get("name", "(unnamed)")
         for key in config:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
+                hint = did_you_mean(key, known)
                 raise UserError(f"stage {name}: unknown key {key!r}: {hint}known: {', '.join(known)}")
         missing = [key for key in ("name", "train", "iterations", "batch_size", "lr") if key not in config]
         if missing:

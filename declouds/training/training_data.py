@@ -11,36 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from declouds.datamodules.downsample import any_of, downsample, downsampled_size
 from declouds.errors import UserError
 from declouds.scenes.sampling.noise import noise_for
-
-
-def reduce_image(image: torch.Tensor, factor: int) -> torch.Tensor:
-    """Reduce by antialiased bicubic interpolation. Shapes: (C, H, W) -> (C, H / factor, W / factor)."""
-    if factor == 1:
-        return image
-    height, width = image.shape[-2:]
-    size = reduced_size(height, width, factor)
-    return F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0]
-
-
-def reduce_valid(valid: torch.Tensor, factor: int) -> torch.Tensor:
-    """Reduce a map of valid pixels: all under one must be. Shapes: (1, H, W) -> (1, H / factor, W / factor)."""
-    return valid if factor == 1 else ~F.max_pool2d((~valid).float(), factor).bool()
-
-
-def reduced_size(height: int, width: int, factor: int) -> tuple[int, int]:
-    """Return the size of a reduced image.
-
-    Raises:
-        UserError: ``factor`` does not divide it.
-    """
-    if height % factor or width % factor:
-        raise UserError(f"an image of {height}x{width} cannot be reduced by {factor}: choose a factor of both sides")
-    return height // factor, width // factor
 
 
 class TrainingPatches(Dataset):
@@ -88,9 +63,9 @@ class TrainingPatches(Dataset):
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         sample = self.dataset[self.index_of(position)]
-        images = {key: reduce_image(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear")}
+        images = {key: downsample(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear")}
         if "valid" in sample:  # as an image, so that it is cropped and augmented alike
-            images["valid"] = reduce_valid(sample["valid"], self.reduce).float()
+            images["valid"] = (~any_of(~sample["valid"], self.reduce)).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed_of("position", position))
             images = self._crop(images)
@@ -107,7 +82,7 @@ class TrainingPatches(Dataset):
         return int.from_bytes(digest)
 
     def _check_size(self, name: str, height: int, width: int) -> None:
-        height, width = reduced_size(height, width, self.reduce)
+        height, width = downsampled_size(height, width, self.reduce)
         if self.crop is not None and min(height, width) < self.crop:
             raise UserError(
                 f"{name}: {height}x{width} pixels after reduction by {self.reduce} is less than the patch of "

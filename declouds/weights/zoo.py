@@ -1,6 +1,5 @@
 """The zoo: published weights by name, fetched once, checked by their digest, and kept in our own format."""
 
-import difflib
 import functools
 import json
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from declouds.download import cache_folder, download, file_digest, offline
-from declouds.errors import UserError
+from declouds.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -196,6 +195,6 @@ def _by_hand(entry: ZooEntry) -> str:
 
 def _known(path: Path) -> str:
     """Return the names of the zoo, the nearest to ``path`` first."""
-    near = difflib.get_close_matches(path.name, zoo(), n=len(zoo()), cutoff=0.5)
+    near = nearest(path.name, zoo(), len(zoo()))
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"the zoo{hint}: {', '.join([*near, *(name for name in zoo() if name not in near)])}"

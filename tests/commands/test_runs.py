@@ -246,7 +246,7 @@ def test_files_that_cannot_be_read_are_named_and_the_others_listed(work_dirs, ca
 
 def test_what_is_asked_wrongly_is_said(work_dirs, capsys):
     assert "absent: no such folder: give one that holds runs" in refused(capsys, "absent")
-    assert "has the key 'model.fusin.type': did you mean model.fusion.type" in refused(
+    assert "has the key 'model.fusin.type': did you mean 'model.fusion.type'" in refused(
         capsys, "--where", "model.fusin.type=X"
     )
     assert "has the key 'secs'" in refused(capsys, "--sort", "secs")

@@ -135,7 +135,7 @@ def test_an_encoder_without_features_is_a_user_error(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
-        ("convnext_tinny", {}, "did you mean convnext_tiny"),
+        ("convnext_tinny", {}, "did you mean 'convnext_tiny'"),
         ("qqqqqqqqqqqq", {}, "no encoder 'qqqqqqqqqqqq': timm.list_models"),
         ("resnet18.a9_in1k", {}, "no weights 'a9_in1k' of resnet18: known: resnet18.a1_in1k"),
         ("test_coatnet", {}, "test_coatnet does not take images of any size .*: choose"),

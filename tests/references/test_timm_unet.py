@@ -112,5 +112,5 @@ def test_a_weights_file_of_a_pretrained_encoder_is_loaded_without_a_network(tmp_
 
 
 def test_an_encoder_that_does_not_exist_is_a_user_error():
-    with pytest.raises(UserError, match="did you mean resnet18"):
+    with pytest.raises(UserError, match="did you mean 'resnet18'"):
         REFERENCES.build(dict(type="TimmUNet", **{**TINY, "encoder": "resnet_18"}))

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from declouds.datamodules.downsample import downsample
 from declouds.errors import UserError
-from declouds.training.training_data import EvaluationImages, StageBatches, TrainingPatches, reduce_image
+from declouds.training.training_data import EvaluationImages, StageBatches, TrainingPatches
 
 
 class Numbered(torch.utils.data.Dataset):
@@ -71,9 +72,9 @@ def test_processes_share_each_batch_and_a_restart_skips_to_its_place():
 
 
 def test_reduction_is_never_a_silent_crop():
-    assert reduce_image(torch.zeros(3, 16, 24), 4).shape == (3, 4, 6)
+    assert downsample(torch.zeros(3, 16, 24), 4).shape == (3, 4, 6)
     with pytest.raises(UserError, match="16x24 cannot be reduced by 5"):
-        reduce_image(torch.zeros(3, 16, 24), 5)
+        downsample(torch.zeros(3, 16, 24), 5)
 
 
 def test_the_noise_of_an_image_depends_on_its_name_and_the_seed_alone():

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
-from rich.console import Console
-from rich.progress import track
 
 from declouds.datamodules.file_pairs import FilePairDataset
 from declouds.datamodules.pairs import Pair, natural_order, read_bands
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
 from declouds.experiments.reproduce.table import DataSet, Part, Row
+from declouds.progress import tracked
 from declouds.registry import DATAMODULES
 from declouds.training.settings import plain
 
@@ -124,7 +123,4 @@ def _compare(images: FilePairDataset, part: str, expected: Part, root: Path, kno
 
 
 def _read_pixels(pairs: tuple[Pair, ...], title: str) -> str:
-    console = Console(stderr=True)
-    return pixels_digest(
-        pairs, lambda pairs: track(pairs, title, console=console, transient=True, disable=not console.is_terminal)
-    )
+    return pixels_digest(pairs, lambda pairs: tracked(pairs, title))
