@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from declouds.evaluation.official import measure_official
+from declouds.evaluation.official import equal_in_gaps, measure_official
 from declouds.evaluation.standard import measure_standard
 from declouds.evaluation.statistics import Row
 from declouds.image_io import write_image
@@ -63,8 +63,11 @@ class ImagePictures:
             images = {"cloudy": cloudy, **images}
         if baseline is not None:
             images[model.baseline] = baseline
+        valid = sample.get("valid")
         maps = {
-            f"error_{name}": error_map(images[name], clear) for name in ("result", model.baseline) if name in images
+            f"error_{name}": error_map(equal_in_gaps(images[name], clear, valid), clear)
+            for name in ("result", model.baseline)
+            if name in images
         }
         height, width = clear.shape[-2:]
         return {
@@ -77,7 +80,7 @@ class ImagePictures:
             "map_title": (model.quality_band or "").capitalize(),
             "steps": self._steps(recorder, stem, shown, limits, LONGEST if whole_steps else SMALL),
             "steps_reduced": max(height, width) > (LONGEST if whole_steps else SMALL),
-            "differs": _difference(row, result, clear),
+            "differs": _difference(row, result, clear, valid),
         }
 
     def _predict(self, sample: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor | None, StepRecorder]:
@@ -141,12 +144,12 @@ class ImagePictures:
         return f"{self.prefix}/{path.name}"
 
 
-def _difference(row: Row, result: torch.Tensor, clear: torch.Tensor) -> str | None:
+def _difference(row: Row, result: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None) -> str | None:
     """Say so if the model run again scores otherwise than the file says: then the pictures are of another model."""
     if "official.psnr" in row:
-        told, again = row["official.psnr"], measure_official(result, clear)["psnr"]
+        told, again = row["official.psnr"], measure_official(result, clear, valid=valid)["psnr"]
     else:
-        told, again = row.get("standard.psnr", math.nan), measure_standard(result, clear)["psnr"]
+        told, again = row.get("standard.psnr", math.nan), measure_standard(result, clear, valid=valid)["psnr"]
     if math.isnan(told) or told == again or abs(told - again) <= SAME:
         return None
     return (

@@ -11,6 +11,7 @@ from declouds.errors import UserError
 from declouds.evaluation.picture_pairs import PicturePair, read_pair
 from declouds.evaluation.protocols import measure
 from declouds.evaluation.signatures import describe_image, measure_signatures
+from declouds.report.image_pictures import _difference
 from declouds.value_range import ValueRange
 
 
@@ -87,3 +88,12 @@ def test_pictures_with_nodata(tmp_path):
     with pytest.raises(UserError, match="nodata where"):
         read_pair(turned, ValueRange(0, 255))
     assert read_pair(PicturePair("a", pair.result, pair.result, None), ValueRange(0, 255))[3] is None
+
+
+def test_a_report_runs_the_model_again_and_compares_without_the_gaps():
+    result, clear, _ = images()
+    valid = torch.ones(1, 48, 48, dtype=torch.bool)
+    valid[:, :10] = False
+    row = {"official.psnr": measure(result, clear, ("official",), None, None, valid)["official.psnr"]}
+    assert _difference(row, spoiled(result, valid), clear, valid) is None
+    assert _difference(row, spoiled(result, valid), clear, None) is not None
