@@ -23,20 +23,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rgb (default) or bgr: the order of bands it was trained on; spa_gan has no default",
     )
     bring.add_argument(
-        "--reference", type=Path, help="for de: the imported weights of the reference it was trained with"
+        "--part",
+        nargs="+",
+        type=_part,
+        default=[],
+        metavar="NAME=FILE",
+        help="imported weights of a part that the official file lacks, for de: reference=FILE",
     )
     bring.add_argument(
         "--value-range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="values that stand for the darkest and the brightest (default: the reference's, else 0 255)",
+        help="sensor values that stand for -1 and 1 (default: those of --part, else 0 255)",
     )
     bring.add_argument(
         "--band-names",
         nargs="+",
         metavar="NAME",
-        help="of all bands (default: the reference's; 3 bands: red green blue)",
+        help="of all bands (default: those of --part; 3 bands: red green blue)",
     )
     bring.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
@@ -79,16 +84,24 @@ def run(args: argparse.Namespace) -> None:
     actions["import_" if args.action == "import" else args.action](args)
 
 
+def _part(text: str) -> tuple[str, Path]:
+    """Return the name and the file of ``NAME=FILE``."""
+    name, separator, file = text.partition("=")
+    if not (name and separator and file):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, for example reference=mpr.safetensors")
+    return name, Path(file)
+
+
 def _import(args: argparse.Namespace) -> None:
     from declouds import __version__
-    from declouds.weights.import_file import import_file
+    from declouds.weights.kinds.import_file import import_file
 
     weights = import_file(
         args.file,
         args.kind,
         args.output,
         channel_order=args.channel_order,
-        reference=args.reference,
+        parts=dict(args.part),
         value_range=args.value_range and tuple(args.value_range),
         band_names=args.band_names,
         about=dict(versions=dict(declouds=__version__)),

@@ -45,7 +45,7 @@ class ZooEntry:
     Attributes:
         name: what it is called here.
         about: what it is, in a line.
-        kind: see `declouds.weights.official.import_official`.
+        kind: see `declouds.weights.kinds.official.import_official`.
         channel_order: as there.
         value_range: sensor values that stand for the darkest and the brightest the network knows.
         urls: where the official file is, the first that answers counts.
@@ -171,7 +171,7 @@ def _check_digest(entry: ZooEntry, file: Path) -> None:
 
 def _import(entry: ZooEntry, file: Path) -> None:
     """Write the cached file from the official one."""
-    from declouds.weights.import_file import import_file
+    from declouds.weights.kinds.import_file import import_file
 
     about = dict(name=entry.name, about=entry.about, source=entry.source, licence=entry.licence)
     import_file(

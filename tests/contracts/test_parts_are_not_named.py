@@ -13,7 +13,6 @@ PARTS = {"reference", "denoiser", "fusion"}
 
 # (file, word): why it stands there.
 ALLOWED = {
-    ("commands/weights.py", "reference"): "the argument of an import of official files, not of a model",
     ("experiments/reproduce/measure.py", "reference"): "the config of a OnePass model around Identity",
 }
 

@@ -17,7 +17,7 @@ from declouds.errors import UserError
 from declouds.evaluation.load_checked import differing_parts
 from declouds.models import build_model
 from declouds.weights.file import FORMAT, read_weights
-from declouds.weights.import_file import import_file
+from declouds.weights.kinds.import_file import import_file
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True

@@ -125,10 +125,10 @@ def test_what_cannot_be_imported_or_shown(spa_gan_file, tmp_path, fails, spa_gan
         "weights", "import", file, "--as", "spagan", *common
     )
     assert "no such file" in fails("weights", "import", tmp_path / "absent.pth", "--as", "spa_gan", *common)
-    assert "--reference goes with --as de" in fails(
-        "weights", "import", file, "--as", "spa_gan", *common, "--reference", file
+    assert "--part goes with --as de" in fails(
+        "weights", "import", file, "--as", "spa_gan", *common, "--part", f"reference={file}"
     )
-    assert "--reference FILE" in fails("weights", "import", file, "--as", "de", "-o", target)
+    assert "--part reference=FILE" in fails("weights", "import", file, "--as", "de", "-o", target)
     message = fails("weights", "import", file, "--as", "msda", "-o", target)
     assert "it looks like spa_gan weights: import it as spa_gan" in message
     state = spa_gan_official()

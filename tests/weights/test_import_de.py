@@ -6,8 +6,8 @@ import torch
 import declouds
 from declouds.cli import main
 from declouds.models import build_model
-from declouds.weights import import_file as module
 from declouds.weights.file import save_weights
+from declouds.weights.kinds import import_file as module
 
 SMALL = dict(base=8, multipliers=[1], blocks=1, attention_at=[], heads=1)
 REFERENCE = dict(type="GainOffsetUNet", base=8, multipliers=[1])
@@ -31,7 +31,16 @@ def import_de(monkeypatch, tmp_path):
         (tmp_path / "official.pth").touch()
         target = tmp_path / "de.safetensors"
         target.unlink(missing_ok=True)
-        words = ("import", "official.pth", "--as", "de", "--reference", "reference.safetensors", "-o", "de.safetensors")
+        words = (
+            "import",
+            "official.pth",
+            "--as",
+            "de",
+            "--part",
+            "reference=reference.safetensors",
+            "-o",
+            "de.safetensors",
+        )
         main(["weights", *words, *more])
         return declouds.load_model(target)
 

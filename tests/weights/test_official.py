@@ -10,7 +10,7 @@ import torch
 
 from declouds.errors import UserError
 from declouds.registry import DENOISERS, FUSIONS, REFERENCES
-from declouds.weights.official import import_official
+from declouds.weights.kinds.official import import_official
 
 SIZES = {"mpr_net": "64x96", "msda": "64x96", "de": "64x64"}
 
@@ -246,7 +246,7 @@ def test_missing_file_and_unknown_kind(tmp_path):
 
 
 def test_subnormal_weights_become_zero():
-    from declouds.weights.official import _to_float32
+    from declouds.weights.kinds.official import _to_float32
 
     values = torch.tensor([1e-40, -1e-40, 1.2e-38, -2.0])
     assert _to_float32("file.pth", "weight", values).tolist() == [0, 0, values[2].item(), -2]

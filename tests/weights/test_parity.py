@@ -32,7 +32,19 @@ def imported(shared, fill, tmp_path_factory):
         main(["weights", "import", mpr, "--as", "mpr_net", "-o", str(folder / "mpr.safetensors")])
         de = write_official(fill, description["state_dict"], folder / "de.pth")
         target = folder / "de.safetensors"
-        main(["weights", "import", de, "--as", "de", "--reference", str(folder / "mpr.safetensors"), "-o", str(target)])
+        main(
+            [
+                "weights",
+                "import",
+                de,
+                "--as",
+                "de",
+                "--part",
+                f"reference={folder / 'mpr.safetensors'}",
+                "-o",
+                str(target),
+            ]
+        )
         return declouds.load_model(target)
 
     return bring

@@ -8,7 +8,7 @@ import torch
 
 from declouds.errors import UserError
 from declouds.registry import REFERENCES
-from declouds.weights.official import import_official
+from declouds.weights.kinds.official import import_official
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.registry import REFERENCES
-from declouds.weights.official import import_official
+from declouds.weights.kinds.official import import_official
 
 
 def official_keys(shared, bands):

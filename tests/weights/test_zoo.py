@@ -14,7 +14,7 @@ from declouds.image_io import read_image
 from declouds.weights import zoo as zoo_module
 from declouds.weights.file import read_weights
 from declouds.weights.kinds import KINDS
-from declouds.weights.official import checked_order
+from declouds.weights.kinds.official import checked_order
 
 NO_NETWORK = "http://127.0.0.1:9/published.pth"  # nothing listens there
 

@@ -1,6 +1,6 @@
 """Official weights in: one file of ours, a whole model with its record, out of one of theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,14 +8,14 @@ from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.value_range import ValueRange
 from declouds.weights.file import WeightsFile, check_output, model_of, read_weights, save_weights
-from declouds.weights.official import checked_order, import_official
+from declouds.weights.kinds.official import checked_order, import_official
 
 BYTES = (0.0, 255.0)
 RGB = ("red", "green", "blue")
 
 
-class Units(NamedTuple):
-    """What the numbers in an image stand for: the darkest and the brightest value, and the names of the bands."""
+class ImageBands(NamedTuple):
+    """The sensor values that stand for -1 and 1, and the names of the bands."""
 
     value_range: tuple[float, float]
     band_names: tuple[str, ...]
@@ -27,7 +27,7 @@ def import_file(
     output: Path,
     *,
     channel_order: str | None = None,
-    reference: Path | None = None,
+    parts: Mapping[str, Path] | None = None,
     value_range: tuple[float, float] | None = None,
     band_names: Sequence[str] | None = None,
     about: dict[str, Any] | None = None,
@@ -40,11 +40,11 @@ def import_file(
         kind: see `import_official`.
         output: the ``.safetensors`` file to write.
         channel_order: see `import_official`; our network takes and gives RGB, whatever it was.
-        reference: for ``de``, whose files hold no reference: the imported weights of the one it was trained with.
-        value_range: sensor values that stand for the darkest and the brightest the network knows; if left out, those
-            of ``reference``, else 0 and 255.
-        band_names: names of the bands in our order; if left out, those of ``reference``, else red, green, blue if there
-            are three.
+        parts: for ``de``, whose files hold no reference: ``reference``, the imported weights of the one it was trained
+            with.
+        value_range: sensor values that stand for -1 and 1; if left out, those of the part, else 0 and 255.
+        band_names: names of the bands in our order; if left out, those of the part, else red, green, blue if there are
+            three.
         about: more for the record.
         overwrite: replace ``output`` if it exists.
 
@@ -54,12 +54,14 @@ def import_file(
     check_output(output, overwrite, (".safetensors",))
     ValueRange(*(value_range or BYTES))
     order = checked_order(kind, channel_order)
-    if (kind == "de") != (reference is not None):
+    if set(parts or {}) != ({"reference"} if kind == "de" else set()):
         raise UserError(
-            "official DE weights hold no reference: import that first (--as mpr_net or msda), then --reference FILE"
+            "official DE weights hold no reference: import that first (--as mpr_net or msda), then give it by "
+            "--part reference=FILE"
             if kind == "de"
-            else f"--reference goes with --as de, not with --as {kind}"
+            else f"--part goes with --as de, not with --as {kind}: leave it out"
         )
+    reference = (parts or {}).get("reference")
     network, state_dict = import_official(path, kind, order)
     record: dict[str, Any] = dict(
         imported=dict(kind=kind, file=path.name, sha256=file_digest(path), channel_order=order),
@@ -68,7 +70,7 @@ def import_file(
     if reference is None:
         bands = network["bands"]
         config = dict(type="OnePass", reference=network, bands=bands)
-        units = Units(BYTES, RGB if bands == len(RGB) else ())
+        units = ImageBands(BYTES, RGB if bands == len(RGB) else ())
         state_dict = {f"reference.{key}": value for key, value in state_dict.items()}
     else:
         config, prior, units = _with_reference(network, reference)
@@ -83,7 +85,7 @@ def import_file(
     return WeightsFile(config, state_dict, record)
 
 
-def _with_reference(network: dict[str, Any], reference: Path) -> tuple[dict[str, Any], WeightsFile, Units]:
+def _with_reference(network: dict[str, Any], reference: Path) -> tuple[dict[str, Any], WeightsFile, ImageBands]:
     """Return the config of the whole Diffusion Enhancement, what the reference's file holds, and its units."""
     prior = read_weights(reference)
     model = model_of(prior, str(reference))
@@ -99,11 +101,11 @@ def _with_reference(network: dict[str, Any], reference: Path) -> tuple[dict[str,
         bands=bands,
         in_bands=in_bands,
     )
-    return config, prior, Units((model.value_range.low, model.value_range.high), model.band_names)
+    return config, prior, ImageBands((model.value_range.low, model.value_range.high), model.band_names)
 
 
 def _check_units(
-    value_range: tuple[float, float] | None, band_names: Sequence[str] | None, units: Units, reference: Path
+    value_range: tuple[float, float] | None, band_names: Sequence[str] | None, units: ImageBands, reference: Path
 ) -> None:
     """Refuse other units than the reference's: both networks see the same image."""
     low, high = units.value_range
