@@ -39,3 +39,8 @@ def build_model(config: dict[str, Any]) -> CloudRemover:
         return MODELS.build(config)
     except TypeError as error:
         raise UserError(f"model {kind.__name__} cannot be built: {error}") from error
+
+
+def unchanged(bands: int) -> "CloudRemover":
+    """Return a model whose result is the cloudy image itself."""
+    return build_model(dict(type="OnePass", reference=dict(type="Identity"), losses=[], bands=bands))

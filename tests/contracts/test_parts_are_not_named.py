@@ -11,11 +11,6 @@ ROOT = Path(declouds.__file__).parent
 FOLDERS = ("training", "evaluation", "scenes", "runs", "report", "experiments", "commands")
 PARTS = {"reference", "denoiser", "fusion"}
 
-# (file, word): why it stands there.
-ALLOWED = {
-    ("experiments/reproduce/measure.py", "reference"): "the config of a OnePass model around Identity",
-}
-
 
 def named(path):
     """Return the parts of Diffusion Enhancement that a file names: as an attribute, an argument or a config key."""
@@ -35,8 +30,4 @@ def test_no_part_of_diffusion_enhancement_is_named(folder):
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
     hits = {(str(path.relative_to(ROOT)), word) for path in files for word in named(path)}
-    assert hits <= ALLOWED.keys()
-
-
-def test_what_is_allowed_is_needed():
-    assert all(word in named(ROOT / file) for file, word in ALLOWED)
+    assert hits == set()

@@ -19,7 +19,7 @@ from declouds.evaluation.statistics import Row as Measured
 from declouds.evaluation.tables import Evaluation, write_evaluation
 from declouds.experiments.reproduce.data_check import data_config
 from declouds.experiments.reproduce.plan import Plan
-from declouds.models import build_model
+from declouds.models import unchanged
 from declouds.training.settings import plain
 from declouds.weights.file import load_model
 
@@ -133,8 +133,7 @@ def _model(plan: Plan, device: torch.device) -> Any:
     assert plan.data is not None and plan.weights is not None
     row, images, file = plan.row, plan.data.images, plan.weights.file
     if file is None:
-        identity = dict(type="OnePass", reference=dict(type="Identity"), losses=[], bands=images.bands)
-        return build_model(identity).to(device)
+        return unchanged(images.bands).to(device)
     if row.run is not None:
         return load_checked(file, plan.config, plan.data.module, images[0], device)
     model = load_model(file, device)
