@@ -1,31 +1,10 @@
-import json
 import shutil
 
 import pytest
-from chromium_page import CHROMIUM, ChromiumPage
+from playwright.sync_api import expect
 from report_files import HOSTILE
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: install Debian's package of that name")
 DASH, MINUS = "\u2013", "\u2212"
-HEADS = "[...document.querySelectorAll('#rows thead tr:last-child th button')]"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    page = ChromiumPage(tmp_path_factory.mktemp("profile"))
-    yield page
-    page.close()
-
-
-@pytest.fixture
-def page(browser):
-    """A page at its usual size, which must neither complain nor ask the network for anything."""
-    browser.errors.clear()
-    browser.requests.clear()
-    browser.resize(1280, 900)
-    yield browser
-    assert browser.errors == []
-    assert browser.requests and all(url.startswith("file://") for url in browser.requests)
 
 
 @pytest.fixture(scope="module")
@@ -39,198 +18,186 @@ def with_pictures(measured_run, tmp_path_factory):
     return out / "index.html"
 
 
-def column(page, at):
-    """The column of the table, as numbers; what is not one is None."""
-    code = f"[...document.querySelectorAll('#rows tbody tr')].map(row => row.cells[{at}].textContent)"
-    words = {"∞": float("inf"), DASH: None}
-    return [words[text] if text in words else float(text.replace(MINUS, "-")) for text in page.js(code)]
-
-
 def head(page, label):
-    """The position of a column."""
-    return page.js(f"{HEADS}.map(button => button.firstChild.data)").index(label)
+    return page.locator("#rows").get_by_role("columnheader", name=label, exact=True)
 
 
-def choose(page, selector, value):
-    page.js(
-        f"(select => {{ select.value = '{value}'; select.dispatchEvent(new Event('change')); }})"
-        f"(document.querySelector('{selector}'))"
-    )
+def column(page, label):
+    """The values of a column of the table; what is not a number is None."""
+    place = head(page, label).evaluate("cell => cell.cellIndex") + 1
+    texts = page.locator(f"#rows tbody td:nth-child({place})").all_text_contents()
+    words = {"∞": float("inf"), DASH: None}
+    return [words[text] if text in words else float(text.replace(MINUS, "-")) for text in texts]
 
 
-def press(page, selector):
-    page.js(f"document.querySelector({selector!r}).click()")
-
-
-def test_the_table_is_sorted_by_a_click_on_any_column(figures, report, page):
+def test_the_table_is_sorted_by_a_click_on_any_column(figures, report, open_page):
     folder, content = report(figures(), "--no-pictures", "--worst", "10")
-    page.open(folder / "index.html")
-    psnr, blur = head(page, "PSNR"), head(page, "blur")
-    assert page.js("document.querySelectorAll('#rows tbody tr').length") == 10  # the worst ten, by PSNR
-    shown = column(page, psnr)
-    assert shown == sorted(shown) and page.js(f"{HEADS}[{psnr}].parentNode.ariaSort") == "ascending"
-    press(page, "#all")
-    shown = column(page, psnr)
-    assert len(shown) == 12 and shown[-1] == float("inf") and shown == sorted(shown)
+    page = open_page(folder / "index.html")
+    rows, blur = page.locator("#rows tbody tr"), head(page, "blur")
+    expect(rows).to_have_count(10)  # the worst ten, by PSNR
+    expect(head(page, "PSNR")).to_have_attribute("aria-sort", "ascending")
+    shown = column(page, "PSNR")
+    assert shown == sorted(shown)
+    page.get_by_role("button", name="Show all 12 images").click()
+    expect(rows).to_have_count(12)
+    shown = column(page, "PSNR")
+    assert shown[-1] == float("inf") and shown == sorted(shown)
     expected = sorted(
         value[0] if value[0] != "inf" else float("inf") for value in content["runs"][0]["methods"][1]["values"]
     )
     assert shown == pytest.approx(expected, abs=6e-4)
-    page.js(f"{HEADS}[{blur}].click()")
-    sizes = [abs(value) for value in column(page, blur)]
+    blur.click()
+    expect(blur).to_have_attribute("aria-sort", "descending")
+    sizes = [abs(value) for value in column(page, "blur")]
     assert sizes == sorted(sizes, reverse=True)  # the furthest from 0 first, of either sign
-    assert page.js(f"{HEADS}[{blur}].parentNode.ariaSort") == "descending"
-    assert page.js("document.activeElement.textContent").startswith("blur")  # the keyboard stays where it was
-    page.js("document.activeElement.click()")
-    sizes = [abs(value) for value in column(page, blur)]
+    expect(blur.get_by_role("button")).to_be_focused()  # the keyboard stays where it was
+    page.keyboard.press("Enter")
+    expect(blur).to_have_attribute("aria-sort", "ascending")
+    sizes = [abs(value) for value in column(page, "blur")]
     assert sizes == sorted(sizes)
     left = head(page, "cloud left")
-    for _ in range(2):  # an image without a value is last, whatever the direction
-        page.js(f"{HEADS}[{left}].click()")
-        assert column(page, left)[-1] is None
+    for direction in ("descending", "ascending"):  # an image without a value is last, whatever the direction
+        left.click()
+        expect(left).to_have_attribute("aria-sort", direction)
+        assert column(page, "cloud left")[-1] is None
 
 
-def test_columns_and_differences_of_methods_are_chosen(figures, report, page):
+def test_columns_and_differences_of_methods_are_chosen(figures, report, open_page):
     folder, _ = report(figures(), "--no-pictures")
-    page.open(folder / "index.html")
-    labels = "[...document.querySelectorAll('#rows thead button')].map(button => button.firstChild.data)"
-    assert "MAE band 1" not in page.js(labels)
-    press(page, "#groups label:last-child input")
-    assert "MAE band 1" in page.js(labels)
-    press(page, "#groups label:first-of-type input")
-    assert "PSNR" not in page.js(labels)
-    press(page, "#groups label:first-of-type input")
-    choose(page, "#minus", "prior")
-    assert set(column(page, head(page, "PSNR"))) <= {0.0, 1.0}  # DE - prior; infinite in both is no difference
-    assert page.js("document.querySelector('#rows thead').rows[0].cells[1].textContent") == "official"
+    page = open_page(folder / "index.html")
+    official = page.get_by_role("checkbox", name="official")
+    expect(head(page, "MAE band 1")).to_have_count(0)
+    page.get_by_role("checkbox", name="per band, pixels").check()
+    expect(head(page, "MAE band 1")).to_be_visible()
+    official.uncheck()
+    expect(head(page, "PSNR")).to_have_count(0)
+    official.check()
+    page.locator("#minus").select_option("prior")
+    expect(page.locator("#order")).to_contain_text(f"DE {MINUS} prior")
+    assert set(column(page, "PSNR")) <= {0.0, 1.0}  # DE - prior; infinite in both is no difference
+    expect(page.locator("#rows .groups th").first).to_have_text("official")
 
 
-def test_the_summary_tells_means_intervals_and_differences(figures, report, page):
+def test_the_summary_tells_means_intervals_and_differences(figures, report, open_page):
     folder, content = report(figures("a"), figures("b", 0.5), "--no-pictures")
-    page.open(folder / "index.html")
+    page = open_page(folder / "index.html")
     mean = content["runs"][0]["methods"][1]["summary"][0]
-    told = page.js("document.querySelector('#verdict').textContent")
+    verdict = page.locator("#verdict").text_content()
     assert (
         f"DE reaches {mean[0]:.3f}\u00a0dB [{mean[1]:.3f}, {mean[2]:.3f}] in PSNR (official), the mean of 11 images"
-        in told
+        in verdict
     )
     # 1 dB and 0.5 dB in eleven of the twelve images, nothing in the one that is perfect in both
-    assert "+0.917\u00a0dB [+0.750, +1.000] against prior: better." in told
-    assert "+0.458\u00a0dB [+0.375, +0.500] against a: better." in told
-    assert "1 without any error" in page.js("document.querySelector('#tables .notes').textContent")
-    assert page.js("document.querySelectorAll('#tables details[open] > summary').length") == 1
-    assert page.js("[...document.querySelectorAll('#tables h3')].map(title => title.textContent)") == [
-        "official",
-        "standard",
-        "signature",
-    ]
+    assert "+0.917\u00a0dB [+0.750, +1.000] against prior: better." in verdict
+    assert "+0.458\u00a0dB [+0.375, +0.500] against a: better." in verdict
+    expect(page.locator("#tables .notes").first).to_contain_text("1 without any error")
+    expect(page.locator("#tables details[open] > summary")).to_have_count(1)
+    expect(page.locator("#tables h3")).to_have_text(["official", "standard", "signature"])
 
 
-def test_a_hostile_name_is_shown_and_never_run(with_pictures, page):
-    page.open(with_pictures)
-    assert page.js("document.title") == f"first, second {DASH} declouds report"
-    assert HOSTILE in page.js("document.querySelector('#cards').textContent")
-    page.js(f"view({HOSTILE!r})".replace('"', "`"))
-    assert page.js("document.querySelector('#viewer-title').textContent") == f"Image {HOSTILE}"
-    assert page.js("document.querySelectorAll('img[src=x]').length") == 0
-    assert page.js("[...document.images].every(image => image.getAttribute('src').startsWith('images/'))")
+def test_a_hostile_name_is_shown_and_never_run(with_pictures, open_page):
+    page = open_page(with_pictures)
+    expect(page).to_have_title(f"first, second {DASH} declouds report")
+    expect(page.locator("#cards")).to_contain_text(HOSTILE)
+    page.locator("#cards").get_by_role("button", name=HOSTILE).click()
+    expect(page.locator("#viewer-title")).to_have_text(f"Image {HOSTILE}")
+    expect(page.locator("img[src=x]")).to_have_count(0)
+    sources = page.locator("img").evaluate_all("images => images.map(image => image.getAttribute('src'))")
+    assert sources and all(source.startswith("images/") for source in sources)
+    expect(page).to_have_title(f"first, second {DASH} declouds report")
 
 
-def test_a_slider_moves_by_keyboard(with_pictures, page):
-    page.open(with_pictures)
-    page.js("document.querySelector('#cards input').focus()")
-    at = "getComputedStyle(document.querySelector('#cards .stage')).getPropertyValue('--at')"
-    assert page.js(at) == "50%"
+def test_a_slider_moves_by_keyboard_and_by_mouse(with_pictures, open_page):
+    page = open_page(with_pictures)
+    stage, slider = page.locator("#cards .stage").first, page.locator("#cards input").first
+    expect(stage).to_have_css("--at", "50%")
     for _ in range(5):
-        page.key("ArrowLeft", 37)
-    until(page, f"{at} === '45%'")
-    assert page.js("document.querySelector('#cards input').getAttribute('aria-valuetext')") == "45 % cloudy"
-    page.key("End", 35)
-    until(page, f"{at} === '100%'")
+        slider.press("ArrowLeft")
+    expect(stage).to_have_css("--at", "45%")
+    expect(slider).to_have_attribute("aria-valuetext", "45 % cloudy")
+    slider.press("End")
+    expect(stage).to_have_css("--at", "100%")
+    middle = stage.bounding_box()["width"] / 2
+    stage.click(position={"x": middle, "y": 20})
+    expect(slider).to_have_value("50")
+    stage.drag_to(stage, source_position={"x": middle, "y": 20}, target_position={"x": 0.5, "y": 20})
+    expect(slider).to_have_value("0")
 
 
-def until(page, condition):
-    """Wait for what the page does after an event, however long it takes; the client gives up after its own time."""
-    look = f"const look = () => {condition} ? done(true) : setTimeout(look, 20); look();"
-    assert page.js(f"new Promise(done => {{ {look} }})")
-
-
-def test_an_image_is_viewed_by_keyboard_and_by_its_address(with_pictures, page):
-    page.open(with_pictures)
-    page.js("document.querySelector('#rows tbody button').focus()")
-    page.key("Enter", 13)
-    until(page, "document.querySelector('dialog').open")
-    first = page.js("document.querySelector('#viewer-title').textContent")
-    assert page.js("[...document.querySelectorAll('#viewed h3')].map(title => title.textContent)") == [
+def test_an_image_is_viewed_by_keyboard_and_by_its_address(with_pictures, open_page):
+    page = open_page(with_pictures)
+    viewer, title = page.locator("#viewer"), page.locator("#viewer-title")
+    page.locator("#rows tbody button").first.press("Enter")
+    expect(viewer).to_be_visible()
+    first = title.text_content()
+    expect(page.locator("#viewed h3")).to_have_text([
         "The runs beside each other", "first: Error", "first: Weight of the prior", "first: steps of the sampling",
         "second: Error", "second: Weight of the prior", "second: steps of the sampling",
-    ]  # fmt: skip
-    assert page.js("document.querySelectorAll('#viewed .steps tbody img').length") == 2 * 3 * 4
-    loaded = (
-        "[...document.querySelectorAll('#viewed img')].map(image => {"
-        " image.loading = 'eager'; return image.decode().then(() => true, () => false); })"
+    ])  # fmt: skip
+    expect(page.locator("#viewed .steps tbody img")).to_have_count(2 * 3 * 4)
+    page.locator("#viewed img").evaluate_all(  # fails where an image is missing
+        "images => Promise.all(images.map(image => { image.loading = 'eager'; return image.decode(); }))"
     )
-    assert page.js(f"Promise.all({loaded}).then(all => all.every(Boolean))")  # no picture is missing
-    press(page, "#next")
-    until(page, f"document.querySelector('#viewer-title').textContent !== {json.dumps(first)}")
-    page.key("Escape", 27)
-    until(page, "!document.querySelector('dialog').open")
-    page.open(with_pictures, "#image=2")
-    assert page.js("document.querySelector('#viewer-title').textContent") == "Image 2"
-    page.open(with_pictures, "#image=%E0%A4%A")  # no name at all
-    assert not page.js("document.querySelector('dialog').open")
+    page.get_by_role("button", name="Next image").click()
+    expect(title).not_to_have_text(first)
+    page.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    page = open_page(with_pictures, "#image=2")
+    expect(page.locator("#viewer-title")).to_have_text("Image 2")
+    page = open_page(with_pictures, "#image=%E0%A4%A")  # no name at all
+    expect(page.locator("#rows")).to_be_visible()
+    expect(page.locator("#viewer")).to_be_hidden()
 
 
-def test_the_run_is_switched(figures, report, page):
+def test_the_run_is_switched(figures, report, open_page):
     folder, _ = report(figures("a"), figures("b", 0.5), "--no-pictures")
-    page.open(folder / "index.html")
-    psnr = head(page, "PSNR")
-    before = column(page, psnr)
-    choose(page, "#run", "1")
-    assert column(page, psnr)[:5] == pytest.approx([value + 0.5 for value in before[:5]], abs=2e-3)
+    page = open_page(folder / "index.html")
+    before = column(page, "PSNR")
+    page.locator("#run").select_option("1")
+    expect(page.locator("#facts")).to_contain_text(str(folder.parent / "b"))
+    assert column(page, "PSNR")[:5] == pytest.approx([value + 0.5 for value in before[:5]], abs=2e-3)
 
 
-def test_one_run_needs_no_switch_and_no_pictures_need_no_cards_of_them(measured_run, report, page):
+def test_one_run_needs_no_switch_and_no_pictures_need_no_cards_of_them(measured_run, report, open_page):
     folder, _ = report(measured_run, "--no-pictures")
-    page.open(folder / "index.html")
-    assert page.js("document.querySelector('#run-switch').offsetParent") is None
-    assert page.js("document.images.length") == 0
-    assert page.js("[...document.querySelectorAll('#curves h3')].map(title => title.textContent)") == ["coarse", "fine"]
-    assert page.js("document.querySelectorAll('#curves polyline').length") == 2
-    assert "20.50 at iteration 3" in page.js("document.querySelector('#curves').textContent")
-    assert page.js("document.querySelectorAll('#signature-cards svg').length") == 3
-    page.js("document.querySelector('#curves svg').focus()")
-    page.key("ArrowLeft", 37)
-    until(page, "document.querySelector('#curves .readout').textContent.includes('0.5000 at iteration 2')")
+    page = open_page(folder / "index.html")
+    curves = page.locator("#curves")
+    expect(curves.locator("h3")).to_have_text(["coarse", "fine"])
+    expect(page.locator("#run-switch")).to_be_hidden()
+    expect(page.locator("img")).to_have_count(0)
+    expect(curves.locator("polyline")).to_have_count(2)
+    expect(curves).to_contain_text("20.50 at iteration 3")
+    expect(page.locator("#signature-cards svg")).to_have_count(3)
+    curves.locator("svg").first.press("ArrowLeft")
+    expect(curves.locator(".readout").first).to_contain_text("0.5000 at iteration 2")
 
 
-def test_light_and_dark_follow_the_system_and_the_switch(with_pictures, page):
-    page.open(with_pictures)
-    page.js("localStorage.clear()")
-    colour = "getComputedStyle(document.body).backgroundColor"
-    for scheme, expected in (("dark", "rgb(20, 24, 28)"), ("light", "rgb(255, 255, 255)")):
-        page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        page.open(with_pictures)
-        assert page.js(colour) == expected
-    press(page, "#theme")
-    assert page.js("document.querySelector('#theme').textContent") == "Theme: light"
-    press(page, "#theme")
-    assert page.js(colour) == "rgb(20, 24, 28)"
-    page.open(with_pictures)
-    assert page.js(colour) == "rgb(20, 24, 28)"  # it is kept
-    page.js("localStorage.clear()")
+def test_light_and_dark_follow_the_system_and_the_switch(with_pictures, open_page):
+    page = open_page(with_pictures)
+    body, theme, dark = page.locator("body"), page.locator("#theme"), "rgb(20, 24, 28)"
+    for scheme, expected in (("dark", dark), ("light", "rgb(255, 255, 255)")):
+        page.emulate_media(color_scheme=scheme)
+        page.reload()
+        expect(body).to_have_css("background-color", expected)
+    theme.click()
+    expect(theme).to_have_text("Theme: light")
+    theme.click()
+    expect(body).to_have_css("background-color", dark)
+    page.reload()
+    expect(theme).to_have_text("Theme: dark")  # it is kept
+    expect(body).to_have_css("background-color", dark)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_no_screen_scrolls_sideways(with_pictures, page, width):
-    page.resize(width, 740)
-    page.open(with_pictures)
-    assert page.js("document.documentElement.scrollWidth") <= width
-    page.open(with_pictures, "#image=1")
-    assert page.js("document.querySelector('dialog').scrollWidth <= document.querySelector('dialog').clientWidth")
+def test_no_screen_scrolls_sideways(with_pictures, open_page, width):
+    page = open_page(with_pictures, width=width, height=740)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    viewer = open_page(with_pictures, "#image=1", width=width, height=740).locator("#viewer")
+    expect(viewer).to_be_visible()
+    assert viewer.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
 
 
-def test_the_folder_can_be_moved(with_pictures, page, tmp_path):
+def test_the_folder_can_be_moved(with_pictures, open_page, tmp_path):
     shutil.copytree(with_pictures.parent, tmp_path / "else where #1")
-    page.open(tmp_path / "else where #1" / "index.html")
-    assert page.js("document.querySelector('#cards img').decode().then(() => true)")
+    page = open_page(tmp_path / "else where #1" / "index.html")
+    assert page.locator("#cards img").first.evaluate("image => image.decode().then(() => true)")
