@@ -192,6 +192,8 @@ def test_light_and_dark_follow_the_system_and_the_switch(with_pictures, open_pag
 def test_no_screen_scrolls_sideways(with_pictures, open_page, width):
     page = open_page(with_pictures, width=width, height=740)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    names = page.locator("#rows tbody th")  # a long one covers no figure
+    assert all(names.evaluate_all("cells => cells.map(cell => cell.scrollWidth <= cell.clientWidth)"))
     viewer = open_page(with_pictures, "#image=1", width=width, height=740).locator("#viewer")
     expect(viewer).to_be_visible()
     assert viewer.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
