@@ -1,11 +1,17 @@
-"""What all tests share: where the real data lie, and a stand-in for weights that have to be downloaded."""
+"""What all tests share: where the real data lie, a browser, and a stand-in for weights that have to be downloaded."""
 
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads slow a busy machine many times
 
 import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PATIENCE = 180_000  # milliseconds that a page on a busy machine may take: only a fault takes as long
 
 
 def _shared_folder() -> Path:
@@ -36,3 +42,38 @@ def vgg16_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("vgg16") / "vgg16.pth"
     torch.save(content, path)
     return path
+
+
+@pytest.fixture(scope="module")  # not longer: no event loop can be started beside Playwright's
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; tests that need it are skipped where it is missing."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium: install Debian's package of that name")
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, timeout=PATIENCE)  # has no sandbox: root may
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens a file; no page may write to the console or ask the network for anything."""
+    complaints, requests, contexts = [], [], []
+
+    def open_page(path: Path, mark: str = "", width: int = 1280, height: int = 900) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, is_mobile=width < 600)
+        contexts.append(context)
+        context.on("console", lambda message: complaints.append(message.text))
+        context.on("weberror", lambda found: complaints.append(str(found.error)))
+        context.on("request", lambda request: requests.append(request.url))
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.goto(path.as_uri() + mark)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert requests and all(url.startswith("file://") for url in requests)

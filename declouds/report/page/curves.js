@@ -56,8 +56,8 @@ function chart(title, lines, logarithmic) {
     parts.push(draw("line", { class: "grid", x1: PLOT.left, x2: PLOT.width - PLOT.right, y1: y(value), y2: y(value) }),
       draw("text", { x: PLOT.left - 6, y: y(value) + 4, "text-anchor": "end" }, String(Number(value.toPrecision(3)))));
   }
-  for (const at of [0, last / 2, last]) {
-    parts.push(draw("text", { x: x(at), y: PLOT.height - 8, "text-anchor": at === last ? "end" : at ? "middle" : "start" }, String(Math.round(at))));
+  for (const at of new Set([0, Math.round(last / 2), last])) {
+    parts.push(draw("text", { x: x(at), y: PLOT.height - 8, "text-anchor": at === last ? "end" : at ? "middle" : "start" }, String(at)));
   }
   for (const line of lines) {
     const style = `line${line.at % 6}`;
@@ -105,8 +105,8 @@ function ticks(low, high, log) {
   if (log) {
     for (let power = Math.floor(low); power <= high; power += 1) {
       for (const factor of high - low > 2.5 ? [1] : high - low > 1 ? [1, 3] : [1, 2, 3, 5, 7]) {
-        const value = factor * 10 ** power;
-        if (Math.log10(value) >= low && Math.log10(value) <= high) found.push(value);
+        const value = factor * 10 ** power, height = Math.log10(value);
+        if (height > low - 1e-9 && height < high + 1e-9) found.push(value);  // 3 * 0.1 is a little more than 0.3
       }
     }
     return found.length ? found : [10 ** low, 10 ** high];

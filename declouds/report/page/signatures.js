@@ -45,9 +45,9 @@ function dots(run, methods, at) {
   methods.forEach((method, index) => {
     const y = row * index + row / 2 + 2;
     parts.push(draw("text", { x: 0, y: y + 4, class: method.name === run.best ? "strong" : null }, method.name));
-    for (const value of values[index]) parts.push(draw("circle", { cx: x(value), cy: y, r: 3.5, class: `line${index}` }));
+    for (const value of values[index]) parts.push(draw("circle", { cx: x(value), cy: y, r: 3.5, class: `line${index % 6}` }));
     const mean = number(method.summary[at] ? method.summary[at][0] : null);
-    if (Number.isFinite(mean)) parts.push(draw("line", { class: `mean line${index}`, x1: x(mean), x2: x(mean), y1: y - 9, y2: y + 9 }));
+    if (Number.isFinite(mean)) parts.push(draw("line", { class: `mean line${index % 6}`, x1: x(mean), x2: x(mean), y1: y - 9, y2: y + 9 }));
   });
   const told = methods.map(method => method.summary[at] ? `${method.name} ${withUnit(metric, number(method.summary[at][0]))}` : "").filter(Boolean);
   return draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${metric.label}, means: ${told.join(", ")}` }, parts);

@@ -22,7 +22,7 @@ function told(metric, found) {
   const estimate = found.summary[BY];
   if (!estimate || Number.isNaN(number(estimate[0]))) return "";
   const value = number(estimate[0]);
-  const word = !isClear(estimate) ? "not told apart on these images" : badness(metric, value, true) < 0 ? "better" : "worse";
+  const word = !isClear(estimate) ? "no clear difference on these images" : badness(metric, value, true) < 0 ? "better" : "worse";
   return `${withUnit(metric, value, true)} ${interval(metric, estimate, true)} against ${found.b}: ${word}. `;
 }
 
@@ -33,7 +33,7 @@ function protocolTable(protocol, open) {
   ]);
   for (const found of REPORT.across) columns.push({ title: `${found.a} − ${found.b}`, summary: found.summary, sign: true });
   const rows = METRICS.map((metric, at) => [metric, at]).filter(([metric]) => metric.group === protocol.name);
-  const head = [make("tr", {}, make("th", { scope: "col" }, "metric"), make("th", { scope: "col" }, "better"),
+  const head = [make("tr", {}, make("th", { scope: "col" }, "metric"), make("th", { scope: "col", class: "direction" }, "better"),
     ...columns.map(column => make("th", { scope: "col", class: column.best ? "own" : null }, column.title)))];
   if (REPORT.runs.length > 1) head.unshift(runHeads(columns));
   const table = make("table", { class: "means" },

@@ -118,9 +118,10 @@ function besides(name, entries) {
 }
 
 function legend(scale, more = "") {
-  const bar = make("span", { class: "scale", role: "img", "aria-label": `colours from ${scale.low} to ${scale.high} ${scale.unit}` });
+  const high = `${scale.high} ${scale.unit}`.trim();
+  const bar = make("span", { class: "scale", role: "img", "aria-label": `colours from ${scale.low} to ${high}` });
   bar.style.background = `linear-gradient(to right, ${scale.colours.join(", ")})`;
-  return make("p", { class: "soft scale-line" }, `${scale.low} `, bar, ` ${scale.high} ${scale.unit}${more}`);
+  return make("p", { class: "soft scale-line" }, `${scale.low} `, bar, ` ${high}${more}`);
 }
 
 function maps({ run, pictures }, several) {
