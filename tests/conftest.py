@@ -8,10 +8,14 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads slow a busy machine many times
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 180_000  # milliseconds that a page on a busy machine may take: only a fault takes as long
+
+settings.register_profile("declouds", deadline=None)  # an example may take as long as a busy machine needs
+settings.load_profile("declouds")
 
 
 def _shared_folder() -> Path:

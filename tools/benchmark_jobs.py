@@ -98,7 +98,7 @@ def training_step(job: Job, model: Any, device: Any) -> Callable[[], object]:
     import torch
     from mmengine.optim import build_optim_wrapper
 
-    from declouds.training import autocast  # noqa: F401 (registers itself)
+    from declouds.training import runner  # noqa: F401 (registers the optimiser wrapper)
 
     learned = [part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())]
     model.train_only([part for part in learned if part != "reference"] or learned)
