@@ -208,7 +208,7 @@ def _driver_of(path: Path) -> str:
     for mark, driver in DRIVERS.items():
         if start.startswith(mark):
             return driver
-    raise UserError(f"{path}: is no PNG, JPEG or GeoTIFF, or is empty: replace the file or leave the image out")
+    raise UserError(f"{path}: is not a PNG, JPEG or GeoTIFF, or is empty: replace the file or leave the image out")
 
 
 @contextmanager

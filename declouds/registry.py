@@ -175,7 +175,7 @@ def _cause(error: Exception) -> str:
 
 def _cure(entry_point: importlib.metadata.EntryPoint, error: Exception) -> str:
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
-        return "mend or update that package"
+        return "fix or update that package"
     if error.name.split(".")[0] == entry_point.module.split(".")[0]:
         return "install that package again"
     return f"install {error.name.split('.')[0]} where declouds is installed"

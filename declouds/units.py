@@ -83,7 +83,7 @@ def choose_units(
         options: how a user gives them, for messages.
 
     Raises:
-        UserError: the scale is not above 0, either is no number, or nothing is given and the bands differ.
+        UserError: the scale is not above 0, either is not a number, or nothing is given and the bands differ.
     """
     own = sorted(set(tags))
     first = own[0] if len(own) == 1 else (1.0, 0.0)
@@ -150,7 +150,7 @@ def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange,
     constant = [band for band, values in enumerate(sample, 1) if values.size > 1 and values.min() == values.max()]
     if constant:
         _log.warning(
-            "%s: %s of the model's input holds the value %g alone wherever it was sampled: is it empty?",
+            "%s: %s of the model's input holds only the value %g in every sample: is it empty?",
             source,
             f"band {constant[0]}" if len(constant) == 1 else f"each of the bands {', '.join(map(str, constant))}",
             sample[constant[0] - 1].flat[0],

@@ -107,7 +107,7 @@ def test_a_geotiff_whose_writer_was_killed_is_an_error(tmp_path):
 def test_other_files_are_refused_by_name(tmp_path, content):
     (tmp_path / "no.png").write_bytes(content)
     for reader in (read_image, image_header):
-        with pytest.raises(UserError, match=r"no.png: is no PNG, JPEG or GeoTIFF"):
+        with pytest.raises(UserError, match=r"no.png: is not a PNG, JPEG or GeoTIFF"):
             reader(tmp_path / "no.png")
 
 

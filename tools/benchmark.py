@@ -128,7 +128,7 @@ def print_table(content: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="seconds, median (least to greatest)", title_justify="left")
+    table = Table(title="seconds, median (min to max)", title_justify="left")
     table.add_column("measurement")
     for config in content["configs"]:
         table.add_column(Path(config["file"]).stem, justify="right")

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
 
     config, work_dir = args.folder / "config.py", args.folder / "run"
     if not config.is_file():
-        raise UserError(f"{args.folder} is no cell of a sweep: it has no config.py")
+        raise UserError(f"{args.folder} is not a cell of a sweep: it has no config.py")
     try:
         with FileLock(args.folder / ".lock", timeout=0):
             resume = (work_dir / "config.py").exists()

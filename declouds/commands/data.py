@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     text = "open every file, compare pairs, find duplicates; exit code 2 if training would fail"
     check = tasks.add_parser("check", help=text, description=text)
-    text = "write a split file in which pictures of one place stay together"
+    text = "write a split file that keeps images of one place together"
     split = tasks.add_parser("split", help=text, description=text)
     for task in (check, split):
         task.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
@@ -62,9 +62,7 @@ def _check(args: argparse.Namespace) -> None:
             console.print(f"[{colour}]{kind}[/]: ", end="")
             console.print(finding, markup=False, highlight=False, soft_wrap=True)
     if diagnosis.faults:
-        raise UserError(
-            f"{args.folder}: {len(diagnosis.faults)} faults would break training; mend what is listed above"
-        )
+        raise UserError(f"{args.folder}: {len(diagnosis.faults)} faults would break training: fix what is listed above")
     console.print(f"ready for training, {len(diagnosis.warnings)} warnings")
 
 
@@ -85,7 +83,7 @@ def _split(args: argparse.Namespace) -> None:
     write_split(args.output, made.parts, about)
     counts = ", ".join(f"{part} {len(names)}" for part, names in made.parts.items())
     together = sum(len(group) for group in made.groups)
-    print(f"{args.output}: {counts}; {together} pictures kept together in {len(made.groups)} groups")
+    print(f"{args.output}: {counts}; {together} images kept together in {len(made.groups)} groups")
 
 
 def _bands(text: str) -> list[int]:
@@ -93,7 +91,7 @@ def _bands(text: str) -> list[int]:
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of band numbers such as 1,2,3") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of band numbers such as 1,2,3") from None
 
 
 def _progress(pairs: Sequence[T]) -> Iterable[T]:

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-HELP = "measure result pictures of any method against clear ones"
+HELP = "measure the result images of any method against clear ones"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("results", type=Path, metavar="RESULT_DIR", help="the pictures to measure")
-    parser.add_argument("clear", type=Path, metavar="CLEAR_DIR", help="the clear pictures, with the same file names")
+    parser.add_argument("results", type=Path, metavar="RESULT_DIR", help="the images to measure")
+    parser.add_argument("clear", type=Path, metavar="CLEAR_DIR", help="the clear images, with the same file names")
     parser.add_argument(
         "--mask", type=Path, metavar="DIR", help="cloud masks (not 0 = cloud): figures apart for cloudy pixels"
     )
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="values that stand for darkest and brightest; known for 8-bit pictures, needed for all others",
+        help="sensor values that stand for -1 and 1; known for 8-bit images, required for all others",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace result files that exist")
 

@@ -44,7 +44,9 @@ def _add_mask(group: Any) -> None:
 
 def _add_output(group: Any) -> None:
     group.add_argument("--cog", action="store_true", help="write a Cloud Optimised GeoTIFF")
-    group.add_argument("--preview", action="store_true", help="write a picture and a page with a slider beside it")
+    group.add_argument(
+        "--preview", action="store_true", help="write a quick-look PNG and a page with a before/after slider"
+    )
     group.add_argument("--quality", action="store_true", help="write weight, deviation and changed pixels beside it")
     group.add_argument("--samples", type=int, default=1, metavar="N", help="runs with other noise, for --quality (1)")
 
@@ -180,12 +182,12 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers such as 8,9,10") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 8,9,10") from None
 
 
 def _bytes(text: str) -> int:
     """Return a number of bytes, given as such or with K, M, G or T."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory: give one such as 800M or 4G")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a memory size: give one such as 800M or 4G")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))

@@ -21,10 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-pictures", action="store_true", help="figures and curves alone: no model is run")
     parser.add_argument("--device", default="auto", help="where models run: auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument(
-        "--checkpoint", nargs="+", type=Path, default=[], metavar="FILE", help="weights, if the recorded ones are gone"
+        "--checkpoint",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="weights, if the recorded file no longer exists",
     )
     parser.add_argument(
-        "--config", nargs="+", type=Path, default=[], metavar="FILE", help="config, if the recorded one is gone"
+        "--config",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="config, if the recorded file no longer exists",
     )
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the configs: datamodule.root=DIR"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from declouds.runs.listing import Listed
 
-HELP = "list runs, cells of sweeps and scores; or tell the story of one"
+HELP = "list runs, sweep cells and scores, or show one in detail"
 COLUMNS = ("name", "status", "config", "model", "data", "seed", "stages", "seconds", "peak_memory", "official.psnr")
 
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only those for which all hold: = (with * and ?), != < > <= >=; in quotes, for the shell",
     )
     parser.add_argument("--sort", metavar="KEY", help="sort by this, the smallest first (default: by name)")
-    parser.add_argument("--reverse", action="store_true", help="the greatest first")
+    parser.add_argument("--reverse", action="store_true", help="highest first")
     parser.add_argument(
         "--columns", nargs="+", metavar="KEY", help=f"what to show (default: {' '.join(COLUMNS)}); any key of --json"
     )

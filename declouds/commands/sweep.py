@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     for name, why in failures.items():
         print(f"cell {name} has failed: {why} (log: {folder / 'cells' / name / 'log.txt'})", file=sys.stderr)
     if failures:
-        raise UserError(f"{len(failures)} of {len(cells)} cells have failed: mend the cause, then add --retry")
+        raise UserError(f"{len(failures)} of {len(cells)} cells have failed: fix the cause, then add --retry")
 
 
 def _choice(options: list[str]) -> dict[str, list[str]]:

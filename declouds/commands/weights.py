@@ -58,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser(
         "list",
         help="list the published weights that go by a name",
-        description="List the published weights whose names stand wherever a weights file can be given.",
+        description="List the published weights. Their names can be used wherever a weights file is expected.",
     )
 
-    fetch = actions.add_parser("fetch", help="bring published weights into the cache")
+    fetch = actions.add_parser("fetch", help="download published weights into the cache")
     fetch.add_argument("name", help="a name of the zoo (see `declouds weights list`)")
     _add_origin(fetch)
     fetch.add_argument("--overwrite", action="store_true", help="import it again, even if the cache has it")

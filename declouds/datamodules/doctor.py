@@ -109,7 +109,7 @@ def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
     sizes = sorted({(header.height, header.width) for header in examined.headers})
     if len(sizes) > 1:
         listed = some([f"{height}x{width}" for height, width in sizes])
-        diagnosis.warnings.append(f"{title}: pictures of several sizes ({listed}): train on crops of one size")
+        diagnosis.warnings.append(f"{title}: images of several sizes ({listed}): train on crops of one size")
     units = sorted(set().union(*(header.units for header in examined.headers)) - {(1.0, 0.0)})
     if units:
         listed = some([f"stored * {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}" for scale, offset in units])
@@ -139,9 +139,9 @@ def _duplicates(seen: dict[str, dict[str, list[str]]]) -> list[str]:
                 within.append(f"{side} {' = '.join(places)}")
     warnings = []
     if across:
-        warnings.append(f"the same picture in several parts, so a test would be on training data: {some(across, 10)}")
+        warnings.append(f"the same image in several parts, so test images would be training data: {some(across, 10)}")
     if within:
-        warnings.append(f"the same picture more than once in one part: {some(within, 10)}")
+        warnings.append(f"the same image more than once in one part: {some(within, 10)}")
     return warnings
 
 

@@ -70,13 +70,13 @@ def _group_key(name: str, pattern: str | None, block: int | None) -> str:
     """Return what the names of pictures of one place share: the first group of a pattern, or a block of numbers.
 
     Raises:
-        UserError: the pattern is none, or does not fit the name; or the name is no number.
+        UserError: the pattern is none, or does not fit the name; or the name is not a number.
     """
     if pattern is not None:
         try:
             found = re.search(pattern, name)
         except re.error as error:
-            raise UserError(f"group {pattern!r} is no regular expression: {error}") from error
+            raise UserError(f"group {pattern!r} is not a regular expression: {error}") from error
         if found is None:
             raise UserError(f"group {pattern!r} does not fit the name {name!r}: give a pattern that fits every name")
         return found.group(1) if found.groups() else found.group(0)
@@ -84,7 +84,7 @@ def _group_key(name: str, pattern: str | None, block: int | None) -> str:
         if block < 1:
             raise UserError(f"block {block}: a block holds at least one number")
         if not name.isdecimal():
-            raise UserError(f"block {block}: the name {name!r} is no number: use group with a pattern instead")
+            raise UserError(f"block {block}: the name {name!r} is not a number: use group with a pattern instead")
         return str(int(name) // block)
     return name
 

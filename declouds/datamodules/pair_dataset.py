@@ -65,7 +65,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         self._kept: dict[int, Arrays] = {}
         if cache and not self._keep:
             logging.getLogger("declouds").info(
-                "%s: %.1f GB of pictures are more than the cache holds: each is decoded whenever it is read",
+                "%s: %.1f GB of images exceed the cache: each image is decoded every time it is read",
                 type(self).__name__,
                 size_in_memory / 1e9,
             )

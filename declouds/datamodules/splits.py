@@ -160,7 +160,7 @@ def _read_split(path: Path, name: str, restart: bool) -> Split:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise UserError(f"{path}: is no JSON file ({error}): write one with `declouds data split`") from error
+        raise UserError(f"{path}: is not a JSON file ({error}): write one with `declouds data split`") from error
     lists = {part: content[part] for part in PARTS if part in content} if isinstance(content, dict) else {}
     return _checked(lists, path, name, restart)
 

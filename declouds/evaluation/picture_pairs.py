@@ -41,7 +41,7 @@ def find_pairs(
     for folder in folders:
         absent = [name for name in names if name not in pictures[folder]]
         if absent:
-            raise UserError(f"{folder}: lacks {some(absent)} of the split: add the pictures, or choose another split")
+            raise UserError(f"{folder}: lacks {some(absent)} of the split: add the images, or choose another split")
     pairs = [
         PicturePair(
             name,

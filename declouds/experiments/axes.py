@@ -80,7 +80,7 @@ def _key_of(path: Path, name: str, config: dict[str, Any]) -> str:
         return name
     known = [*known_keys(config), *of_model]
     raise UserError(
-        f"{path}: axis {name!r} is no entry of the config: {did_you_mean(name, known)}an axis is one of "
+        f"{path}: axis {name!r} is not a config key: {did_you_mean(name, known)}an axis is one of "
         f"{', '.join(known)}, or the path of an entry like model.sampler.steps"
     )
 

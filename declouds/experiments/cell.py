@@ -77,9 +77,7 @@ class Cell:
         """
         if not (self.folder / "cell.json").exists():
             if (self.folder / "run").exists() or self.results.exists():
-                raise UserError(
-                    f"{self.folder} has no cell.json that tells its config: remove it, or give another --out"
-                )
+                raise UserError(f"{self.folder} has no cell.json with its config: remove it, or give another --out")
             return State(self.digest, self.values)
         state = read_state(self.folder)
         if state.digest != self.digest:
@@ -121,7 +119,7 @@ def read_state(folder: Path) -> State:
         return State(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is no record of a cell ({type(error).__name__}): remove {folder} to run it anew"
+            f"{path} is not a record of a cell ({type(error).__name__}): remove {folder} to run it anew"
         ) from error
 
 

@@ -209,7 +209,9 @@ def _plain(path: Path, key: str, value: Any) -> Any:
 def _metrics(path: Path, names: list[Any]) -> tuple[str, ...]:
     for name in names:
         if str(name).split(".")[0] not in (*PROTOCOLS, "signature") or "." not in str(name):
-            raise UserError(f"{path}: metrics: {name!r} is no metric: write PROTOCOL.METRIC, for example official.psnr")
+            raise UserError(
+                f"{path}: metrics: {name!r} is not a metric: write PROTOCOL.METRIC, for example official.psnr"
+            )
     return tuple(names)
 
 
@@ -235,4 +237,4 @@ def _check_names(sweep: SweepFile) -> None:
         if names.count(name) > 1:
             raise UserError(f"{sweep.path}: two cells have the name {name}: name the values of the axes differently")
     if sweep.baseline is not None and sweep.baseline not in names:
-        raise UserError(f"{sweep.path}: baseline={sweep.baseline!r} is no cell: {', '.join(names)}")
+        raise UserError(f"{sweep.path}: baseline={sweep.baseline!r} is not a cell: {', '.join(names)}")

@@ -55,7 +55,7 @@ class WeightAllocation(nn.Module):
     ) -> None:
         super().__init__()
         if not sees or not set(sees) <= set(IMAGES):
-            raise UserError(f"WeightAllocation sees one or more of {', '.join(IMAGES)}, not {sees!r}: mend `sees`")
+            raise UserError(f"WeightAllocation sees one or more of {', '.join(IMAGES)}, not {sees!r}: correct `sees`")
         self.sees, self.timed = tuple(sees), timed
         self.unet = UNet(
             sum((in_bands or bands) if image == "cloudy" else bands for image in sees),

@@ -160,7 +160,7 @@ def _create(name: str, in_channels: int, pretrained: bool, img_size: int | None)
     if pretrained:
         _create(name, in_channels, False, img_size)  # raises if the fault is the encoder's and not the weights'
         raise UserError(
-            f"the pretrained weights of the encoder {name} cannot be had ({reason}): set pretrained=False, or run "
+            f"the pretrained weights of the encoder {name} cannot be loaded ({reason}): set pretrained=False, or run "
             "once where the hub can be reached: weights that were fetched are kept"
         )
     if img_size is not None and "img_size" in reason:

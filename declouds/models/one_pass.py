@@ -133,7 +133,7 @@ def _check_options(options: dict[str, Any]) -> None:
         if takes == "logits" or (takes == "latent") != (of == "latent"):
             raise UserError(f"{loss['type']} is a loss of {takes}, it cannot be taken of the {of}")
     if adversarial is not None and getattr(build_loss(adversarial), "takes", "images") != "logits":
-        raise UserError(f"adversarial_loss {adversarial['type']} is no loss of logits: try SoftplusGAN")
+        raise UserError(f"adversarial_loss {adversarial['type']} is not a loss of logits: try SoftplusGAN")
 
 
 def build_loss(config: dict[str, Any]) -> nn.Module:

@@ -86,7 +86,7 @@ class Precomputed(nn.Module):
                 "they have to agree; give whole images, without crop or resize"
             )
         if not np.isfinite(values).all():
-            raise UserError(f"{path}: holds values that are no numbers (nan or inf): fill them first")
+            raise UserError(f"{path}: holds non-finite values (NaN or infinity): fill them first")
         if self.value_range is None and values.dtype != np.uint8:
             raise UserError(f"{path}: {values.dtype} values have no known range: give value_range=(low, high)")
         return (self.value_range or ValueRange.of_dtype(values.dtype)).to_model(values)

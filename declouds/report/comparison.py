@@ -192,7 +192,9 @@ def _notes(entries: Sequence[Entry], bins: dict[Bin, np.ndarray], metrics: Seque
         several = [f"{entry.label} ({len(entry.seeds)})" for entry in entries if len(entry.seeds) > 1]
         notes.append(f"Each image is first averaged over seeds: {', '.join(several)}.")
     if single:
-        notes.append(f"One training each: {', '.join(single)}. No figure here tells how another seed would do.")
+        notes.append(
+            f"One training each: {', '.join(single)}. None of these figures covers the variation between seeds."
+        )
     sizes = [metric for metric in metrics if better(metric) == "nearer 0"]
     if sizes:
         notes.append(f"Best at 0, so the difference is that of sizes, |run| - |baseline|: {', '.join(sizes)}.")

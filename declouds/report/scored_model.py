@@ -56,7 +56,7 @@ def find_scored_model(
     """
     about, folder = run.about, find_run_folder(run)
     if not about.get("checkpoint") and checkpoint is None:
-        raise UserError("its scores are of pictures, not of a model: nothing can be run again")
+        raise UserError("its scores are of image files, not of a model: nothing can be run again")
     weights = _first(checkpoint, about.get("checkpoint"), folder and folder / "model.safetensors", "--checkpoint FILE")
     measured = about.get("weights", {}).get("sha256")
     if measured and file_digest(weights) != measured:

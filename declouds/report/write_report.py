@@ -105,7 +105,7 @@ def _check(runs: Sequence[RunResults], out: Path, options: ReportOptions) -> Non
         if not options.overwrite:
             raise UserError(f"{out} exists: choose another folder, or give --overwrite to replace the report in it")
         if not out.is_dir() or (any(out.iterdir()) and not ((out / INDEX).is_file() and (out / DATA).is_file())):
-            raise UserError(f"{out}: is no report, so it is not replaced: choose another folder")
+            raise UserError(f"{out}: is not a report, so it is not replaced: choose another folder")
     parent = next(path for path in out.absolute().parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise UserError(f"{parent} cannot be written to: choose another folder")
@@ -151,8 +151,8 @@ def _add_pictures(
         try:
             scored = _scored_model(run, number - 1, options)
         except UserError as error:
-            told["notice"] = f"No pictures: {error}."
-            notices.append(f"{run.label} comes without pictures: {error}")
+            told["notice"] = f"No images: {error}."
+            notices.append(f"{run.label} comes without images: {error}")
             continue
         images = folder / "images" / str(number)
         images.mkdir(parents=True)

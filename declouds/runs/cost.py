@@ -176,12 +176,12 @@ def gpu_counters(device: torch.device, library: Any = None) -> list[Counter]:
     try:
         nvml = library or ctypes.CDLL("libnvidia-ml.so.1")
     except OSError as error:
-        raise NoCounterError(f"NVML, which tells the energy of {name}, is not here ({error})") from error
+        raise NoCounterError(f"NVML, which reports the energy of {name}, is not here ({error})") from error
 
     def call(function: str, *arguments: Any) -> None:
         code = getattr(nvml, function, lambda *_: "missing")(*arguments)  # older drivers lack some
         if code != 0:
-            raise NoCounterError(f"NVML does not tell the energy of {name} ({function}: {code})")
+            raise NoCounterError(f"NVML does not report the energy of {name} ({function}: {code})")
 
     handle, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
     call("nvmlInit_v2")

@@ -38,14 +38,14 @@ def read_run_file(folder: Path) -> dict[str, Any]:
         ) from error
     found = record.get("format") if isinstance(record, dict) else None
     if found is None:
-        raise UserError(f"{path} is no record of a declouds run: it belongs elsewhere")
+        raise UserError(f"{path} is not a record of a declouds run: it belongs elsewhere")
     if found != FORMAT:
         raise UserError(
             f"{path} was written by another version of declouds (format {found}, this one reads {FORMAT}): read it "
             "with that version"
         )
     if missing := _missing(record):
-        raise UserError(f"{path} is no whole record of a declouds run (it lacks {', '.join(missing)}): delete it")
+        raise UserError(f"{path} is not a complete record of a declouds run (it lacks {', '.join(missing)}): delete it")
     return record
 
 

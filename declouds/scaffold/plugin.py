@@ -84,6 +84,8 @@ def _write(target: Path, texts: dict[str, str]) -> None:
             file.write_text(text, encoding="utf-8", newline="\n")
         os.rename(temporary, target)
     except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror}: mend that, or --out another folder") from error
+        raise UserError(
+            f"{target} cannot be written: {error.strerror}: fix it, or give --out another folder"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -70,7 +70,7 @@ def _check(image: np.ndarray, options: SceneOptions, remover: Remover) -> None:
     """Refuse what is no image, and options that mean nothing for it."""
     for name in FOR_FILES:
         if getattr(options, name):
-            raise UserError(f"{name} = {getattr(options, name)!r}: that goes with a path alone, not with an array")
+            raise UserError(f"{name} = {getattr(options, name)!r}: applies to files only, not to arrays")
     if image.ndim != 3 or 0 in image.shape:
         raise UserError(f"an image is an array (bands, height, width); got shape {image.shape}")
     if image.dtype.kind not in "iuf":

@@ -76,7 +76,9 @@ class SceneOptions:
         self.tiling.check()
         check_seed(self.seed)
         if not 1 <= self.samples <= 100:
-            raise UserError(f"samples = {self.samples}: a scene is cleared 1 to 100 times; 8 tell the deviation well")
+            raise UserError(
+                f"samples = {self.samples}: a scene is cleared 1 to 100 times; 8 give a good estimate of the deviation"
+            )
         if not (self.scale is None or 0 < self.scale < math.inf) or not math.isfinite(self.offset or 0):
             raise UserError(f"scale = {self.scale}, offset = {self.offset}: a scale is above 0, and both are numbers")
         if self.dilate < 0 or self.feather < 0:

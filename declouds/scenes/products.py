@@ -55,7 +55,7 @@ class Products:
             UserError: one of the outputs is one of them, exists, or is a folder.
         """
         if self.makes_picture and self.options.cog:
-            raise UserError(f"{self.destination}: a PNG is no GeoTIFF: leave out --cog, or write a .tif")
+            raise UserError(f"{self.destination}: a PNG is not a GeoTIFF: leave out --cog, or write a .tif")
         outputs = [self.destination, *self.beside.values()]
         for path in outputs:
             if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):

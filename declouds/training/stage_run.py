@@ -181,9 +181,7 @@ class StageRun:
         model = runner.bare_model
         raw = {k: v.cpu().clone() for k, v in model.state_dict().items() if k.split(".")[0] in model.trained}
         if not all(bool(value.isfinite().all()) for value in raw.values()):
-            raise UserError(
-                "training has ended in weights that are no numbers: lower the learning rate or set clip_grad"
-            )
+            raise UserError("training has ended with non-finite weights: lower the learning rate or set clip_grad")
         average = checkpoint.average_of(runner)
         averaged = {} if average is None else {key: value.cpu() for key, value in average.part_state_dict().items()}
         return dict(raw=raw, average={**raw, **averaged})

@@ -70,7 +70,7 @@ def check_output(path: Path, overwrite: bool = False, suffixes: Sequence[str] = 
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists: choose another name, or give --overwrite to replace it")
     if not path.parent.is_dir():
-        raise UserError(f"{path.parent} is no folder: create it, or write somewhere else")
+        raise UserError(f"{path.parent} is not a folder: create it, or write somewhere else")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path.parent} cannot be written to: check its permissions, or write somewhere else")
 
@@ -171,7 +171,7 @@ def check_parts(config: dict[str, Any], source: str) -> None:
         )
         if not known:
             raise UserError(
-                f"{source} asks for {name!r}, which is no registered part: install its plugin here{failed_plugins()}"
+                f"{source} asks for {name!r}, which is not a registered part: install its plugin here{failed_plugins()}"
             )
 
 

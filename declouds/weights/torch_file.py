@@ -63,7 +63,9 @@ def _state_dict_in(content: Any, path: Path) -> dict[str, torch.Tensor]:
         if not isinstance(value, torch.Tensor):
             raise UserError(f"{path}: not a state dict: {key!r} holds a {type(value).__name__}, not a tensor")
         if not value.numel():
-            raise UserError(f"{path}: {key!r} is an empty tensor, so this is no trained network: give an official file")
+            raise UserError(
+                f"{path}: {key!r} is an empty tensor, so this is not a trained network: give an official file"
+            )
         # A tensor larger than what is stored of it (a view that repeats itself) would grow out of a small file.
         if (
             value.layout != torch.strided

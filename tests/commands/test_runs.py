@@ -227,8 +227,8 @@ def test_files_that_cannot_be_read_are_named_and_the_others_listed(work_dirs, ca
     assert len(lines) == 9
     for words in (
         "work_dirs/half/run.json is broken, maybe half-written",
-        "work_dirs/foreign/run.json is no record of a declouds run",
-        "work_dirs/list/run.json is no record of a declouds run",
+        "work_dirs/foreign/run.json is not a record of a declouds run",
+        "work_dirs/list/run.json is not a record of a declouds run",
         "work_dirs/later/run.json was written by another version of declouds (format 2, this one reads 1)",
         "work_dirs/emptied/run.json is no whole record",
         "work_dirs/binary/run.json is broken",

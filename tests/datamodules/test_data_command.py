@@ -209,7 +209,7 @@ def test_the_split_of_the_folder_is_checked(tmp_path, capsys):
     (root / "split.json").write_text("{")
     with pytest.raises(UserError, match="1 faults"):
         run("check", root)
-    assert "is no JSON file" in capsys.readouterr().out
+    assert "is not a JSON file" in capsys.readouterr().out
 
 
 def test_cuhk_cr_is_recognised_with_its_infrared(tmp_path, capsys):
@@ -231,7 +231,7 @@ def test_split_writes_a_file_that_training_reads_and_refuses_to_replace(tmp_path
     root = make(tmp_path / "data", [str(n) for n in range(20)])
     output = root / "split.json"
     run("split", root, "-o", output, "--fractions", "0.7", "0.1", "0.2", "--seed", "5", "--block", "2")
-    assert "train 14, val 2, test 4; 20 pictures kept together in 10 groups" in capsys.readouterr().out
+    assert "train 14, val 2, test 4; 20 images kept together in 10 groups" in capsys.readouterr().out
     content = json.loads(output.read_text())
     assert sorted(map(int, content["train"] + content["val"] + content["test"])) == list(range(20))
     assert "seed 5" in content["about"] and "blocks of 2" in content["about"]

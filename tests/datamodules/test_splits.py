@@ -83,7 +83,7 @@ def test_blocks_need_numbers(tmp_path):
         (tmp_path / side).mkdir()
         for name in ("north", "south"):
             write_image(tmp_path / side / f"{name}.png", land(1))
-    with pytest.raises(UserError, match="'north' is no number: use group"):
+    with pytest.raises(UserError, match="'north' is not a number: use group"):
         make_split(pairs_in(tmp_path), block=10)
 
 
@@ -143,7 +143,7 @@ def test_a_split_is_looked_for_in_the_data_first_then_here(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON file"),
+        ("{", "is not a JSON file"),
         ("[1, 2]", 'lists "train", "val", "test"'),
         ('{"training": ["1"]}', 'lists "train", "val", "test"'),
         ('{"train": "1"}', 'lists "train", "val", "test"'),

@@ -11,7 +11,7 @@ from declouds.experiments.sweep_file import read_sweep
 def test_a_folder_that_is_no_cell_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["cell", str(tmp_path)])
-    assert f"{tmp_path} is no cell of a sweep: it has no config.py" in capsys.readouterr().err
+    assert f"{tmp_path} is not a cell of a sweep: it has no config.py" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

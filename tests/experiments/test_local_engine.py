@@ -95,7 +95,9 @@ def sweep(tmp_path):
             folders.append(tmp_path / f"cell{i}")
             folders[-1].mkdir()
             # Every cell has a process of its own in the background, as a loader has.
-            (folders[-1] / "do").write_text(f"cd {folders[-1]}\n{cell}\nsleep 3600 &\necho $! $$ >pids\nwait\nsleep 3600\n")
+            (folders[-1] / "do").write_text(
+                f"cd {folders[-1]}\n{cell}\nsleep 3600 &\necho $! $$ >pids\nwait\nsleep 3600\n"
+            )
         process = subprocess.Popen([sys.executable, "-c", SWEEP, *folders], stdout=subprocess.PIPE, text=True)
         started.append(process)
         first = [folder / "pids" for folder in folders[:2]]

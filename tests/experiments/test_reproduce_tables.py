@@ -110,7 +110,7 @@ def test_a_table_of_your_own_is_read(tmp_path):
         ('name = "cloudy"', 'name = "../cloudy"', "use letters, digits and _"),
         ('name = "cloudy"', 'name = "cloudy"\nzoo = "a"\nrun = "b"', "has both zoo and run"),
         ("images = 3", "pictures = 3", r"data\.pairs\.parts\.test: nothing reads pictures"),
-        ("[data.pairs]", "[data.pairs", "is no TOML file"),
+        ("[data.pairs]", "[data.pairs", "is not a TOML file"),
     ],
 )
 def test_a_broken_table_is_told_by_its_file(tmp_path, old, new, told):

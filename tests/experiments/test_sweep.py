@@ -128,9 +128,9 @@ def test_the_folder_of_another_config_and_broken_records_are_refused(sweep_file,
     assert Sweep(changed).to_run() == changed[1:]  # the others go on
     record = cells[0].folder / "cell.json"
     for text, words in (
-        (record.read_text()[:40], "is no record of a cell"),
+        (record.read_text()[:40], "is not a record of a cell"),
         ('{"format": 99}', "another version of declouds"),
-        ("[]", "is no record of a cell"),
+        ("[]", "is not a record of a cell"),
     ):
         record.write_text(text)
         with pytest.raises(UserError, match=words) as refusal:

@@ -49,9 +49,9 @@ def test_only_and_seeds_choose_and_add_cells(sweep_file, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (BASE + "axes = dict(fusoin=[1])", "axis 'fusoin' is no entry of the config: did you mean 'fusion'"),
-        (BASE + 'axes = {"model.fusion.typo.x": [1]}', "is no entry of the config"),
-        (BASE + 'axes = {"stages.9.lr": [1]}', "is no entry of the config"),
+        (BASE + "axes = dict(fusoin=[1])", "axis 'fusoin' is not a config key: did you mean 'fusion'"),
+        (BASE + 'axes = {"model.fusion.typo.x": [1]}', "is not a config key"),
+        (BASE + 'axes = {"stages.9.lr": [1]}', "is not a config key"),
         (
             BASE + "axes = dict(fusion=[dict(type='TimeWeight'), dict(type='TimeWeight')])",
             "two cells would have the name",
@@ -65,7 +65,7 @@ def test_only_and_seeds_choose_and_add_cells(sweep_file, tmp_path):
         (BASE + "axes = dict(eta=dict(a=1), seed=dict(b=1))\npaired = [('eta', 'seed')]", "are paired"),
         (BASE + "axes = dict(eta=[0.1])\nexclude = [dict(eta='0.2')]", "axis eta has no value '0.2': 0.1"),
         (BASE + "axes = dict(eta=[0.1])\nexclude = [dict(eta='0.1')]", "no cell is left"),
-        (BASE + "axes = dict(eta=[0.1])\nbaseline = '0.2'", "baseline='0.2' is no cell: 0.1"),
+        (BASE + "axes = dict(eta=[0.1])\nbaseline = '0.2'", "baseline='0.2' is not a cell: 0.1"),
         (
             BASE + "axes = dict(eta=[0.1])\nvariants = ['prio']",
             "variants is a list of some of cloudy, prior, diffusion",
@@ -78,7 +78,7 @@ def test_only_and_seeds_choose_and_add_cells(sweep_file, tmp_path):
         (BASE + "axes = dict(eta=[0.1])\nexclude = ['eta']", "a combination is dict(axis='value', ...)"),
         (BASE + "axes = dict(eta=[0.1])\noverrides = ['a']", "overrides is a dict"),
         (BASE + "axes = dict(eta=[0.1])\nmetrics = 'official.psnr'", "metrics is a list of metrics"),
-        (BASE + "axes = dict(eta=[0.1])\nmetrics = ['psnr']", "'psnr' is no metric"),
+        (BASE + "axes = dict(eta=[0.1])\nmetrics = ['psnr']", "'psnr' is not a metric"),
         (BASE + "axes = dict(eta=[0.1])\nabout = 3", "about is a sentence"),
         (BASE + "import numpy\naxes = dict(eta=[numpy.float32(0.1)])", "axes holds what no config can"),
         ("axes = dict(eta=[0.1])", "a sweep has `base"),

@@ -118,7 +118,7 @@ def test_weights_out_of_reach_are_a_user_error(monkeypatch):
         raise OSError("Name or service not known\nand more lines")
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fetch)
-    with pytest.raises(UserError, match=r"test_resnet cannot be had \(Name or .* known\): set pretrained=False"):
+    with pytest.raises(UserError, match=r"test_resnet cannot be loaded \(Name or .* known\): set pretrained=False"):
         TimmEncoder("test_resnet", 3, pretrained=True)
 
 

@@ -100,7 +100,7 @@ def test_a_report_in_the_way_is_kept_unless_told_otherwise(figures, report, caps
     (tmp_path / "other" / "precious.txt").write_text("mine")
     with pytest.raises(SystemExit):
         report(scores, "--no-pictures", "--overwrite", out="other")
-    assert "is no report" in capsys.readouterr().err
+    assert "is not a report" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "plain", "report"]  # nothing half-written
 
 

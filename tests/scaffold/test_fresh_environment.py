@@ -82,5 +82,5 @@ def test_a_plugin_is_written_installed_tested_trained_with_broken_and_uninstalle
     (error,) = fresh(*again, code=2)
     assert error.startswith("declouds: no fusion is called 'MyFusion': known: DisagreementWeight, ")
     assert error.endswith(", and those of plugins once they are installed here")
-    fault = "asks for 'MyFusion', which is no registered part: install its plugin here"
+    fault = "asks for 'MyFusion', which is not a registered part: install its plugin here"
     assert fresh(*load, code=1)[-1] == f"declouds.errors.UserError: {weights} {fault}"

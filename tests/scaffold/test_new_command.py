@@ -124,5 +124,5 @@ def test_a_disk_that_fills_up_or_an_interruption_leaves_nothing(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
     if isinstance(stop, OSError):
         assert str(raised.value) == (
-            f"{tmp_path / 'mine'} cannot be written: No space left on device: mend that, or --out another folder"
+            f"{tmp_path / 'mine'} cannot be written: No space left on device: fix it, or give --out another folder"
         )

@@ -52,13 +52,13 @@ FAULTS = {
     "two_lines": (
         "raise ValueError('first line\\nand second')",
         "ValueError: first line and second",
-        "mend or update that package",
+        "fix or update that package",
     ),
     "of_another_time": (
         "from declouds.layers import what_was_once_there",
         "ImportError: cannot import name 'what_was_once_there' from 'declouds.layers' "
         f"({ROOT / 'declouds' / 'layers' / '__init__.py'})",
-        "mend or update that package",
+        "fix or update that package",
     ),
 }
 
@@ -81,7 +81,9 @@ def test_weights_files_and_whole_models_say_so_too_and_every_plugin_is_named(ins
     with pytest.raises(UserError) as raised:
         check_parts(dict(type="DiffusionEnhancement", fusion=dict(type="Xyz")), "model.safetensors")
     words = str(raised.value)
-    assert words.startswith("model.safetensors asks for 'Xyz', which is no registered part: install its plugin here; ")
+    assert words.startswith(
+        "model.safetensors asks for 'Xyz', which is not a registered part: install its plugin here; "
+    )
     assert all(one in words for one in expected)
     with pytest.raises(UserError) as raised:
         build_model(dict(type="Xyz"))

@@ -110,7 +110,7 @@ def test_only_the_bands_asked_for_have_to_be_of_one_kind(tmp_path):
         pass
     with open_scene(path, ["nir", "1"]) as scene:
         assert scene.count == 3 and read_window(scene, ALL, [3, 1])[0].dtype == np.uint16
-    with pytest.raises(UserError, match=r"a\.vrt: 'swir' is none of its bands: it has 1 = red, 2 = SCL, 3 = nir"):
+    with pytest.raises(UserError, match=r"a\.vrt: 'swir' is not one of its bands: it has 1 = red, 2 = SCL, 3 = nir"):
         with open_scene(path, ["swir"]):
             pass
     check_files(path, tmp_path / "o.tif", bands=["scl"], nodata=0)

@@ -114,8 +114,8 @@ def test_a_band_of_an_asset_that_has_several(write, tmp_path):
     for bands, message in (
         (["visual"], r"rgb\.tif: visual holds 3 bands: choose among visual:1, visual:2, visual:3$"),
         (["visual:4"], r"rgb\.tif: has 3 bands, and no band 4"),
-        (["visual:0"], "'visual:0' is none of its assets"),
-        (["other:1"], "'other:1' is none of its assets"),
+        (["visual:0"], "'visual:0' is not one of its assets"),
+        (["other:1"], "'other:1' is not one of its assets"),
     ):
         with pytest.raises(UserError, match=message), open_scene(item, bands):
             pass
@@ -198,7 +198,7 @@ def test_assets_have_to_be_chosen(write):
     item = write({"red": "r.tif", "nir": "n.tif"})
     for bands, message in (
         (None, r"choose assets .* it has red, nir$"),
-        (["blue"], "'blue' is none of its assets: .* red, nir$"),
+        (["blue"], "'blue' is not one of its assets: .* red, nir$"),
     ):
         with pytest.raises(UserError, match=message), open_scene(item, bands):
             pass
@@ -207,7 +207,10 @@ def test_assets_have_to_be_chosen(write):
 def test_a_scale_that_is_no_number(write, tmp_path):
     raster(tmp_path / "it em" / "a.tif", 10)
     item = write({"a": {"href": "a.tif", "raster:bands": [{"scale": "much"}]}})
-    with pytest.raises(UserError, match="scale, offset or nodata of the asset a is no number"), open_scene(item, ["a"]):
+    with (
+        pytest.raises(UserError, match="scale, offset or nodata of the asset a is not a number"),
+        open_scene(item, ["a"]),
+    ):
         pass
 
 

@@ -257,7 +257,7 @@ def test_a_mask_of_another_size_that_is_nowhere_is_refused(write, scene, bare_sc
     path = write("mask.tif", checks((30, 41)), crs=None, transform=None)
     for data, which in ((scene, "the mask"), (bare_scene, "the scene")):
         message = refusal(path, data)
-        assert f"{which} has no place on earth" in message and "41 x 30 pixels, the scene 40 x 30" in message
+        assert f"{which} is not georeferenced" in message and "41 x 30 pixels, the scene 40 x 30" in message
 
 
 def test_a_mask_that_is_cut_short_is_named(write, scene):

@@ -107,7 +107,7 @@ def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_pat
             "did you mean 'PatchDiscriminator'",
         ),
         ("reference_stages[0]['adversarial_loss']['type'] = 'WasersteinGAN'\n", "did you mean 'WassersteinGAN'"),
-        ("reference_stages[0]['adversarial_loss']['type'] = 'L1'\n", "adversarial_loss L1 is no loss of logits"),
+        ("reference_stages[0]['adversarial_loss']['type'] = 'L1'\n", "adversarial_loss L1 is not a loss of logits"),
         ("reference_stages[0]['adversarial_loss']['weight'] = 'big'\n", "a loss is dict.type=..., weight=NUMBER"),
         ("reference_stages[0]['losses'] = [dict(type='L1', of='attention')]\n", "has no output 'attention' .* L1"),
         (

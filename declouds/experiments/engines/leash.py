@@ -19,7 +19,7 @@ def main(parent: int, command: list[str]) -> None:
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before it could be tied to
-            sys.exit("declouds: what started this process is gone")
+            sys.exit("declouds: the process that started this one has ended")
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # Ray blocks signals in its workers, and a mask is inherited
     try:
         os.execvp(command[0], command)

@@ -116,7 +116,7 @@ def _compare(images: FilePairDataset, part: str, expected: Part, root: Path, kno
     if expected.pixels not in (None, pixels):
         raise Obstacle(
             WRONG,
-            f"{root}: has the names of the {part} images but other pictures: SHA-256 of the pixels {pixels} instead of "
+            f"{root}: has the names of the {part} images but other pixels: their SHA-256 is {pixels} instead of "
             f"{expected.pixels}",
         )
     return Part(len(images), names, pixels)

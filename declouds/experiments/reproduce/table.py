@@ -145,7 +145,7 @@ def read_table(source: str) -> Table:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no TOML file ({error}): the shipped tables show how one is written") from error
+        raise UserError(f"{path}: is not a TOML file ({error}): the shipped tables show how one is written") from error
     if content.pop("format", None) != FORMAT:
         raise UserError(f"{path}: has no line `format = {FORMAT}`, or is for another version of declouds")
     data = {key: _data_set(values, f"{path}: data.{key}") for key, values in content.pop("data", {}).items()}

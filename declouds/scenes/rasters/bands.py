@@ -70,7 +70,7 @@ def find_bands(scene: DatasetReader, asked: Sequence[str], source: Path | str) -
             if name.strip() == str(index) or (own_name and plain_name(own_name) == plain_name(name))
         }
         if len(matches) != 1:
-            fault = f"could be any of the bands {sorted(matches)}" if matches else "is none of its bands"
+            fault = f"could be any of the bands {sorted(matches)}" if matches else "is not one of its bands"
             raise UserError(f"{source}: {name!r} {fault}: it has {_listing(scene)}")
         indexes.append(matches.pop())
     if twice := {index for index in indexes if indexes.count(index) > 1}:

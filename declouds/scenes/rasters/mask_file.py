@@ -110,13 +110,13 @@ def _place(file: DatasetReader, name: str, scene: DatasetReader) -> dict[str, An
     if file.shape != scene.shape:
         which = "the scene" if ours == "none" else "the mask"
         raise UserError(
-            f"{name}: {which} has no place on earth (CRS and transform), so the mask lies on the scene pixel by "
+            f"{name}: {which} is not georeferenced (no CRS or transform), so the mask lies on the scene pixel by "
             f"pixel, and it has {file.width} x {file.height} pixels, the scene {scene.width} x {scene.height}: "
             "give a mask of the scene's size, or georeference both"
         )
     if ours == "none" != theirs:
         logging.getLogger("declouds").warning(
-            "%s: lies on the scene %s pixel by pixel, since the scene has no place on earth", name, scene.name
+            "%s: lies on the scene %s pixel by pixel, since the scene is not georeferenced", name, scene.name
         )
     return PIXEL_PLANE | {f"src_{key}": value for key, value in PIXEL_PLANE.items()}
 

@@ -50,7 +50,7 @@ def safe_layers(folder: Path, bands: Sequence[str] | None) -> list[Layer]:
     keys = [_key(name) for name in bands]
     for name, key in zip(bands, keys, strict=True):
         if key not in images:
-            raise UserError(f"{folder}: {name!r} is none of its bands: choose among {listing}")
+            raise UserError(f"{folder}: {name!r} is not one of its bands: choose among {listing}")
     _check_resolution(folder, [key for key in keys if key], images)
     return [_layer(folder, metadata, key, name, images[key]) for name, key in zip(bands, keys, strict=True) if key]
 
@@ -60,7 +60,7 @@ def _metadata(folder: Path) -> ElementTree.Element:
     files = sorted(folder.glob("MTD_MSIL*.xml"))
     if not files:
         raise UserError(
-            f"{folder}: lacks MTD_MSIL1C.xml or MTD_MSIL2A.xml: it is no Sentinel-2 product of level 1C or 2A, or "
+            f"{folder}: lacks MTD_MSIL1C.xml or MTD_MSIL2A.xml: it is not a Sentinel-2 product of level 1C or 2A, or "
             "incomplete: download it again"
         )
     try:
@@ -123,7 +123,7 @@ def _layer(folder: Path, metadata: ElementTree.Element, key: tuple[str, int], na
         scale = 1 / quantification
     except (ValueError, KeyError, ZeroDivisionError) as error:
         raise UserError(
-            f"{folder}: its metadata do not tell what the values of {band} mean (quantification value, offset): "
+            f"{folder}: its metadata do not say what the values of {band} mean (quantification value, offset): "
             "download the product again"
         ) from error
     full_name = f"{band}_{metres}m" if "_" in name else band

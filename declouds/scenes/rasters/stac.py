@@ -41,7 +41,7 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
     for name in bands:
         key, band = _asset(item, name)
         if key is None:
-            raise UserError(f"{path}: {name!r} is none of its assets: choose among {listing}")
+            raise UserError(f"{path}: {name!r} is not one of its assets: choose among {listing}")
         units = _units(item, key, band or 1, path)
         if units.get("offset") and _has_offsets_applied(item):
             applied.setdefault(units["offset"], []).append(key)
@@ -124,4 +124,6 @@ def _units(item: Any, key: str, band: int, path: Path) -> dict[str, float]:
     try:
         return {name: float(told[name]) for name in ("scale", "offset", "nodata") if told.get(name) is not None}
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: scale, offset or nodata of the asset {key} is no number: correct the item") from error
+        raise UserError(
+            f"{path}: scale, offset or nodata of the asset {key} is not a number: correct the item"
+        ) from error

@@ -199,7 +199,7 @@ class PassLoop:
         for window, part in zip(batch, parts, strict=True):
             if not np.isfinite(part).all():
                 raise UserError(
-                    f"the model gave values that are no numbers (NaN or infinity) in the window at row {window.row}, "
+                    f"the model returned non-finite values (NaN or infinity) in the window at row {window.row}, "
                     f"column {window.col}: its training failed or its weights are damaged; use another checkpoint"
                 )
         return parts

@@ -115,7 +115,7 @@ def _check_two_classes(name: str, classes: Sequence[float]) -> None:
     others = [value for value in classes if value != 0]
     if len(others) > 1 or (others and others[0] not in CLOUD):
         raise UserError(
-            f"{name}: holds the values {listed(classes)}, and only 0 (clear) with 1 or 255 (cloud) speak for "
-            "themselves: give those that mean cloud or shadow with --mask-values, see the documentation of the mask; a "
-            "probability needs a threshold first"
+            f"{name}: holds the values {listed(classes)}, and only 0 (clear) and 1 or 255 (cloud) are "
+            "unambiguous: give the classes of cloud and shadow with --mask-values, see the documentation of the mask; "
+            "a probability needs a threshold first"
         )

@@ -111,8 +111,8 @@ def sampling_passes(
     """
     if not hasattr(sampler, "step"):
         raise UserError(
-            f"{type(sampler).__name__} cannot be sampled jointly, since it is no StepwiseSampler (Pyramid changes the "
-            "size between steps): use --blend final, or a model with DDIM"
+            f"{type(sampler).__name__} cannot be sampled jointly, since it is not a StepwiseSampler (Pyramid changes "
+            "the size between steps): use --blend final, or a model with DDIM"
         )
     steps = [
         step

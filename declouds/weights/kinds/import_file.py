@@ -59,7 +59,7 @@ def import_file(
             "official DE weights hold no reference: import that first (--as mpr_net or msda), then give it by "
             "--part reference=FILE"
             if kind == "de"
-            else f"--part goes with --as de, not with --as {kind}: leave it out"
+            else f"--part only applies to --as de, not to --as {kind}: leave it out"
         )
     reference = (parts or {}).get("reference")
     network, state_dict = import_official(path, kind, order)

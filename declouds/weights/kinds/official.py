@@ -150,7 +150,7 @@ def _to_float32(path: Path, key: str, value: torch.Tensor) -> torch.Tensor:
         raise UserError(f"{path}: {key} holds {value.dtype}, not floating-point weights")
     value = value.detach().to(torch.float32, copy=True).contiguous()
     if not torch.isfinite(value).all():
-        raise UserError(f"{path}: {key} holds values that are no numbers (nan or inf): the training had failed")
+        raise UserError(f"{path}: {key} holds non-finite values (NaN or infinity): the training had failed")
     return value.masked_fill_(value.abs() < torch.finfo(torch.float32).tiny, 0)
 
 
