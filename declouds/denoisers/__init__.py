@@ -1,1 +1,1 @@
-"""Denoisers: conditional predictors of the noise, or of the clear image, in x_t."""
+"""Denoisers: conditional networks that predict the noise, the clear image or the velocity from x_t."""

@@ -13,7 +13,7 @@ from declouds.registry import DENOISERS
 
 @DENOISERS.register_module()
 class ConditionalUNet(nn.Module):
-    """U-Net that sees the noisy and the cloudy image, as in Diffusion Enhancement (arXiv 2401.15105, section III-B).
+    """U-Net on the noisy and the cloudy image, as in Diffusion Enhancement (arXiv 2401.15105, section III-B).
 
     The defaults are the official network: 32.14 M parameters for 3 bands.
 
@@ -22,19 +22,19 @@ class ConditionalUNet(nn.Module):
         in_bands: bands of the condition; ``bands`` if not given.
         base: channels of the first level.
         multipliers: channels of each level as multiples of ``base``.
-        blocks: residual blocks a level.
-        attention_at: downsampling factors that have self-attention.
+        blocks: residual blocks per level.
+        attention_at: downsampling factors with self-attention.
         heads: attention heads.
-        scale_shift: let the time scale and shift the norms.
+        scale_shift: scale and shift the norms by the timestep embedding.
         dropout: dropout inside the residual blocks.
-        predicts: what the output stands for: the noise (official), the clear image, or the velocity
-            ``alpha noise - sigma clear`` (Salimans & Ho 2022). Small networks do better with ``clear``.
+        predicts: what the network predicts: the noise (official), the clear image, or the velocity
+            ``alpha noise - sigma clear`` (Salimans & Ho 2022). Small networks work better with ``clear``.
 
     Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> (B, bands, H, W), any H and W.
     Units: images in [-1, 1]; t in steps of the noise schedule.
 
     Raises:
-        UserError: ``predicts`` is none of the three.
+        UserError: unknown ``predicts``.
     """
 
     predicts = "noise"
@@ -55,7 +55,7 @@ class ConditionalUNet(nn.Module):
     ) -> None:
         super().__init__()
         if predicts not in ("noise", "clear", "velocity"):
-            raise UserError(f"a denoiser predicts 'noise', 'clear' or 'velocity', not {predicts!r}")
+            raise UserError(f"predicts must be 'noise', 'clear' or 'velocity', got {predicts!r}")
         self.predicts = predicts
         self.unet = UNet(
             bands + (in_bands or bands),
@@ -70,5 +70,5 @@ class ConditionalUNet(nn.Module):
         )
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> torch.Tensor:
-        """Return the prediction that ``predicts`` names."""
+        """Return the prediction named by ``predicts``."""
         return self.unet(torch.cat([x_t, cloudy], dim=1), t)

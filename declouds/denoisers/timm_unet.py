@@ -1,4 +1,4 @@
-"""A denoiser on any encoder of timm."""
+"""Denoiser with any timm encoder."""
 
 from typing import Literal
 
@@ -13,28 +13,28 @@ from declouds.registry import DENOISERS
 
 @DENOISERS.register_module()
 class TimmUNet(nn.Module):
-    """U-Net on any encoder of timm that sees the noisy and the cloudy image, conditioned on the time.
+    """U-Net with any timm encoder, whose input is the noisy and the cloudy image, conditioned on the timestep.
 
-    The time scales and shifts (FiLM, Perez et al. 2018, arXiv 1709.07871) what comes out of the encoder, and the norms
-    of every decoder block. With the default ConvNeXt (Liu et al. 2022, arXiv 2201.03545): 34.67 M parameters.
+    The timestep scales and shifts (FiLM, Perez et al. 2018, arXiv 1709.07871) the encoder's features and the norms of
+    every decoder block. With the default ConvNeXt (Liu et al. 2022, arXiv 2201.03545): 34.67 M parameters.
 
     Args:
         bands: bands of the image.
         in_bands: bands of the condition; ``bands`` if not given.
         encoder: name of the encoder in timm.
         pretrained: start the encoder from timm's pretrained weights.
-        img_size: size that the encoder is made for, if it is made for one; timm's own if not given.
-        base: channels of decoder and stem at full size.
-        blocks: residual blocks a level.
+        img_size: input size of encoders with a fixed size; timm's default if not given.
+        base: channels of decoder and stem at full resolution.
+        blocks: residual blocks per level.
         dropout: dropout inside the residual blocks.
-        predicts: what the output stands for: the noise, the clear image, or the velocity ``alpha noise - sigma clear``
+        predicts: what the network predicts: the noise, the clear image, or the velocity ``alpha noise - sigma clear``
             (Salimans & Ho 2022).
 
     Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> (B, bands, H, W), any H and W.
     Units: images in [-1, 1]; t in steps of the noise schedule.
 
     Raises:
-        UserError: ``predicts`` is none of the three, or the encoder cannot be used.
+        UserError: unknown ``predicts``, or an unusable encoder.
     """
 
     predicts = "noise"
@@ -54,7 +54,7 @@ class TimmUNet(nn.Module):
     ) -> None:
         super().__init__()
         if predicts not in ("noise", "clear", "velocity"):
-            raise UserError(f"a denoiser predicts 'noise', 'clear' or 'velocity', not {predicts!r}")
+            raise UserError(f"predicts must be 'noise', 'clear' or 'velocity', got {predicts!r}")
         self.predicts = predicts
         self.embedding = 4 * base
         self.time_embed = nn.Sequential(
@@ -73,5 +73,5 @@ class TimmUNet(nn.Module):
         )
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> torch.Tensor:
-        """Return the prediction that ``predicts`` names."""
+        """Return the prediction named by ``predicts``."""
         return self.unet(torch.cat([x_t, cloudy], dim=1), self.time_embed(time_embedding(t, self.embedding)))

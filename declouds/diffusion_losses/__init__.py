@@ -1,1 +1,1 @@
-"""Diffusion losses: which timesteps are trained on, and how much each of them counts."""
+"""Diffusion losses: the distribution and weights of training timesteps."""

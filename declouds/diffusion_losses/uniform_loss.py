@@ -1,4 +1,4 @@
-"""Uniform timesteps, all of which count alike."""
+"""Uniform, equally weighted training timesteps."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from declouds.registry import DIFFUSION_LOSSES
 class UniformLoss:
     """Mean squared error of the prediction at uniform timesteps (Ho et al. 2020, arXiv 2006.11239, equation 14).
 
-    Other diffusion losses derive from this one and change the draw or the weight.
+    Base class of other diffusion losses, which override the draw or the weight.
     """
 
     def draw_times(self, count: int, process: Process, device: Any = None) -> torch.Tensor:
-        """Draw timesteps from torch's generator. Shapes: (count,)."""
+        """Draw training timesteps from torch's global generator. Shapes: (count,)."""
         return process.draw_times(count, device)
 
     def weight(self, t: torch.Tensor, process: Process, predicts: str) -> torch.Tensor | float:
-        """Return how much an image counts at time ``t``. Shapes: (B,) -> (B,)."""
+        """Return the loss weight at timestep ``t``. Shapes: (B,) -> (B,)."""
         return 1.0
 
     def __call__(

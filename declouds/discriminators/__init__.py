@@ -1,1 +1,1 @@
-"""Discriminators: networks that tell real clear images from restored ones, (cloudy, image) -> logits."""
+"""Discriminators: classify clear images as real or restored, (cloudy, image) -> logits."""

@@ -1,4 +1,4 @@
-"""The discriminator of image-to-image translation."""
+"""PatchGAN discriminator."""
 
 import torch
 from torch import nn
@@ -9,20 +9,20 @@ from declouds.registry import DISCRIMINATORS
 
 @DISCRIMINATORS.register_module()
 class PatchDiscriminator(nn.Module):
-    """Judges every patch of an image, given the cloudy one (PatchGAN, Isola et al. 2017, arXiv 1611.07004).
+    """Classifies image patches as real or restored, given the cloudy image (Isola et al. 2017, arXiv 1611.07004).
 
-    With three halvings a patch is 54 pixels wide: the last two convolutions are of 3x3, those of the paper's patches of
-    70 of 4x4. Group instead of batch normalisation: the gradient penalty is taken image by image, and statistics of a
-    batch would drift apart between processes.
+    With three halvings a patch is 54 pixels wide: the last two convolutions are 3x3, while the paper's 70-pixel patches
+    use 4x4. Group instead of batch normalisation: the gradient penalty is per image, and batch statistics would drift
+    apart between processes.
 
     Args:
         bands: bands of the image.
         in_bands: bands of the cloudy image; ``bands`` if not given.
-        base: channels of the first level, doubled at each halving.
-        halvings: strided convolutions.
+        base: channels of the first level, doubled at each halving, up to 8 times.
+        halvings: number of strided convolutions.
 
     Shapes: cloudy (B, in_bands, H, W), image (B, bands, H, W) -> logits (B, 1, about H / 2^halvings, W / 2^halvings).
-    Units: images in [-1, 1]; logits are unbounded, large for real.
+    Units: images in [-1, 1]; logits are unbounded, high for real.
     """
 
     def __init__(self, bands: int = 3, in_bands: int | None = None, *, base: int = 64, halvings: int = 3) -> None:

@@ -1,1 +1,1 @@
-"""Fusions: how much of the prior goes into each pixel and band."""
+"""Fusions: the weight of the prior, per pixel and band."""

@@ -1,4 +1,4 @@
-"""A weight that is given, not learned."""
+"""A fixed weight of the prior."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from declouds.registry import FUSIONS
 
 @FUSIONS.register_module()
 class FixedWeight(nn.Module):
-    """The same weight of the prior everywhere: one number, one per band, or a line over t.
+    """The same weight of the prior at every pixel: one number, one per band, or linear in t.
 
     Args:
-        weight: one number, or one per band. With ``at_start`` it is the weight at t = 0.
+        weight: one number, or one per band. With ``at_start``, the weight at t = 0.
         at_start: weight at t = ``num_steps`` (pure noise), one number or one per band; in between it is linear in t.
         num_steps: steps of the noise schedule, needed for ``at_start``.
 
@@ -46,9 +46,9 @@ class FixedWeight(nn.Module):
     ) -> torch.Tensor:
         """Return the weight of the prior."""
         bands = clear_hat.shape[1]
-        for given in (self.start, self.end):
-            if len(given) not in (1, bands):
-                raise UserError(f"FixedWeight has {len(given)} weights for {bands} bands: give one, or one per band")
+        for weights in (self.start, self.end):
+            if len(weights) not in (1, bands):
+                raise UserError(f"FixedWeight has {len(weights)} weights for {bands} bands: give one, or one per band")
         progress = (t.float() / self.num_steps)[:, None]  # (B, 1)
         weight = self.end + (self.start - self.end) * progress  # (B, 1 or C)
         return weight[:, :, None, None].to(clear_hat.dtype).expand_as(clear_hat)

@@ -15,26 +15,26 @@ from declouds.registry import FUSIONS
 class SigmoidWeight(nn.Module):
     """Weight Allocation bounded by a sigmoid: the fused pixel lies between prior and diffusion, in training as well.
 
-    A variant of arXiv 2401.15105, section III-C, where the weight is raw in training and clamped when sampling. A clamp
-    has no gradient beyond its bounds; a sigmoid has one everywhere. The network starts at 0, the weight at ``start``.
+    A variant of arXiv 2401.15105, section III-C, where the weight is unbounded in training and clamped when sampling. A
+    clamp has no gradient outside its bounds; a sigmoid does. The network output starts at 0, the weight at ``start``.
 
     Args:
         bands: bands of the image.
         in_bands: bands of the cloudy image; ``bands`` if not given.
-        start: weight that training starts from; by default that to which the model clamps a raw 0 when it samples.
+        start: initial weight; the default is the model's default ``eta``, to which sampling clamps a weight of 0.
         **network: the other arguments of ``WeightAllocation``.
 
     Shapes: clear_hat, prior, x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> weight (B, bands, H, W).
     Units: images in [-1, 1]; the weight is between 0, the diffusion alone, and 1, the prior alone.
 
     Raises:
-        UserError: ``start`` is not between 0 and 1, or as ``WeightAllocation``.
+        UserError: ``start`` is not between 0 and 1; see also ``WeightAllocation``.
     """
 
     def __init__(self, bands: int = 3, in_bands: int | None = None, *, start: float = 0.3, **network: Any) -> None:
         super().__init__()
         if not 0 < start < 1:
-            raise UserError(f"SigmoidWeight starts from a weight between 0 and 1, without the two, not from {start}")
+            raise UserError(f"SigmoidWeight: start must be between 0 and 1, exclusive, got {start}")
         self.offset = math.log(start / (1 - start))
         self.allocation = WeightAllocation(bands, in_bands, **network)
 

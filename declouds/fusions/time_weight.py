@@ -1,4 +1,4 @@
-"""A weight that knows the time alone."""
+"""A weight that depends on the timestep only."""
 
 import torch
 from torch import nn
@@ -9,17 +9,17 @@ from declouds.registry import FUSIONS
 
 @FUSIONS.register_module()
 class TimeWeight(nn.Module):
-    """Learned curve over the time: one weight per step and band, the same at every pixel of every image.
+    """Learned curve over time: one weight per timestep and band, the same at every pixel of every image.
 
-    What is left of Weight Allocation (arXiv 2401.15105, section III-C) without a look at the images. It starts at 0,
-    pure diffusion.
+    Weight Allocation (arXiv 2401.15105, section III-C) reduced to its dependence on time. It starts at 0, pure
+    diffusion.
 
     Args:
         bands: bands of the image.
         num_steps: steps of the noise schedule.
 
     Shapes: as every fusion: clear_hat, prior, x_t (B, bands, H, W), t (B,), cloudy (B, C', H, W) -> (B, bands, H, W).
-    Units: t in steps of the noise schedule; the weight is raw: the model clamps it when it samples.
+    Units: t in steps of the noise schedule; the weight is unbounded: the model clamps it when sampling.
 
     Raises:
         UserError: the noise schedule has more steps than the curve.
@@ -34,9 +34,8 @@ class TimeWeight(nn.Module):
     ) -> torch.Tensor:
         """Return the weight of the prior."""
         steps, last = len(self.curve), int(t.max())
-        if last >= steps:  # an index out of range would bring a GPU down
+        if last >= steps:  # an index out of range would abort the CUDA context
             raise UserError(
-                f"TimeWeight has a curve of {steps} steps and is asked for step {last}, counted from 0: set num_steps "
-                "to that of the noise schedule"
+                f"TimeWeight has {steps} steps but got timestep {last}: set its num_steps to that of the noise schedule"
             )
         return self.curve[t][:, :, None, None].to(clear_hat.dtype).expand_as(clear_hat)

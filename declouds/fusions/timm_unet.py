@@ -1,4 +1,4 @@
-"""A fusion on any encoder of timm."""
+"""Fusion with any timm encoder."""
 
 import torch
 from torch import nn
@@ -10,10 +10,10 @@ from declouds.registry import FUSIONS
 
 @FUSIONS.register_module()
 class TimmUNet(nn.Module):
-    """U-Net on any encoder of timm that weighs the prior per pixel and band, conditioned on the time.
+    """U-Net with any timm encoder that weights the prior per pixel and band, conditioned on the timestep.
 
-    Weight Allocation (arXiv 2401.15105, section III-C) on another network: it sees the same images, and its last
-    convolution starts at zero, so training starts from pure diffusion. With the default ConvNeXt (Liu et al. 2022,
+    Weight Allocation (arXiv 2401.15105, section III-C) with another network: its inputs are the same, and its last
+    convolution is zero-initialised, so training starts from pure diffusion. With the default ConvNeXt (Liu et al. 2022,
     arXiv 2201.03545): 34.67 M parameters.
 
     Args:
@@ -21,16 +21,16 @@ class TimmUNet(nn.Module):
         in_bands: bands of the cloudy image; ``bands`` if not given.
         encoder: name of the encoder in timm.
         pretrained: start the encoder from timm's pretrained weights.
-        img_size: size that the encoder is made for, if it is made for one; timm's own if not given.
-        base: channels of decoder and stem at full size.
-        blocks: residual blocks a level.
+        img_size: input size of encoders with a fixed size; timm's default if not given.
+        base: channels of decoder and stem at full resolution.
+        blocks: residual blocks per level.
         dropout: dropout inside the residual blocks.
 
     Shapes: clear_hat, prior, x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> weight (B, bands, H, W).
-    Units: images in [-1, 1]; the weight is raw: the model clamps it when it samples.
+    Units: images in [-1, 1]; the weight is unbounded: the model clamps it when sampling.
 
     Raises:
-        UserError: the encoder cannot be used.
+        UserError: the encoder is unusable.
     """
 
     def __init__(

@@ -14,29 +14,29 @@ IMAGES = ("clear_hat", "prior", "x_t", "cloudy")
 
 @FUSIONS.register_module()
 class WeightAllocation(nn.Module):
-    """U-Net that weighs the prior per pixel and band (arXiv 2401.15105, section III-C).
+    """U-Net that weights the prior per pixel and band (arXiv 2401.15105, section III-C).
 
-    Its last convolution starts at zero, so training starts from pure diffusion. The defaults are the official network:
-    4.66 M parameters for 3 bands. ``sees``, ``timed`` and ``shared`` take away or add what the weight depends on.
+    Its last convolution is zero-initialised, so training starts from pure diffusion. The defaults are the official
+    network: 4.66 M parameters for 3 bands. ``sees``, ``timed`` and ``shared`` set what the weight depends on.
 
     Args:
         bands: bands of the image.
         in_bands: bands of the cloudy image; ``bands`` if not given.
         base: channels of the first level.
         multipliers: channels of each level as multiples of ``base``.
-        blocks: residual blocks a level.
-        attention_at: downsampling factors that have self-attention.
+        blocks: residual blocks per level.
+        attention_at: downsampling factors with self-attention.
         heads: attention heads.
-        sees: images that the network is shown, of ``clear_hat``, ``prior``, ``x_t`` and ``cloudy``. Of cloudy and prior
-            alone, the same while sampling, an untimed network gives the same weight at every step of one size.
-        timed: tell the network the time. The noise in ``x_t`` tells it something of the time in any case.
+        sees: input images, of ``clear_hat``, ``prior``, ``x_t`` and ``cloudy``. Without ``clear_hat`` and ``x_t``, an
+            untimed network gives the same weight at every step of one size.
+        timed: condition the network on the timestep. It can partly infer it from the noise in ``x_t`` in any case.
         shared: one weight for all bands of a pixel.
 
     Shapes: clear_hat, prior, x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> weight (B, bands, H, W).
-    Units: images in [-1, 1]; the weight is raw: the model clamps it when it samples.
+    Units: images in [-1, 1]; the weight is unbounded: the model clamps it when sampling.
 
     Raises:
-        UserError: ``sees`` names no image, or something else.
+        UserError: ``sees`` is empty or names an unknown image.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class WeightAllocation(nn.Module):
     ) -> None:
         super().__init__()
         if not sees or not set(sees) <= set(IMAGES):
-            raise UserError(f"WeightAllocation sees one or more of {', '.join(IMAGES)}, not {sees!r}: correct `sees`")
+            raise UserError(f"WeightAllocation: sees must list one or more of {', '.join(IMAGES)}, got {sees!r}")
         self.sees, self.timed = tuple(sees), timed
         self.unet = UNet(
             sum((in_bands or bands) if image == "cloudy" else bands for image in sees),

@@ -1,4 +1,4 @@
-"""Channel attention: a gain for each channel, from the means of all."""
+"""Channel attention (squeeze-and-excitation)."""
 
 import torch
 from torch import nn
@@ -7,17 +7,17 @@ from declouds.errors import UserError
 
 
 class ChannelAttention(nn.Module):
-    """Scale each channel by a gain in 0..1, worked out from the mean of every channel (Hu et al. 2018).
+    """Scale each channel by a gain in [0, 1], predicted from the channel means (Hu et al. 2018).
 
     Args:
         channels: channels of the input.
-        reduction: the two 1x1 convolutions meet at ``channels // reduction`` channels.
-        bias: give these convolutions a bias.
+        reduction: the bottleneck has ``channels // reduction`` channels.
+        bias: use biases.
 
     Shapes: (B, C, H, W) -> the same.
 
     Raises:
-        UserError: fewer channels than ``reduction``.
+        UserError: ``channels`` is less than ``reduction``.
     """
 
     def __init__(self, channels: int, reduction: int, *, bias: bool) -> None:

@@ -1,4 +1,4 @@
-"""The U-Net of channel-attention blocks that MPRNet's stages are made of (Zamir et al. 2021, arXiv 2102.02808)."""
+"""The channel-attention U-Net of MPRNet's stages (Zamir et al. 2021, arXiv 2102.02808)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,11 +9,11 @@ from torch import nn
 
 from declouds.layers.channel_attention import ChannelAttention
 
-Pyramid = list[torch.Tensor]  # features at full, half and quarter size
+Pyramid = list[torch.Tensor]  # features at full, 1/2 and 1/4 size
 
 
 def conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
-    """Return a convolution that keeps the size; MPRNet has no biases."""
+    """Return a same-size convolution; MPRNet has no biases."""
     return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
 
 
@@ -33,12 +33,12 @@ class AttentionBlock(nn.Module):
 
 
 def attention_blocks(channels: int, reduction: int, count: int) -> nn.Sequential:
-    """Return ``count`` attention blocks in a row."""
+    """Return a sequence of ``count`` attention blocks."""
     return nn.Sequential(*[AttentionBlock(channels, reduction) for _ in range(count)])
 
 
 class Shrink(nn.Module):
-    """Halve the size bilinearly, which for even sizes is the mean of each 2x2, then change the channels."""
+    """Downsample by 2 bilinearly (the 2x2 mean for even sizes), then change the channels."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Shrink(nn.Module):
 
 
 class Enlarge(nn.Module):
-    """Change the channels, then double the size bilinearly: the two commute, and this order costs a quarter."""
+    """Change the channels, then upsample by 2 bilinearly: the two commute, and this order costs a quarter."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -62,11 +62,11 @@ class Enlarge(nn.Module):
 
 
 class CrossStage(nn.Module):
-    """Bring one level of the previous stage's features to the size and channels of a place in the next stage (CSFF).
+    """Resample one level of the previous stage's features for the next stage (CSFF).
 
     Args:
-        channels: channels of the level, then of each level above it that the features pass on their way up.
-        width: channels of the place they go to.
+        channels: channels of the level, then of each finer level that the features pass through.
+        width: output channels.
     """
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
@@ -79,12 +79,12 @@ class CrossStage(nn.Module):
         return nn.Sequential(*[Enlarge(*pair) for pair in pairwise(channels)], conv(channels[-1], width, 1))
 
     def forward(self, encoded: torch.Tensor, decoded: torch.Tensor) -> torch.Tensor:
-        """Return what the next stage adds to its own features."""
+        """Return the features to add to those of the next stage."""
         return self.from_encoder(encoded) + self.from_decoder(decoded)
 
 
 class Encoder(nn.Module):
-    """Attention blocks at three sizes; with ``cross_stage`` each takes in the features of the stage before."""
+    """Attention blocks at three scales; with ``cross_stage`` each adds features of the previous stage."""
 
     def __init__(self, channels: Sequence[int], reduction: int, *, cross_stage: bool) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
         self.cross = nn.ModuleList([CrossStage([width], width) for width in channels if cross_stage])
 
     def forward(self, x: torch.Tensor, encoded: Pyramid | None = None, decoded: Pyramid | None = None) -> Pyramid:
-        """Return the features of every level; ``encoded`` and ``decoded`` are those of the stage before."""
+        """Return the features of every level; ``encoded`` and ``decoded`` are those of the previous stage."""
         features: Pyramid = []
         for index, level in enumerate(self.levels):
             x = level(self.downs[index - 1](x) if index else x)
@@ -104,7 +104,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Attention blocks at three sizes, smallest first, with an attention block on each skip connection."""
+    """Attention blocks at three scales, coarsest first, with an attention block on each skip connection."""
 
     def __init__(self, channels: Sequence[int], reduction: int) -> None:
         super().__init__()

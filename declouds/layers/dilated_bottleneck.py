@@ -1,4 +1,4 @@
-"""The branch of the residual blocks of SpA-GAN and AMGAN-CR."""
+"""Residual branch of SpA-GAN's and AMGAN-CR's blocks."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def dilated_bottleneck(channels: int, names: Sequence[str] = ("0", "1", "2", "3", "4")) -> nn.Sequential:
-    """Return a dilated convolution between two of one pixel, with ReLUs between: what a block adds to its input.
+    """Return a residual branch: a dilated 3x3 convolution between two 1x1 ones, with ReLUs.
 
     Args:
         channels: channels of every layer.

@@ -1,4 +1,4 @@
-"""The building block of MSDA-CR: features restyled after the way light passes a thin cloud."""
+"""MSDA-CR's block: feature restyling modelled on light transfer through thin cloud."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from declouds.layers.channel_attention import ChannelAttention
 
 
 class DenseLayers(nn.Module):
-    """Residual dense layers (Zhang et al. 2018): each convolution sees all before it.
+    """Residual dense layers (Zhang et al. 2018): each convolution takes the outputs of all previous ones.
 
     Shapes: (B, C, H, W) -> the same.
     """
@@ -31,9 +31,9 @@ class DenseLayers(nn.Module):
 class DistortionAwareBlock(nn.Module):
     """Cloud-distortion-aware representation learning (Yu et al., GRSL 2022, MSDA-CR).
 
-    The features with their contrast removed are given three new styles, all guided by the features themselves: one of
-    the whole image (mean and deviation of a channel), and two that vary from pixel to pixel, for the light that the
-    cloud reflects and for the light that passes through it. Two attention maps, alpha and beta, mix the styles:
+    Instance-normalised features are restyled in three ways, all guided by the features themselves: one style for the
+    whole image (mean and standard deviation per channel), and two per pixel, for the light reflected by the cloud and
+    the light transmitted through it. Two attention maps, alpha and beta, mix the styles:
     ``alpha reflected + (1 - alpha) ((1 - beta) transmitted + beta whole)``.
 
     Args:
@@ -63,15 +63,15 @@ class DistortionAwareBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``x`` plus its restyled features."""
         content = self.content(x)
-        bare = F.instance_norm(self.structure(F.instance_norm(x)))
+        normalised = F.instance_norm(self.structure(F.instance_norm(x)))
 
         guide = F.relu(self.guide_reflected(content))
         shift, scale = self.whole(guide.mean(dim=(2, 3)))[..., None, None].chunk(2, dim=1)  # each (B, C, 1, 1)
-        whole = bare * scale + shift
-        reflected = bare * (1 + self.reflected_scale(guide)) + self.reflected_shift(guide)
+        whole = normalised * scale + shift
+        reflected = normalised * (1 + self.reflected_scale(guide)) + self.reflected_shift(guide)
         guide = F.relu(self.guide_transmitted(content))
-        transmitted = bare * (1 + self.transmitted_scale(guide)) + self.transmitted_shift(guide)
+        transmitted = normalised * (1 + self.transmitted_scale(guide)) + self.transmitted_shift(guide)
 
-        alpha, beta = torch.sigmoid(self.alpha(bare)), torch.sigmoid(self.beta(bare))  # (B, 1, H, W)
+        alpha, beta = torch.sigmoid(self.alpha(normalised)), torch.sigmoid(self.beta(normalised))  # (B, 1, H, W)
         styled = alpha * reflected + (1 - alpha) * ((1 - beta) * transmitted + beta * whole)
         return x + self.attention(self.merge(torch.cat([content, styled], 1)))

@@ -1,4 +1,4 @@
-"""A U-Net around an encoder of timm, which denoisers and references share."""
+"""A U-Net with a timm encoder, shared by denoisers, references and fusions."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from declouds.layers.unet import Blocks, ResidualBlock, group_norm, zero_init
 
 
 class FiLM(nn.Module):
-    """Scale and shift features by what an embedding says (Perez et al. 2018, arXiv 1709.07871); starts as the identity.
+    """Scale and shift features by an embedding (Perez et al. 2018, arXiv 1709.07871); starts as the identity.
 
     Shapes: x (B, C, H, W), embedding (B, E) -> (B, C, H, W).
     """
@@ -26,11 +26,11 @@ class FiLM(nn.Module):
 
 
 class EncoderUNet(nn.Module):
-    """A U-Net (Ronneberger et al. 2015, arXiv 1505.04597) whose encoder is one of timm's.
+    """A U-Net (Ronneberger et al. 2015, arXiv 1505.04597) with a timm encoder.
 
-    Encoders begin at half or a quarter of the image's size. A stem of residual blocks gives the levels above, so that
-    texture reaches the output by a skip of its own. An embedding (of the time) scales and shifts every level, after
-    the encoder and in the decoder; the encoder itself does not know it.
+    Encoders start at 1/2 or 1/4 of the image size. A stem of residual blocks provides the finer levels, so that texture
+    reaches the output through skip connections. An embedding (of the timestep) scales and shifts every level, after the
+    encoder and in the decoder; the encoder itself is unconditioned.
 
     Args:
         in_channels: channels of the input.
@@ -38,15 +38,15 @@ class EncoderUNet(nn.Module):
         embedding: channels of the embedding.
         encoder: name of the encoder in timm.
         pretrained: start the encoder from timm's pretrained weights.
-        img_size: size that the encoder is made for, if it is made for one.
-        base: channels of decoder and stem at full size; they double with every halving, up to 8 times.
-        blocks: residual blocks a level.
+        img_size: input size of encoders with a fixed size; timm's default if None.
+        base: channels of decoder and stem at full resolution, doubled at each downsampling up to 8 times.
+        blocks: residual blocks per level.
         dropout: dropout inside the residual blocks.
 
     Shapes: x (B, in_channels, H, W), embedding (B, E) -> (B, out_channels, H, W), any H and W (padded inside).
 
     Raises:
-        UserError: the encoder cannot be used.
+        UserError: the encoder is unusable.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class EncoderUNet(nn.Module):
             )
 
         self.stem, self.stem_blocks = nn.ModuleList(), nn.ModuleList()
-        skips: list[int] = []  # channels of every level, the finest first
+        skips: list[int] = []  # channels of every level, finest first
         stride, channels = 1, in_channels
         while stride < self.encoder.reductions[0]:
             self.stem.append(nn.Conv2d(channels, width(stride), 3, stride=min(stride, 2), padding=1))
@@ -112,7 +112,7 @@ class EncoderUNet(nn.Module):
         return self.out(hidden)[..., :height, :width]
 
     def _levels(self, x: torch.Tensor, embedding: torch.Tensor) -> list[torch.Tensor]:
-        """Return the features of stem and encoder, the finest first."""
+        """Return the features of stem and encoder, finest first."""
         levels, hidden = [], x
         for conv, blocks in zip(self.stem, self.stem_blocks, strict=True):
             hidden = blocks(conv(hidden), embedding)

@@ -1,4 +1,4 @@
-"""The bands that go into a network which corrects its input."""
+"""Input bands of networks that correct their input."""
 
 from declouds.errors import UserError
 
@@ -7,10 +7,10 @@ def input_bands(network: str, bands: int, in_bands: int | None) -> int:
     """Return ``in_bands``, or ``bands`` if not given, for a network that corrects the first ``bands`` of its input.
 
     Raises:
-        UserError: fewer bands in than out: one band would silently be spread over all.
+        UserError: ``in_bands`` is less than ``bands``: a single band would be broadcast silently.
     """
     if in_bands is None:
         return bands
     if in_bands < bands:
-        raise UserError(f"{network} corrects the first {bands} bands of its input, which has {in_bands}: give more")
+        raise UserError(f"{network}: in_bands must be at least bands = {bands}, got {in_bands}")
     return in_bands

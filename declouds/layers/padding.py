@@ -1,13 +1,13 @@
-"""Any height and width: pad inside, cut the result back, never resize."""
+"""Padding for networks that need multiples of a size: pad, then crop the result; never resize."""
 
 import torch
 import torch.nn.functional as F
 
 
 def pad_to_multiple(image: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Pad ``image`` at the bottom and right to multiples of ``multiple``: mirrored, or repeated if it is too small.
+    """Pad ``image`` at the bottom and right to multiples of ``multiple``, by reflection, or replication if too small.
 
-    Shapes: (B, C, H, W) -> (B, C, H', W'); cut the result back with ``[..., :H, :W]``.
+    Shapes: (B, C, H, W) -> (B, C, H', W'); crop the result with ``[..., :H, :W]``.
     """
     height, width = image.shape[-2:]
     bottom, right = -height % multiple, -width % multiple

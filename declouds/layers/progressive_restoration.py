@@ -1,4 +1,4 @@
-"""Multi-stage progressive restoration: what MPRNet and MemoryNet have in common."""
+"""Multi-stage progressive restoration, the common part of MPRNet and MemoryNet."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from declouds.layers.padding import pad_to_multiple
 
 
 class SupervisedAttention(nn.Module):
-    """Restore the image from the features of a stage, and let it gate what the next stage gets (SAM)."""
+    """Restore the image from a stage's features, and gate the features for the next stage by it (SAM)."""
 
     def __init__(self, features: int, bands: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class SupervisedAttention(nn.Module):
 
 
 class FullResolution(nn.Module):
-    """Three residual groups at full size, each followed by one level of the second stage's features (ORSNet)."""
+    """Three residual groups at full resolution, each adding one level of the second stage's features (ORSNet)."""
 
     def __init__(self, channels: Sequence[int], width: int, blocks: int, reduction: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class FullResolution(nn.Module):
 
 
 def split(x: torch.Tensor, dim: int) -> torch.Tensor:
-    """Cut ``x`` in two along ``dim`` and put the halves after each other in the batch."""
+    """Split ``x`` in two along ``dim`` and concatenate the halves in the batch."""
     return torch.cat(x.chunk(2, dim), 0)
 
 
@@ -60,16 +60,16 @@ def join(x: torch.Tensor, dim: int) -> torch.Tensor:
 
 
 class ProgressiveRestoration(nn.Module):
-    """Three stages that see more and more of an image (Zamir et al., CVPR 2021, arXiv 2102.02808): MPRNet's body.
+    """MPRNet's three stages on larger and larger parts of the image (Zamir et al., CVPR 2021, arXiv 2102.02808).
 
-    Stage 1 sees the four quarters of its image, stage 2 the upper and lower half of its own, stage 3 the whole of a
-    third at full size; each adds to its image what it restores. A network says in `stage_images` what the three are.
+    Stage 1 works on the four quadrants of its image, stage 2 on the upper and lower half of its own, stage 3 on the
+    whole of a third at full resolution; each adds a residual to its image. `stage_images` returns the three images.
 
     Args:
         bands: bands of the image.
         features: channels of stages 1 and 2 at full size.
-        level_step: channels added at half, and again at quarter size.
-        full_step: channels that stage 3 has more than ``features``.
+        level_step: channels added at 1/2, and again at 1/4.
+        full_step: extra channels of stage 3.
         full_blocks: attention blocks in each of the three groups of stage 3.
         reduction: reduction of the channel attention.
 
@@ -77,7 +77,7 @@ class ProgressiveRestoration(nn.Module):
     Units: [-1, 1].
 
     Raises:
-        UserError: fewer ``features`` than ``reduction``.
+        UserError: ``features`` is less than ``reduction``.
     """
 
     def __init__(
@@ -104,25 +104,25 @@ class ProgressiveRestoration(nn.Module):
         self.tail = conv(full, bands, 3)
 
     def stage_images(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the images of stages 1, 2 and 3, in [0, 1] as ``image`` is."""
+        """Return the images of stages 1, 2 and 3, in [0, 1] like ``image``."""
         return image, image, image
 
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
-        """Return the restoration of the last stage, clamped."""
+        """Return the restoration of the last stage, clamped to [-1, 1]."""
         return self._restorations(cloudy)[0].clamp(-1, 1)
 
     def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        """Return what stages 3, 2 and 1 restore, in this order, not clamped: each is supervised."""
+        """Return the unclamped restorations of stages 3, 2 and 1, in this order: each is supervised."""
         return dict(restorations=self._restorations(cloudy))
 
     def _restorations(self, cloudy: torch.Tensor) -> list[torch.Tensor]:
         height, width = cloudy.shape[-2:]
-        # Multiples of 8, since the halves are halved twice more.
+        # Multiples of 8, since the halves are downsampled twice.
         first, second, third = self.stage_images(pad_to_multiple((cloudy + 1) / 2, 8))
-        quarters = split(split(first, 2), 3)  # (4B, C, H/2, W/2)
+        quadrants = split(split(first, 2), 3)  # (4B, C, H/2, W/2)
         halves = split(second, 2)  # (2B, C, H/2, W)
 
-        encoded = [join(x, 3) for x in self.encoders[0](self.shallow[0](quarters))]
+        encoded = [join(x, 3) for x in self.encoders[0](self.shallow[0](quadrants))]
         decoded = self.decoders[0](encoded)
         features, restored1 = self.supervisions[0](decoded[0], halves)
 

@@ -1,8 +1,8 @@
-"""The time-conditioned U-Net that the denoiser and the Weight Allocation network share.
+"""The time-conditioned U-Net shared by the denoiser and the Weight Allocation network.
 
 The topology is that of Dhariwal & Nichol 2021 (arXiv 2105.05233, appendix A): residual blocks with group normalisation
-and a time embedding, self-attention at chosen resolutions, strided convolutions down, nearest neighbour and convolution
-up.
+and a time embedding, self-attention at chosen resolutions, downsampling by strided convolution, upsampling by nearest
+neighbour and convolution.
 """
 
 import math
@@ -17,7 +17,7 @@ from declouds.layers.padding import pad_to_multiple
 
 
 def time_embedding(t: torch.Tensor, channels: int, longest_period: float = 10_000.0) -> torch.Tensor:
-    """Encode diffusion times as cosines and sines of geometric frequencies (Vaswani et al. 2017, section 3.5).
+    """Encode timesteps as cosines and sines of geometrically spaced frequencies (Vaswani et al. 2017, section 3.5).
 
     Shapes: t (B,) -> (B, channels).
     """
@@ -31,28 +31,28 @@ def time_embedding(t: torch.Tensor, channels: int, longest_period: float = 10_00
 class GroupNorm(nn.GroupNorm):
     """Group normalisation of images down to a single pixel (Wu & He 2018, arXiv 1803.08494). Shapes: (B, C, H, W).
 
-    torch's own refuses one value per group if the batch is a single image, and takes the same image in a larger batch.
+    torch's own rejects one value per group in a batch of one image, but accepts it in a larger batch.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x``, normalised, scaled and shifted."""
+        """Return the normalised ``x``."""
         return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 def group_norm(channels: int) -> GroupNorm:
-    """Return a group normalisation of 32 groups, or of the most groups up to 32 that divide ``channels``."""
+    """Return a group normalisation with gcd(32, ``channels``) groups."""
     return GroupNorm(math.gcd(32, channels), channels)
 
 
 def zero_init(layer: nn.Module) -> nn.Module:
-    """Set the parameters of ``layer`` to zero, so that its branch starts as the identity."""
+    """Zero-initialise ``layer``, so that a residual block ending in it starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with a time embedding between them: as scale and shift of the norm, or added.
+    """Two convolutions conditioned on a time embedding, by scale and shift of the norm or by addition.
 
     Shapes: x (B, in, H, W), embedding (B, E) -> (B, out, H, W).
     """
@@ -95,7 +95,7 @@ class SelfAttention(nn.Module):
         self.proj_out = zero_init(nn.Conv1d(channels, channels, 1))
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
-        """Return ``x`` plus what its positions tell each other; ``embedding`` is not used."""
+        """Return ``x`` plus its self-attention; ``embedding`` is not used."""
         batch, channels, height, width = x.shape
         tokens = self.norm(x).flatten(2)  # (B, C, N)
         # The channels of `qkv` are ordered head by head, each as query, key, value.
@@ -107,7 +107,7 @@ class SelfAttention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve height and width by a strided convolution."""
+    """Downsample by 2 with a strided convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width by nearest neighbour and a convolution."""
+    """Upsample by 2 with nearest neighbour and a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Upsample(nn.Module):
 
 
 class FirstConv(nn.Conv2d):
-    """The convolution that opens the encoder, called like every other block."""
+    """First convolution of the encoder, with the call signature of the other blocks."""
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Shapes: (B, in, H, W) -> (B, base, H, W); ``embedding`` is not used."""
@@ -139,27 +139,27 @@ class FirstConv(nn.Conv2d):
 
 
 class Blocks(nn.ModuleList):
-    """Blocks in a row, each given the time embedding."""
+    """A sequence of blocks, each conditioned on the time embedding."""
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        """Return what the last block makes of ``x``."""
+        """Return the output of the last block."""
         for block in self:
             x = block(x, embedding)
         return x
 
 
 class UNet(nn.Module):
-    """A U-Net conditioned on the diffusion time.
+    """A U-Net conditioned on the timestep.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         base: channels of the first level.
         multipliers: channels of each level as multiples of ``base``; each level after the first halves the size.
-        blocks: residual blocks a level.
-        attention_at: downsampling factors at which residual blocks are followed by self-attention.
+        blocks: residual blocks per level.
+        attention_at: downsampling factors with self-attention after each residual block.
         heads: attention heads.
-        scale_shift: let the time scale and shift the norm, instead of being added.
+        scale_shift: scale and shift the norms by the timestep embedding, instead of adding it.
         dropout: dropout inside the residual blocks.
 
     Shapes: x (B, in_channels, H, W), t (B,) -> (B, out_channels, H, W), for any H and W (padded inside).

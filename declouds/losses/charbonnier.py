@@ -1,4 +1,4 @@
-"""A smooth mean absolute error."""
+"""Charbonnier loss."""
 
 import torch
 from torch import nn
@@ -8,10 +8,10 @@ from declouds.registry import LOSSES
 
 @LOSSES.register_module()
 class Charbonnier(nn.Module):
-    """Mean of ``sqrt(difference^2 + epsilon^2)`` (Charbonnier et al. 1994), as MPRNet is trained with.
+    """Mean of ``sqrt(difference^2 + epsilon^2)`` (Charbonnier et al. 1994), MPRNet's training loss.
 
     Args:
-        epsilon: size of a difference below which the loss is quadratic.
+        epsilon: difference below which the loss is quadratic.
 
     Shapes: output, target (B, C, H, W) -> scalar.
     """

@@ -1,4 +1,4 @@
-"""Errors of the edges, as MPRNet is trained with."""
+"""MPRNet's edge loss."""
 
 import torch
 from kornia.filters import filter2d_separable
@@ -12,14 +12,13 @@ BLUR = (0.05, 0.25, 0.4, 0.25, 0.05)  # Burt & Adelson 1983, a = 0.4
 
 @LOSSES.register_module()
 class Edge(nn.Module):
-    """Charbonnier distance of the finest levels of Laplacian pyramids (Zamir et al. 2021, arXiv 2102.02808, eq. 4).
+    """Charbonnier loss between the finest levels of Laplacian pyramids (Zamir et al. 2021, arXiv 2102.02808, eq. 4).
 
-    The level is what is lost when an image is blurred, reduced to every second pixel, and enlarged again: zeros put in
-    between, four times the values, blurred once more. This is what the authors' code does where the paper writes a
-    Laplacian.
+    The level is the image minus its blurred, 2x decimated and upsampled version (zeros inserted, values times 4,
+    blurred again). This is the authors' code, where the paper has a Laplacian.
 
     Args:
-        epsilon: size of a difference below which the loss is quadratic.
+        epsilon: difference below which the loss is quadratic.
 
     Shapes: output, target (B, C, H, W) -> scalar.
     """
@@ -30,8 +29,8 @@ class Edge(nn.Module):
 
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss."""
-        with torch.autocast(output.device.type, enabled=False):  # bfloat16 would drown edges in rounding
-            edges = finest_level(output.float() - target.float())  # all of it is linear: one pass serves both
+        with torch.autocast(output.device.type, enabled=False):  # edges are lost to rounding in bfloat16
+            edges = finest_level(output.float() - target.float())  # linear, so the level of the difference
         return self.distance(edges, torch.zeros_like(edges))
 
 

@@ -1,4 +1,4 @@
-"""How far a latent code is from the standard normal."""
+"""KL divergence of a latent code from the standard normal."""
 
 import torch
 from torch import nn
@@ -8,9 +8,9 @@ from declouds.registry import LOSSES
 
 @LOSSES.register_module()
 class KL(nn.Module):
-    """Divergence of a diagonal normal from the standard normal (Kingma & Welling 2014, arXiv 1312.6114, appendix B).
+    """KL divergence of a diagonal normal from the standard normal (Kingma & Welling 2014, arXiv 1312.6114, appendix B).
 
-    ``-1/2 sum(1 + log_variance - mean^2 - variance)``, summed over the code, averaged over images. There is no target.
+    ``-1/2 sum(1 + log_variance - mean^2 - variance)``, summed over the code, averaged over images. Has no target.
 
     Shapes: output (mean, log_variance), each (B, ...) -> scalar.
     """

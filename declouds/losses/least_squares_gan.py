@@ -1,4 +1,4 @@
-"""The adversarial loss with gradients that do not vanish."""
+"""Least-squares adversarial loss."""
 
 import torch
 from torch import nn
@@ -8,11 +8,11 @@ from declouds.registry import LOSSES
 
 @LOSSES.register_module()
 class LeastSquaresGAN(nn.Module):
-    """Mean squared distance of logits from 1 (real) or 0 (restored) (Mao et al. 2017, arXiv 1611.04076, equation 9).
+    """Mean squared error of logits against 1 (real) or 0 (restored) (Mao et al. 2017, arXiv 1611.04076, equation 9).
 
     Without the paper's factor 1/2.
 
-    Shapes: output (logits), target (1 real, 0 restored), of one shape -> scalar.
+    Shapes: output (logits), target (1 real, 0 restored), same shape -> scalar.
     """
 
     takes = "logits"

@@ -8,12 +8,12 @@ from declouds.registry import LOSSES
 
 @LOSSES.register_module()
 class PSNR(nn.Module):
-    """Minus the peak signal-to-noise ratio, averaged over images (Chen et al. 2021, arXiv 2105.06086).
+    """Negative peak signal-to-noise ratio, averaged over images (Chen et al. 2021, arXiv 2105.06086).
 
-    Every image counts alike, however hard it is. NAFNet is trained with it.
+    Weights all images equally, whatever their error. NAFNet's training loss.
 
     Args:
-        epsilon: mean squared error, of images in [0, 1], that ends the fall to minus infinity.
+        epsilon: added to the mean squared error, of images in [0, 1], so that the loss stays finite.
 
     Shapes: output, target (B, C, H, W) -> scalar.
     Units: images in [-1, 1]; the loss in dB.

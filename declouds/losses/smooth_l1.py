@@ -1,4 +1,4 @@
-"""A mean absolute error that is quadratic near zero."""
+"""Smooth L1 loss."""
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,8 @@ class SmoothL1(nn.Module):
     """Mean of d^2 / (2 beta) where |d| < beta, and of |d| - beta / 2 elsewhere (Girshick 2015, equation 3).
 
     Args:
-        beta: size of a difference below which the loss is quadratic. Images in [-1, 1] have differences twice as large
-            as images in [0, 1], for which papers tell it.
+        beta: difference below which the loss is quadratic. Papers give it for images in [0, 1]; in [-1, 1] differences
+            are twice as large.
 
     Shapes: output, target (B, C, H, W) -> scalar.
     """

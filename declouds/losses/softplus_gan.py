@@ -1,4 +1,4 @@
-"""The loss of the first adversarial networks."""
+"""Original adversarial loss, non-saturating."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,11 @@ from declouds.registry import LOSSES
 
 @LOSSES.register_module()
 class SoftplusGAN(nn.Module):
-    """Cross entropy of logits: softplus(-x) where real is wanted, softplus(x) where not (Goodfellow et al. 2014).
+    """Cross entropy of logits: softplus(-x) for real targets, softplus(x) for restored ones (Goodfellow et al. 2014).
 
-    With real wanted of restored images it is the non-saturating loss of a generator (arXiv 1406.2661, section 3).
+    With real targets for restored images it is the generator's non-saturating loss (arXiv 1406.2661, section 3).
 
-    Shapes: output (logits), target (1 real, 0 restored), of one shape -> scalar.
+    Shapes: output (logits), target (1 real, 0 restored), same shape -> scalar.
     """
 
     takes = "logits"

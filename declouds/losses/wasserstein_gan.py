@@ -1,4 +1,4 @@
-"""The adversarial loss of a critic."""
+"""Wasserstein adversarial loss."""
 
 import torch
 from torch import nn
@@ -8,11 +8,11 @@ from declouds.registry import LOSSES
 
 @LOSSES.register_module()
 class WassersteinGAN(nn.Module):
-    """Mean of -x where real is wanted, of x where not (Arjovsky et al. 2017, arXiv 1701.07875, equation 3).
+    """Mean of -x for real targets, of x for restored ones (Arjovsky et al. 2017, arXiv 1701.07875, equation 3).
 
-    It is a distance only of a critic whose slope is bounded: give the stage a ``gradient_penalty``.
+    Needs a Lipschitz-bounded critic: set the stage's ``gradient_penalty``.
 
-    Shapes: output (the critic's values), target (1 real, 0 restored), of one shape -> scalar.
+    Shapes: output (the critic's values), target (1 real, 0 restored), same shape -> scalar.
     """
 
     takes = "logits"

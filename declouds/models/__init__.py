@@ -1,4 +1,4 @@
-"""Models: what is trained as a whole, put together from registered parts."""
+"""Models: networks trained as a whole, assembled from registered parts."""
 
 from typing import Any
 
@@ -15,30 +15,30 @@ __all__ = ["Adversarial", "DiffusionEnhancement", "OnePass", "build_model", "mod
 
 
 def model_class(config: dict[str, Any]) -> type[CloudRemover]:
-    """Return the class of a model's config.
+    """Return the class that a model config names.
 
     Raises:
-        UserError: there is no such model.
+        UserError: the model is unknown.
     """
     name = config.get("type") if isinstance(config, dict) else config
-    found = MODELS.get(str(name))
-    if found is None:
+    model = MODELS.get(str(name))
+    if model is None:
         known = ", ".join(__all__[:-2])
-        raise UserError(f"no model is called {name!r}: known: {known}, and those of plugins{failed_plugins()}")
-    return found
+        raise UserError(f"unknown model {name!r}; known: {known}, and those of plugins{failed_plugins()}")
+    return model
 
 
 def build_model(config: dict[str, Any]) -> CloudRemover:
     """Build a model from its config.
 
     Raises:
-        UserError: the model or a part of it is unknown, or does not take these arguments.
+        UserError: the model or one of its parts is unknown, or does not accept these arguments.
     """
-    kind = model_class(config)
+    model = model_class(config)
     try:
         return MODELS.build(config)
     except TypeError as error:
-        raise UserError(f"model {kind.__name__} cannot be built: {error}") from error
+        raise UserError(f"model {model.__name__} cannot be built: {error}") from error
 
 
 def unchanged(bands: int) -> "CloudRemover":

@@ -1,4 +1,4 @@
-"""A reference network trained against a discriminator."""
+"""A reference network trained with a discriminator."""
 
 from typing import Any, ClassVar
 
@@ -15,18 +15,18 @@ from declouds.registry import DISCRIMINATORS
 
 @MODELS.register_module()
 class Adversarial(OnePass):
-    """One network, one pass, trained with reconstruction losses and against a discriminator (Goodfellow et al. 2014).
+    """One-pass network trained with reconstruction and adversarial losses (Goodfellow et al. 2014).
 
-    Each iteration takes one step of the discriminator and one of the reference, on the same restoration.
+    Each iteration updates the discriminator and then the reference, on the same restoration.
 
     Args:
         reference: config of the network.
         discriminator: config of the discriminator, called ``(cloudy, image) -> logits``.
-        adversarial_loss: config of the loss of logits against 1 (real) or 0 (restored), with an optional ``weight`` for
-            the reference's share of it.
+        adversarial_loss: config of the loss of logits against 1 (real) or 0 (restored), with an optional ``weight`` of
+            the reference's adversarial term.
         gradient_penalty: weight of ``(|gradient| - 1)^2`` between real and restored images (WGAN-GP, Gulrajani et al.
-            2017, arXiv 1704.00028, equation 3); 0 leaves it out.
-        **one_pass: ``losses`` and the record, as ``OnePass``.
+            2017, arXiv 1704.00028, equation 3); 0 disables it.
+        **one_pass: other arguments of ``OnePass``.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "discriminator")
@@ -50,7 +50,7 @@ class Adversarial(OnePass):
         self.train_only([])
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
-        """Take a step of the discriminator and one of the reference, and return their losses."""
+        """Update the discriminator and the reference once each, and return their losses."""
         data = self.data_preprocessor(data, True)
         cloudy, clear = data["cloudy"], data["clear"]
         with optim_wrapper["reference"].optim_context(self):
@@ -82,12 +82,12 @@ class Adversarial(OnePass):
         return terms
 
     def _judge(self, cloudy: torch.Tensor, image: torch.Tensor, real: bool) -> torch.Tensor:
-        """Return the loss of taking ``image`` for real, or for restored."""
+        """Return the loss of classifying ``image`` as real or as restored."""
         logits = self.discriminator(cloudy, image).float()
         return self.adversarial_loss(logits, torch.full_like(logits, float(real)))
 
     def _penalty(self, cloudy: torch.Tensor, clear: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
-        """Return the gradient penalty, in float32: the square of a gradient has no digits to spare."""
+        """Return the gradient penalty, in float32: a squared gradient loses too much precision in half."""
         with torch.autocast(clear.device.type, enabled=False):
             mixing = torch.rand(len(clear), 1, 1, 1, device=clear.device)
             between = (mixing * clear + (1 - mixing) * restored).requires_grad_(True)
@@ -101,7 +101,7 @@ def _total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def _step(optim_wrapper: OptimWrapper, loss: torch.Tensor, network: nn.Module) -> None:
-    """Take one optimisation step of ``network``, its gradient averaged over all processes."""
+    """Take one optimisation step of ``network``, with gradients averaged over all processes."""
     optim_wrapper.zero_grad()
     optim_wrapper.backward(loss)
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]

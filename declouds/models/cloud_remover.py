@@ -1,4 +1,4 @@
-"""The contract of models: what training, evaluation, scenes and reports ask of a method, whatever its parts."""
+"""The model contract: what training, evaluation, scenes and reports require of every method."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,31 +15,31 @@ Record = Callable[[dict[str, torch.Tensor]], None]
 
 
 class CloudRemover(BaseModel):
-    """A model made of named parts, some trained, the rest frozen.
+    """A model of named parts, some trained, the rest frozen.
 
-    A method derives from this class, declares the class attributes below and gives `losses` and `predict`; then it is
-    trained in stages, resumed, evaluated, compared and used on scenes like every other.
+    A method derives from this class, declares the class attributes below and implements `losses` and `predict`. It can
+    then be trained in stages, resumed, evaluated, compared and applied to scenes like any other.
 
     Args:
         bands: bands of the image.
-        in_bands: bands of the cloudy input, the first of which are those of the image; ``bands`` if not given.
-        value_range: sensor values that stand for -1 and 1: part of the model's record, for files in sensor units.
+        in_bands: bands of the cloudy input, the first ``bands`` of which are the image; ``bands`` if not given.
+        value_range: sensor values that map to -1 and 1; stored with the model, for files in sensor units.
         band_names: names of the bands, in order.
-        inputs: the sources that the input is made of, as `Source`; one optical image if not given.
+        inputs: the sources that make up the input, as `Source`; one optical image if not given.
 
     Attributes:
-        parts: attributes that hold the parts, in order.
-        needs: part -> the other parts that its training needs; all of them for a part that is not listed.
-        learned_with: part -> the entries of the config that its weights have learnt to work with; itself if not listed.
-        sampling_entries: entries of the config that only sampling reads; they may change after training.
-        stage_entries: what a stage may say for this model beside the general entries of a stage.
-        separate_optimizers: ``train_step`` takes an optimiser for each trained part.
-        unused_parameters: some trained parameters get no gradient.
+        parts: names of the attributes that hold the parts, in order.
+        needs: part -> the other parts that its training needs; all parts if not listed.
+        learned_with: part -> the config entries that its weights depend on; the part itself if not listed.
+        sampling_entries: config entries that only sampling reads; they may change after training.
+        stage_entries: entries that a stage may set for this model besides the general ones.
+        separate_optimizers: ``train_step`` takes one optimiser per trained part.
+        unused_parameters: some trained parameters receive no gradient.
         averages_gradients: ``train_step`` averages gradients over processes itself.
-        recorded: what `predict` records of a step: name -> ``image`` in [-1, 1] or ``map`` in [0, 1].
+        recorded: tensors that `predict` records at each step: name -> ``image`` in [-1, 1] or ``map`` in [0, 1].
         draws_noise: results depend on the start noise.
-        variant_names: every name that `variants` may give.
-        quality_band: what the extra band of `passes` with ``quality`` holds, if there is one.
+        variant_names: every name that `variants` may return.
+        quality_band: description of the extra band of `passes` with ``quality``, if there is one.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
@@ -74,21 +74,21 @@ class CloudRemover(BaseModel):
         image = Source("image", "optical", names, (self.value_range.low, self.value_range.high))
         self.inputs = (image,) if inputs is None else read_sources(inputs, self.in_bands)
         self.trained: frozenset[str] = frozenset()
-        self.restore: Callable[..., torch.Tensor] | None = None  # evaluation in windows takes the place of `predict`
+        self.restore: Callable[..., torch.Tensor] | None = None  # evaluation in windows replaces `predict`
 
     # Training
 
     @classmethod
     def training_config(cls, config: dict[str, Any], train: Collection[str], options: dict[str, Any]) -> dict[str, Any]:
-        """Return the config of the model that trains a stage: this one, without the parts that the stage does not need.
+        """Return the model config of a training stage: ``config`` without the parts that it does not use.
 
         Args:
-            config: the complete config of the model.
+            config: the full config of the model.
             train: the parts that the stage trains.
             options: the stage's own `stage_entries`.
 
         Raises:
-            UserError: the parts or the options do not fit this model.
+            UserError: the parts or options are not valid for this model.
         """
         check_parts(cls, train)
         wanted = set(train).union(*(cls.needs.get(part, cls.parts) for part in train))
@@ -98,7 +98,7 @@ class CloudRemover(BaseModel):
         """Check, on a corner of a training image, that the losses can be computed.
 
         Raises:
-            UserError: they cannot; says why.
+            UserError: they cannot, with the reason.
         """
 
     def losses(
@@ -110,7 +110,8 @@ class CloudRemover(BaseModel):
             cloudy: the cloudy images.
             clear: the clear images.
             name: names of the images.
-            valid: where the images have data, (B, 1, H, W) bool, if some pixels do not: `only_valid` leaves these out.
+            valid: (B, 1, H, W) bool, False where the images have no data: `only_valid` excludes these pixels. None if
+                all are valid.
         """
         raise NotImplementedError
 
@@ -136,7 +137,7 @@ class CloudRemover(BaseModel):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "CloudRemover":
-        """Set training mode for the trained parts alone: MMEngine calls this before every iteration."""
+        """Set training mode for the trained parts only: MMEngine calls this before every iteration."""
         super().train(mode)
         for part in self.existing_parts():
             if part not in self.trained:
@@ -147,22 +148,22 @@ class CloudRemover(BaseModel):
 
     @property
     def method(self) -> str:
-        """What tables call this model."""
+        """Name of this model in tables."""
         return "result"
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Other results of this model that can be measured beside its own: some of its class's `variant_names`."""
+        """Alternative results of this model that can be evaluated too: a subset of `variant_names`."""
         return self.variant_names
 
     @property
     def baseline(self) -> str | None:
-        """The variant that the model is compared with."""
+        """The variant that the model is compared against."""
         return None
 
     @property
     def needs_names(self) -> bool:
-        """Whether a part looks images up by their names: then there are no crops and no windows."""
+        """Whether a part looks images up by name, which rules out crops and windows."""
         return any(getattr(getattr(self, part), "needs_names", False) for part in self.existing_parts())
 
     def predict(
@@ -180,8 +181,8 @@ class CloudRemover(BaseModel):
             cloudy: the cloudy images.
             noise: standard normal start noise.
             name: names of the images, for parts that look them up.
-            variant: one of `variants` in place of the model's own result.
-            record: is called with the `recorded` tensors of every step.
+            variant: one of `variants` instead of the model's own result.
+            record: called with the `recorded` tensors of every step.
 
         Shapes: cloudy (B, in_bands, H, W), noise (B, bands, H, W) -> (B, bands, H, W), any H and W.
         Units: [-1, 1].
@@ -194,9 +195,9 @@ class CloudRemover(BaseModel):
         """Return the passes that clear an image of any size, window by window.
 
         Args:
-            variant: one of `variants` in place of the model's own result.
-            blend: ``joint`` blends the windows at every step, ``final`` once at the end; the same for one step.
-            samples: how often the image is cleared, each time from other noise.
+            variant: one of `variants` instead of the model's own result.
+            blend: ``joint`` blends the windows at every step, ``final`` once at the end; equal for a single step.
+            samples: number of results, each from different noise.
             quality: add the `quality_band`, if there is one.
 
         Raises:
@@ -206,23 +207,23 @@ class CloudRemover(BaseModel):
         return whole_passes(lambda cloudy, noise: self.predict(cloudy, noise, variant=variant), self.bands, samples)
 
     def check_passes(self, samples: int) -> None:
-        """Refuse what no window can be cleared with.
+        """Check that this model can clear windows.
 
         Raises:
             UserError: see `passes`.
         """
         if self.needs_names:
             raise UserError(
-                f"this {type(self).__name__} looks its priors up by the names of images, so it cannot clear scenes: "
-                "use a model that computes them"
+                f"this {type(self).__name__} looks its priors up by image name, so it cannot clear scenes: "
+                "use a model that computes its priors"
             )
         if samples > 1 and not self.draws_noise:
-            raise UserError("this model draws no noise, so all samples are equal: leave --samples out")
+            raise UserError("this model draws no noise, so all samples would be equal: omit --samples")
 
     def forward(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], mode: str, **extra: Any) -> Any:
-        """Answer MMEngine: ``mode='loss'`` gives losses, ``mode='predict'`` one dict per image for the metrics.
+        """Called by MMEngine: ``mode='loss'`` returns losses, ``mode='predict'`` one dict per image for the metrics.
 
-        In ``predict`` mode the batch brings its start ``noise``, so that a result depends on the image alone.
+        In ``predict`` mode the batch contains its start ``noise``, so that a result depends on the image only.
         """
         if mode == "loss":
             gaps = {"valid": extra["valid"]} if extra.get("valid") is not None else {}
@@ -239,18 +240,16 @@ class CloudRemover(BaseModel):
 
 
 def only_valid(output: torch.Tensor, target: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
-    """Return ``output`` with the target in pixels without data, so that a loss is 0 and has no gradient there."""
+    """Replace invalid pixels of ``output`` by the target, so that the loss and its gradient are 0 there."""
     return output if valid is None else torch.where(valid, output, target)
 
 
 def check_parts(model: type[CloudRemover], train: Collection[str]) -> None:
-    """Check that a stage trains some of a model's parts.
+    """Check that ``train`` is a non-empty list of the model's parts.
 
     Raises:
-        UserError: names the parts that there are.
+        UserError: it is not; lists the model's parts.
     """
     unknown = [part for part in train if part not in model.parts]
     if unknown or not train:
-        raise UserError(
-            f"train is a list of parts of {model.__name__}, some of {', '.join(model.parts)}; got {list(train)}"
-        )
+        raise UserError(f"train must list parts of {model.__name__} ({', '.join(model.parts)}), got {list(train)}")

@@ -1,4 +1,4 @@
-"""A prior made worse on purpose, to see how much a fusion depends on it."""
+"""Deliberate degradation of the prior, to measure how much a fusion depends on it."""
 
 import torch
 from kornia.filters import gaussian_blur2d
@@ -7,25 +7,25 @@ from declouds.errors import UserError
 
 
 class DegradedPrior:
-    """Blurs a prior, tints it, makes it brighter or darker and adds noise, in this order; then clamps it.
+    """Blurs a prior, then adds a colour shift, a bias and noise, in this order, and clamps the result.
 
-    The noise is the same for every image of one size, so that results depend neither on the batch nor on its order.
+    The noise is the same for all images of one size, so results depend neither on the batch nor on its order.
 
     Args:
-        blur: standard deviation of a Gaussian, in pixels; 0 leaves the prior sharp.
-        colour: what is added to the first band, and taken from the last; those between get what lies between.
-        bias: what is added to every band.
+        blur: standard deviation of a Gaussian, in pixels; 0 for no blur.
+        colour: offset added to the first band and subtracted from the last, interpolated linearly in between.
+        bias: offset added to every band.
         noise: standard deviation of white noise.
 
-    Units: ``colour``, ``bias`` and ``noise`` in those of the images, where the whole range is 2.
+    Units: ``colour``, ``bias`` and ``noise`` in image units, [-1, 1].
 
     Raises:
-        UserError: blur or noise is below 0.
+        UserError: blur or noise is negative.
     """
 
     def __init__(self, blur: float = 0.0, colour: float = 0.0, bias: float = 0.0, noise: float = 0.0) -> None:
         if blur < 0 or noise < 0:
-            raise UserError(f"degrade_prior: blur and noise are 0 or more, not {blur} and {noise}")
+            raise UserError(f"degrade_prior: blur and noise must be 0 or more, got {blur} and {noise}")
         self.blur, self.colour, self.bias, self.noise = blur, colour, bias, noise
 
     def __call__(self, prior: torch.Tensor) -> torch.Tensor:

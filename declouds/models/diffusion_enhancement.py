@@ -1,4 +1,4 @@
-"""Diffusion Enhancement on one page (Sui et al., TGRS 2024, arXiv 2401.15105)."""
+"""Diffusion Enhancement (Sui et al., TGRS 2024, arXiv 2401.15105)."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
@@ -18,10 +18,10 @@ from declouds.scenes.sampling.passes import Pass, sampling_passes, whole_passes
 
 @MODELS.register_module()
 class DiffusionEnhancement(CloudRemover):
-    """Conditional diffusion whose every estimate is fused with the prior of a one-pass network.
+    """Conditional diffusion fused with the prior of a one-pass network at every step.
 
     A denoiser restores texture step by step, a frozen reference gives a visual prior once per image, and a fusion
-    weighs the two per pixel and band at every step. Without reference and fusion it is plain conditional diffusion.
+    weights the two per pixel and band at every step. Without reference and fusion it is plain conditional diffusion.
 
     Args:
         denoiser: config of the conditional noise predictor.
@@ -29,9 +29,9 @@ class DiffusionEnhancement(CloudRemover):
         sampler: config of the sampler.
         reference: config of the reference network, or None.
         fusion: config of the fusion, or None.
-        eta: least weight of the prior when sampling (section III-C).
-        diffusion_loss: config of the loss of the denoiser; `UniformLoss` if None.
-        degrade_prior: arguments of `DegradedPrior`, for experiments with worse priors; None leaves the prior as it is.
+        eta: minimum weight of the prior when sampling (section III-C).
+        diffusion_loss: config of the denoiser's loss; `UniformLoss` if None.
+        degrade_prior: arguments of `DegradedPrior`, for experiments with degraded priors; None disables it.
         **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
 
     Raises:
@@ -63,10 +63,10 @@ class DiffusionEnhancement(CloudRemover):
     ) -> None:
         super().__init__(**record)
         if fusion is not None and reference is None:
-            raise UserError("a fusion needs a prior to fuse: give the model a reference, or fusion=None")
+            raise UserError("a fusion needs a prior: set a reference, or fusion=None")
         if isinstance(eta, bool) or not isinstance(eta, int | float) or not 0 <= eta <= 1:
-            raise UserError(f"eta is a number from 0 to 1, not {eta!r}")
-        # The registries pass these on to every part whose constructor accepts them.
+            raise UserError(f"eta must be a number from 0 to 1, got {eta!r}")
+        # The registries pass these to every part whose constructor accepts them.
         sizes = dict(bands=self.bands, in_bands=self.in_bands, inputs=self.inputs)
         self.denoiser = DENOISERS.build(denoiser, **sizes)
         self.noise_schedule = NOISE_SCHEDULES.build(noise_schedule)
@@ -83,13 +83,15 @@ class DiffusionEnhancement(CloudRemover):
 
     @classmethod
     def training_config(cls, config: dict[str, Any], train: Collection[str], options: dict[str, Any]) -> dict[str, Any]:
-        """Return the model of a stage: the reference's own, the diffusion alone, or all where a fusion is trained."""
+        """Return the config for a stage: the reference's own, the diffusion only, or all parts to train a fusion."""
         if list(train) == ["reference"] and config.get("reference") is not None:
             return training_of_reference(config, options)
         if "reference" in train:
-            raise UserError("a reference is trained alone: train=['reference']")
+            raise UserError("a reference is trained on its own: set train=['reference']")
         if options:
-            raise UserError(f"{', '.join(options)} belongs to a stage that trains the reference: train=['reference']")
+            raise UserError(
+                f"{', '.join(options)}: only for a stage that trains the reference, with train=['reference']"
+            )
         chosen = super().training_config(config, train, options)
         return chosen if "fusion" in train else {**chosen, "degrade_prior": None}
 
@@ -106,7 +108,7 @@ class DiffusionEnhancement(CloudRemover):
     ) -> dict[str, torch.Tensor]:
         """Return ``denoise`` (equation 8) and, with ``fuse``, ``fuse`` (equation 12), each of shape (B,).
 
-        The fused image carries a gradient to the fusion alone, so the L1 trains the fusion and the MSE the denoiser.
+        The fused image passes gradients to the fusion only, so the L1 trains the fusion and the MSE the denoiser.
         """
         with_prior = fuse and self.fusion is not None
         prior = self.prior(cloudy, name) if with_prior or "prior" in self.noise_schedule.condition else None
@@ -128,7 +130,7 @@ class DiffusionEnhancement(CloudRemover):
     def losses(
         self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Draw times and noise, and return the losses of the parts that are being trained."""
+        """Draw timesteps and noise, and return the losses of the trained parts."""
         t = self.diffusion_loss.draw_times(len(clear), self.noise_schedule, clear.device)
         terms = self.losses_per_image(
             clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained, valid=valid
@@ -149,12 +151,12 @@ class DiffusionEnhancement(CloudRemover):
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The prior, and the diffusion without it, of a model that fuses them."""
+        """The prior alone and the diffusion alone, of a model that fuses them."""
         return self.variant_names if self._fuses() else ()
 
     @property
     def baseline(self) -> str | None:
-        """The prior: does the diffusion add something to it?"""
+        """The prior, to show what the diffusion adds."""
         return "prior" if self._fuses() else None
 
     def predict(
@@ -168,7 +170,7 @@ class DiffusionEnhancement(CloudRemover):
     ) -> torch.Tensor:
         """Remove the clouds: sample from the start ``noise``, fusing the prior at every step (algorithm 2).
 
-        See `CloudRemover.predict`. ``variant="prior"`` is the reference alone, ``"diffusion"`` leaves the prior out.
+        See `CloudRemover.predict`. ``variant="prior"`` is the reference alone, ``"diffusion"`` the diffusion alone.
         """
         if variant == "prior":
             return self.prior(cloudy, name).float()
@@ -204,20 +206,20 @@ class DiffusionEnhancement(CloudRemover):
     def estimate(
         self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, prior: torch.Tensor | None, process: Process
     ) -> dict[str, torch.Tensor]:
-        """Return what one step knows of the clear image: the denoiser's estimate, and its fusion with the prior.
+        """Return one step's estimates of the clear image: the denoiser's, and its fusion with the prior.
 
         Args:
             x_t: the noisy images.
             t: timesteps.
             cloudy: the cloudy images.
-            prior: the priors, or None to leave the fusion out.
-            process: the process, bound to its condition.
+            prior: the priors, or None for no fusion.
+            process: the diffusion process, bound to its condition.
 
         Returns:
             ``x_t``, ``t``, ``clear_hat`` (equation 7, clamped to [-1, 1]) and ``fused``; with a prior also
             ``prior`` and its ``weight`` in [eta, 1].
 
-        Shapes: (B, C, H, W), all of one size.
+        Shapes: (B, C, H, W), all the same size.
         """
         prediction = self.denoiser(x_t, t, cloudy).float()
         clear_hat = process.clear_from(prediction, x_t, t, self.denoiser.predicts).clamp(-1, 1)
@@ -234,7 +236,7 @@ class DiffusionEnhancement(CloudRemover):
         """Return the passes that clear an image of any size; see `CloudRemover.passes`.
 
         Raises:
-            UserError: the sampler cannot be stepped from outside; see also `CloudRemover.passes`.
+            UserError: the sampler has no single-step interface; see also `CloudRemover.passes`.
         """
         self.check_passes(samples)
         fuses = self._fuses(variant)
@@ -257,19 +259,19 @@ class DiffusionEnhancement(CloudRemover):
         return sampling_passes(denoise, self.sampler, self.noise_schedule, self.bands, priors, samples, extra)
 
     def _window(self, cloudy: torch.Tensor, noise: torch.Tensor, variant: str | None, extra: int) -> torch.Tensor:
-        """Return a window cleared by itself, and the weight of the last step if it was asked for."""
+        """Return a window cleared on its own and, with ``extra``, the weight of the last step."""
         last: dict[str, torch.Tensor] = {}
         clear = self.predict(cloudy, noise, variant=variant, record=last.update if extra else None)
         return _with_weight(last) if extra else clear
 
 
 def _with_weight(step: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the result of a step, and the mean weight of its prior as one more band."""
+    """Return the result of a step, with the mean weight of its prior as an extra band."""
     return torch.cat([step["fused"].float(), step["weight"].float().mean(1, keepdim=True)], 1)
 
 
 def _resize_like(image: torch.Tensor, x_t: torch.Tensor) -> torch.Tensor:
-    """Bring a condition to the size at which a sampler works; at full size it is returned as it is."""
+    """Downsample a condition to the size of ``x_t``; unchanged at full size."""
     if image.shape[-2:] == x_t.shape[-2:]:
         return image
     return F.interpolate(image, size=x_t.shape[-2:], mode="bicubic", antialias=True).clamp(-1, 1)

@@ -14,17 +14,17 @@ from declouds.registry import LOSSES, REFERENCES
 
 @MODELS.register_module()
 class OnePass(CloudRemover):
-    """One network, one pass: cloudy in, clear out, trained with reconstruction losses.
+    """One-pass network, cloudy in, clear out, trained with reconstruction losses.
 
-    A reference may offer ``training_outputs(cloudy, clear)``: a dict of what its losses are taken of. ``restorations``
-    is a list of estimates of the clear image, each of which is supervised, as MPRNet's are (Zamir et al. 2021, arXiv
-    2102.02808, equation 3); ``attention`` is compared with `attention_target`; anything else (the latent code of an
-    autoencoder) is handed to its loss without a target. A reference without it has one restoration: its prior.
+    A reference may define ``training_outputs(cloudy, clear)``, which returns a dict of outputs that losses apply to.
+    ``restorations`` is a list of estimates of the clear image, each supervised, as in MPRNet (Zamir et al. 2021, arXiv
+    2102.02808, equation 3); ``attention`` is compared with `attention_target`; any other output (the latent code of an
+    autoencoder) is passed to its loss without a target. A reference without this method has one restoration: its prior.
 
     Args:
         reference: config of the network.
-        losses: configs of losses, each with an optional ``weight`` and the output that it is taken ``of``, by default
-            the restorations.
+        losses: configs of losses, each with an optional ``weight`` and ``of``, the output that it applies to (default:
+            the restorations).
         **record: ``bands``, ``in_bands``, ``value_range`` and ``band_names``, as ``CloudRemover``.
     """
 
@@ -47,7 +47,7 @@ class OnePass(CloudRemover):
         return training_of_reference(config, options)
 
     def check_training(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> None:
-        """Compute the losses once, so that one that does not fit the network shows before training."""
+        """Compute the losses once, so that a loss that does not fit the network fails before training."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             self.losses(cloudy, clear, name)
 
@@ -71,7 +71,7 @@ class OnePass(CloudRemover):
         return self._losses_of(self.training_outputs(cloudy, clear), cloudy, clear, valid)
 
     def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, Any]:
-        """Return what the reference offers to its losses."""
+        """Return the reference's outputs that losses apply to."""
         own = getattr(self.reference, "training_outputs", None)
         return dict(restorations=[self.reference(cloudy)]) if own is None else own(cloudy, clear)
 
@@ -93,18 +93,18 @@ class OnePass(CloudRemover):
         return losses
 
 
-RECORD = ("bands", "in_bands", "value_range", "band_names", "inputs")  # entries that every model takes from the data
+RECORD = ("bands", "in_bands", "value_range", "band_names", "inputs")  # entries that every model copies from the data
 
 
 def training_of_reference(config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the config of the model that trains the reference of ``config`` alone.
+    """Return the config of a model that trains only the reference of ``config``.
 
     Args:
-        config: of a model with a ``reference``.
-        options: the stage's losses, and what it is trained against, if anything.
+        config: config of a model with a ``reference``.
+        options: the stage's losses, discriminator and adversarial loss, if any.
 
     Raises:
-        UserError: a loss is not made for what it is taken of, or options lack another that they need.
+        UserError: a loss does not apply to the output it names, or an option lacks another that it needs.
     """
     _check_options(options)
     record = {key: config[key] for key in RECORD if key in config}
@@ -117,35 +117,35 @@ def training_of_reference(config: dict[str, Any], options: dict[str, Any]) -> di
 def _check_options(options: dict[str, Any]) -> None:
     losses, adversarial = options.get("losses", (dict(type="L1"),)), options.get("adversarial_loss")
     if not isinstance(losses, list | tuple) or not losses:
-        raise UserError("losses is a list of at least one loss, [dict(type='L1')]")
+        raise UserError("losses must be a non-empty list, such as [dict(type='L1')]")
     for loss in [*losses, *([adversarial] if adversarial is not None else [])]:
         if not isinstance(loss, dict) or not isinstance(loss.get("weight", 1), int | float):
-            raise UserError(f"a loss is dict(type=..., weight=NUMBER, ...), not {loss!r}")
+            raise UserError(f"a loss must be dict(type=..., weight=NUMBER, ...), got {loss!r}")
     if (options.get("discriminator") is None) != (adversarial is None):
-        raise UserError("discriminator and adversarial_loss go together: give both or neither")
+        raise UserError("discriminator and adversarial_loss must be set together")
     penalty = options.get("gradient_penalty") or 0
     if not isinstance(penalty, int | float) or penalty < 0:
-        raise UserError(f"gradient_penalty is 0 or more, not {penalty!r}")
+        raise UserError(f"gradient_penalty must be 0 or more, got {penalty!r}")
     if penalty and options.get("discriminator") is None:
         raise UserError("gradient_penalty needs a discriminator")
     for loss in losses:
         takes, of = getattr(build_loss(loss), "takes", "images"), loss.get("of", "restorations")
         if takes == "logits" or (takes == "latent") != (of == "latent"):
-            raise UserError(f"{loss['type']} is a loss of {takes}, it cannot be taken of the {of}")
+            raise UserError(f"{loss['type']} is a loss of {takes} and cannot be applied to {of}")
     if adversarial is not None and getattr(build_loss(adversarial), "takes", "images") != "logits":
         raise UserError(f"adversarial_loss {adversarial['type']} is not a loss of logits: try SoftplusGAN")
 
 
 def build_loss(config: dict[str, Any]) -> nn.Module:
-    """Build a loss of a stage, whose config says its ``weight`` and what it is ``of`` beside its own arguments."""
+    """Build a stage's loss from its config, ignoring ``weight`` and ``of``."""
     return LOSSES.build({key: value for key, value in config.items() if key not in ("weight", "of")})
 
 
 def attention_target(cloudy: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
-    """Return clear minus cloudy in units of 8 bits, summed over bands, from 0 to 1.
+    """Return clear minus cloudy in 8-bit units, summed over bands and clamped to [0, 1].
 
     This is the attention target of SpA-GAN (Pan 2020, arXiv 2009.13015) and AMGAN-CR. As in the authors' code the
-    difference is signed, so the target is no map of cloud: it is 0 where a cloud brightens, and 1 where its shadow
+    difference is signed, so the target is not a cloud map: it is 0 where a cloud brightens, and 1 where its shadow
     darkens.
 
     Shapes: (B, in_bands, H, W), (B, bands, H, W) -> (B, 1, H, W).

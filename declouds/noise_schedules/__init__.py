@@ -1,1 +1,1 @@
-"""Noise schedules: how much of the clear image and of the noise is in x_t."""
+"""Noise schedules: the weights of the clear image and of the noise in x_t."""

@@ -1,4 +1,4 @@
-"""A squared cosine."""
+"""The cosine noise schedule."""
 
 import math
 
@@ -10,12 +10,12 @@ from declouds.registry import NOISE_SCHEDULES
 
 @NOISE_SCHEDULES.register_module()
 class CosineSchedule(VariancePreserving):
-    """abar_t falls as a squared cosine (Nichol & Dhariwal 2021, arXiv 2102.09672, equation 17).
+    """Squared-cosine abar_t (Nichol & Dhariwal 2021, arXiv 2102.09672, equation 17).
 
     Args:
         num_steps: number of diffusion steps T.
         offset: the paper's s, which keeps the first betas from vanishing.
-        max_beta: the largest beta, which keeps the last one from being 1.
+        max_beta: upper limit of the betas, which keeps the last one below 1.
     """
 
     def __init__(self, num_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> None:

@@ -1,4 +1,4 @@
-"""Linear betas."""
+"""The linear noise schedule."""
 
 import torch
 
@@ -8,7 +8,7 @@ from declouds.registry import NOISE_SCHEDULES
 
 @NOISE_SCHEDULES.register_module()
 class LinearSchedule(VariancePreserving):
-    """Betas from ``beta_start`` to ``beta_end`` in equal steps (Ho et al. 2020, section 4); the official schedule.
+    """Linearly spaced betas from ``beta_start`` to ``beta_end`` (Ho et al. 2020, section 4); the official schedule.
 
     Args:
         num_steps: number of diffusion steps T.

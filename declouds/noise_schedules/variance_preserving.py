@@ -1,4 +1,4 @@
-"""The Gaussian process that Linear and Cosine schedules share: alpha^2 + sigma^2 = 1."""
+"""The variance-preserving process of the linear and cosine schedules: alpha^2 + sigma^2 = 1."""
 
 import torch
 
@@ -7,7 +7,7 @@ from declouds.noise_schedules.process import Process
 
 
 class VariancePreserving(Process):
-    """Discrete diffusion process given by its betas (Ho et al. 2020, arXiv 2006.11239, equations 2 and 4).
+    """Discrete diffusion process defined by its betas (Ho et al. 2020, arXiv 2006.11239, equations 2 and 4).
 
     x_t = sqrt(abar_t) clear + sqrt(1 - abar_t) noise, with abar_t the product of (1 - beta_s) for s up to t.
 
@@ -24,7 +24,7 @@ class VariancePreserving(Process):
     def __init__(self, betas: torch.Tensor) -> None:
         super().__init__(len(betas))
         if not bool(((betas > 0) & (betas < 1)).all()):
-            raise UserError("the betas of a noise schedule lie between 0 and 1, both excluded")
+            raise UserError("betas of a noise schedule must be between 0 and 1, exclusive")
         abar = torch.cumprod(1 - betas.double(), dim=0)  # float64: float32 loses digits where abar is close to 1
         self.register_buffer("alpha", abar.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - abar).sqrt().float(), persistent=False)

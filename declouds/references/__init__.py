@@ -1,1 +1,1 @@
-"""References: one-pass networks (or pictures) that give the prior of an image."""
+"""References: one-pass networks, or image files, that provide the prior."""

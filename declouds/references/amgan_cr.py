@@ -1,4 +1,4 @@
-"""AMGAN-CR: a recurrent network draws an attention map, and a second one restores, guided by it."""
+"""AMGAN-CR: restoration guided by the attention map of a recurrent network."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ def conv(in_channels: int, out_channels: int, *, bias: bool = True) -> nn.Conv2d
 
 
 class Residual(nn.Module):
-    """Two convolutions, each with its ReLU, then the input added and a third ReLU. Shapes: (B, C, H, W) -> the same."""
+    """Two convolutions with ReLU, a residual connection and a final ReLU. Shapes: (B, C, H, W) -> the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -27,15 +27,15 @@ class Residual(nn.Module):
 
 
 class AttentiveRecurrent(nn.Module):
-    """Draw a map in several looks, each at the image and the last look's map (Qian et al. 2018, arXiv 1711.10098).
+    """Refine an attention map iteratively, from the image and the previous map (Qian et al. 2018, arXiv 1711.10098).
 
-    A convolutional LSTM (Shi et al. 2015, arXiv 1506.04214, without its peepholes) carries over what was seen.
+    A convolutional LSTM (Shi et al. 2015, arXiv 1506.04214, without peepholes) carries the state between iterations.
 
     Args:
         in_bands: bands of the image.
         channels: channels of the features and of the LSTM's state.
-        blocks: residual blocks of a look.
-        iterations: how many looks.
+        blocks: residual blocks per iteration.
+        iterations: number of iterations.
     """
 
     def __init__(self, in_bands: int, channels: int, blocks: int, iterations: int) -> None:
@@ -50,16 +50,16 @@ class AttentiveRecurrent(nn.Module):
         self.to_attention = conv(channels, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the last map, not clamped. Shapes: (B, in_bands, H, W) -> (B, 1, H, W)."""
+        """Return the last map, unclamped. Shapes: (B, in_bands, H, W) -> (B, 1, H, W)."""
         attention = torch.full_like(image[:, :1], 0.5)
-        shown = cell = torch.zeros_like(image[:, :1]).repeat(1, self.entry.out_channels, 1, 1)
+        hidden = cell = torch.zeros_like(image[:, :1]).repeat(1, self.entry.out_channels, 1, 1)
         for _ in range(self.iterations):
             features = self.blocks(F.relu(self.entry(torch.cat([image, attention], 1))))
-            x = torch.cat([features, shown], 1)  # (B, 2 channels, H, W)
+            x = torch.cat([features, hidden], 1)  # (B, 2 channels, H, W)
             new = torch.sigmoid(self.input_gate(x)) * torch.tanh(self.candidate(x))
             cell = torch.sigmoid(self.forget_gate(x)) * cell + new
-            shown = torch.sigmoid(self.output_gate(x)) * torch.tanh(cell)
-            attention = self.to_attention(shown)
+            hidden = torch.sigmoid(self.output_gate(x)) * torch.tanh(cell)
+            attention = self.to_attention(hidden)
         return attention
 
 
@@ -68,18 +68,18 @@ class AMGANCR(nn.Module):
     """Generator of the attention mechanism-based GAN for cloud removal, AMGAN-CR (Xu et al., RSE 271, 2022).
 
     The attention map of an attentive recurrent network multiplies the branches of three residual blocks; two more
-    blocks and a convolution give the clear image. What the map is compared with in training is no map of cloud, but
-    where the clear image is the brighter one (`declouds.models.one_pass.attention_target`). The defaults are the
-    network of Diffusion Enhancement's authors, less a block of 11,264 parameters that their output does not depend on.
+    blocks and a convolution give the clear image. The map's training target is not a cloud map, but where the clear
+    image is brighter (`declouds.models.one_pass.attention_target`). The defaults are the network of Diffusion
+    Enhancement's authors, without a block of 11,264 parameters that does not affect the output.
 
     Args:
         bands: bands of the prior.
         in_bands: bands of the cloudy image; ``bands`` if not given.
-        features: channels throughout.
-        recurrent_blocks: residual blocks of each look.
-        iterations: how many looks.
+        features: channels of all layers.
+        recurrent_blocks: residual blocks per iteration.
+        iterations: iterations of the recurrent network.
 
-    Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W: there is nothing to pad.
+    Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W, without padding.
     Units: [-1, 1].
     """
 
@@ -108,9 +108,9 @@ class AMGANCR(nn.Module):
     def training_outputs(
         self, cloudy: torch.Tensor, clear: torch.Tensor
     ) -> dict[str, list[torch.Tensor] | torch.Tensor]:
-        """Return the one restoration, not clamped, and the ``attention`` map.
+        """Return the unclamped restoration and the last ``attention`` map, (B, 1, H, W).
 
-        Of the maps of all looks this is the last: the official loss is taken of no other. Shapes: (B, 1, H, W).
+        As in the official loss, the earlier maps are not supervised.
         """
         restored, attention = self._restore(cloudy)
         return dict(restorations=[restored], attention=attention)
@@ -119,7 +119,7 @@ class AMGANCR(nn.Module):
         image = (cloudy + 1) / 2
         attention = self.attention(image)
         guide = F.relu(self.guided_entry(torch.cat([image, attention], 1)))
-        x = self.guided[0](F.relu(self.entry(image)))  # the first block is used twice, here on its own
+        x = self.guided[0](F.relu(self.entry(image)))  # the first block is used twice, here without attention
         for block in self.guided:
             x = F.relu(block(x) * attention + guide)
         for block in self.plain:

@@ -1,4 +1,4 @@
-"""CVAE: thin cloud removal by a conditional variational autoencoder, the mean of several likely clear images."""
+"""CVAE: thin cloud removal by a conditional variational autoencoder, averaging several samples."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,19 @@ from declouds.layers.input_bands import input_bands
 from declouds.layers.padding import pad_to_multiple
 from declouds.registry import REFERENCES
 
-PATCH = 16  # the decoder doubles the grid of patches four times
-LEVELS = ((1, 2, 2), (8, 16), (8, 4), (2, 1), (4, 8))  # channels of the decoder from 1/16 to full size, in `features`
-SEED = 0  # of the draws that every prior is the mean of
+PATCH = 16  # the decoder upsamples the patch grid by 2 four times
+LEVELS = (
+    (1, 2, 2),
+    (8, 16),
+    (8, 4),
+    (2, 1),
+    (4, 8),
+)  # decoder channels from 1/16 to full size, as multiples of `features`
+SEED = 0  # of the fixed draws that are averaged into a prior
 
 
 def fit(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """Bring learned maps to the grid of the image at hand, bilinearly; on their own grid nothing changes.
+    """Resize learned maps bilinearly to ``size``; unchanged if they already have it.
 
     Shapes: (B, C, grid, grid), size (h, w) -> (B, C, h, w).
     """
@@ -31,8 +37,8 @@ class Encoder(nn.Module):
     Args:
         in_bands: bands of the image.
         latent: length of the latent code.
-        grid: patches along each side of the images whose positions are learned.
-        width: channels of a token.
+        grid: side of the learned grid of position embeddings, in patches.
+        width: channels per token.
         depth: transformer layers.
         heads: attention heads.
 
@@ -45,7 +51,9 @@ class Encoder(nn.Module):
         self.patches = nn.Conv2d(in_bands, width, PATCH, stride=PATCH)
         self.mean_token = nn.Parameter(torch.randn(1, 1, width))
         self.log_variance_token = nn.Parameter(torch.randn(1, 1, width))
-        self.positions = nn.Parameter(torch.randn(1, 2 + grid * grid, width))  # the two tokens, then row by row
+        self.positions = nn.Parameter(
+            torch.randn(1, 2 + grid * grid, width)
+        )  # the two class tokens, then the patches row by row
         layers = [
             nn.TransformerEncoderLayer(width, heads, 2 * width, 0.0, "gelu", batch_first=True, norm_first=True)
             for _ in range(depth)
@@ -56,17 +64,17 @@ class Encoder(nn.Module):
         self.log_variance = nn.Linear(width, latent)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and log variance of the code."""
+        """Return mean and log variance of the latent code."""
         patches = self.patches(image)  # (B, width, h, w)
-        places = self.positions[:, 2:].mT.unflatten(2, (self.grid, self.grid))
-        patches = (patches + fit(places, patches.shape[-2:])).flatten(2).mT  # (B, h w, width)
+        positions = self.positions[:, 2:].mT.unflatten(2, (self.grid, self.grid))
+        patches = (patches + fit(positions, patches.shape[-2:])).flatten(2).mT  # (B, h w, width)
         tokens = torch.cat([self.mean_token, self.log_variance_token], 1) + self.positions[:, :2]
         x = self.norm(self.layers(torch.cat([tokens.expand(len(image), -1, -1), patches], 1)))
         return self.mean(x[:, 0]).float(), self.log_variance(x[:, 1]).float()
 
 
 def convolutions(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
-    """Return 3x3 convolutions to each of ``channels`` in turn, each with a PReLU."""
+    """Return a sequence of 3x3 convolutions with PReLU, with these output ``channels``."""
     layers: list[nn.Module] = []
     for width in channels:
         layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.PReLU(width)]
@@ -75,13 +83,13 @@ def convolutions(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
 
 
 class Decoder(nn.Module):
-    """Paint what a code adds to the cloudy image, which it sees at every size.
+    """Decode a latent code into a residual to the cloudy image, which is an input at every level.
 
     Args:
         bands: bands of the prior.
         in_bands: bands of the cloudy image.
         latent: length of the latent code.
-        grid: height and width of the map that a code becomes.
+        grid: height and width of the map that a code is projected to.
         width: hidden units between code and map.
         features: channels of `LEVELS` as multiples of this.
     """
@@ -102,7 +110,7 @@ class Decoder(nn.Module):
         self.tail = nn.Conv2d(into[-1], bands, 3, padding=1)
 
     def forward(self, views: list[torch.Tensor], code: torch.Tensor) -> torch.Tensor:
-        """Return the change, in -1..1.
+        """Return the residual, in [-1, 1].
 
         Shapes: views, the cloudy image at 1/16, 1/8, 1/4, 1/2 and full size, (B, in_bands, h, w); code (B, latent)
         -> (B, bands, H, W).
@@ -117,32 +125,32 @@ class Decoder(nn.Module):
 class CVAE(nn.Module):
     """Conditional variational autoencoder for thin cloud removal (Ding et al., ACCV 2022).
 
-    A vision transformer reads from the cloudy image how likely each latent code is; a convolutional decoder paints a
-    clear image from a code and the cloudy image; the restoration is the mean over ``samples`` codes ``mean + exp(log
-    variance / 2) * draw`` (Kingma & Welling 2014, arXiv 1312.6114, equation 10). The draws of a prior are fixed, the
-    same numbers for every image, so a prior depends on its image alone; in training they are drawn anew.
+    A vision transformer predicts the distribution of the latent code from the cloudy image; a convolutional decoder
+    restores a clear image from a code and the cloudy image; the restoration is the mean over ``samples`` codes ``mean +
+    exp(log variance / 2) * draw`` (Kingma & Welling 2014, arXiv 1312.6114, equation 10). At inference the draws are
+    fixed and shared by all images, so a prior depends on its image only; in training they are redrawn.
 
-    The official network takes images of 256x256 alone. Here the learned positions of patches and the map that a code
-    becomes are interpolated to the grid of the image at hand; at ``size`` nothing is, and the output is the official
-    one. The defaults are the network of Diffusion Enhancement's authors: 15.42 M parameters for 3 bands.
+    The official network only takes 256x256 images. Here the position embeddings and the map of a code are interpolated
+    to the image's patch grid; at ``size`` the output is the official one. The defaults are the network of Diffusion
+    Enhancement's authors: 15.42 M parameters for 3 bands.
 
     Args:
         bands: bands of the prior.
-        in_bands: bands of the cloudy image, the first ``bands`` of which are changed; ``bands`` if not given.
-        samples: codes that are averaged; 0 for the mean code alone, at the cost of one (training then draws one).
+        in_bands: bands of the cloudy image, the first ``bands`` of which are corrected; ``bands`` if not given.
+        samples: number of codes averaged; 0 for the mean code only (training then draws one).
         latent: length of the latent code.
-        size: height and width of the images whose positions are learned, a multiple of 16.
+        size: image size of the learned position embeddings, a multiple of 16.
         width: channels of the transformer.
         depth: transformer layers.
         heads: attention heads.
-        features: channels of the decoder's first convolution, of which the others have multiples.
+        features: base channels of the decoder.
 
     Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W (padded to multiples of 16 inside).
     Units: [-1, 1].
 
     Raises:
-        UserError: ``samples`` is negative, ``size`` no multiple of 16, ``width`` none of ``heads``, ``features`` less
-            than 4, or fewer bands go in than out.
+        UserError: ``samples`` is negative, ``size`` is not a multiple of 16, ``width`` is not a multiple of ``heads``,
+            ``features`` is less than 4, or ``in_bands`` is less than ``bands``.
     """
 
     draws: torch.Tensor
@@ -162,29 +170,29 @@ class CVAE(nn.Module):
     ) -> None:
         super().__init__()
         if samples < 0:
-            raise UserError(f"CVAE averages samples = {samples} codes: give 1 or more, or 0 for the mean code alone")
+            raise UserError(f"CVAE: samples must be 1 or more, or 0 for the mean code only, got {samples}")
         if size < PATCH or size % PATCH:
-            raise UserError(f"CVAE learns images of size = {size}: give a multiple of {PATCH}")
+            raise UserError(f"CVAE: size must be a multiple of {PATCH}, got {size}")
         if width % heads:
-            raise UserError(f"CVAE cannot share width = {width} among {heads} heads: give a multiple of it")
+            raise UserError(f"CVAE: width must be a multiple of heads = {heads}, got {width}")
         in_bands, grid = input_bands("CVAE", bands, in_bands), size // PATCH
         self.bands = bands
         self.encoder = Encoder(in_bands, latent, grid, width, depth, heads)
         self.decoder = Decoder(bands, in_bands, latent, grid, width, features)
-        source = torch.Generator().manual_seed(SEED)
+        generator = torch.Generator().manual_seed(SEED)
         draws = (
-            torch.randn(samples, 1, latent, generator=source, device="cpu") if samples else torch.zeros(1, 1, latent)
+            torch.randn(samples, 1, latent, generator=generator, device="cpu") if samples else torch.zeros(1, 1, latent)
         )
-        self.register_buffer("draws", draws, persistent=False)  # made, not learned: no part of the weights
+        self.register_buffer("draws", draws, persistent=False)  # not learned, so not in the state dict
 
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
         """Return the prior, clamped to [-1, 1]."""
         return self._restore(cloudy, self.draws)[0].clamp(-1, 1)
 
     def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor] | tuple]:
-        """Return the mean over codes drawn anew, not clamped, and ``latent``: their mean and log variance, (B, latent).
+        """Return the unclamped mean over newly drawn codes, and ``latent``: their mean and log variance, (B, latent).
 
-        The codes come from torch's global random state.
+        Draws come from torch's global generator.
         """
         draws = torch.randn(len(self.draws), len(cloudy), self.draws.shape[-1], device=cloudy.device)
         restored, latent = self._restore(cloudy, draws)
@@ -198,8 +206,8 @@ class CVAE(nn.Module):
         image = pad_to_multiple((cloudy + 1) / 2, PATCH)
         mean, log_variance = self.encoder(image)
         sizes = [(image.shape[2] // step, image.shape[3] // step) for step in (16, 8, 4, 2)]
-        # Points of the image, with its corners on the corners, and no mean over what lies between: as published.
+        # Sampled with aligned corners and without antialiasing, as published.
         views = [F.interpolate(image, size, mode="bicubic", align_corners=True) for size in sizes] + [image]
-        changes = [self.decoder(views, mean + (log_variance / 2).exp() * draw) for draw in draws]
-        restored = image[:, : self.bands] + torch.stack(changes).mean(0)
+        residuals = [self.decoder(views, mean + (log_variance / 2).exp() * draw) for draw in draws]
+        restored = image[:, : self.bands] + torch.stack(residuals).mean(0)
         return 2 * restored[..., :height, :width] - 1, (mean, log_variance)

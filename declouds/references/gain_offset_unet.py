@@ -1,4 +1,4 @@
-"""A small reference that corrects what haze does: a gain and an offset per pixel and band."""
+"""A small haze-correcting reference: a gain and an offset per pixel and band."""
 
 from collections.abc import Sequence
 
@@ -15,23 +15,23 @@ class GainOffsetUNet(nn.Module):
     """U-Net that inverts the scattering model: clear = (1 + gain) * cloudy + offset, per pixel and band.
 
     Light through thin cloud arrives as ``cloudy = t clear + (1 - t) airlight`` (Narasimhan & Nayar 2002), which is
-    linear in the clear image, so its inverse is a gain and an offset. Under opaque cloud the offset alone paints. It
-    starts as the identity and trains in minutes on a CPU.
+    linear in the clear image, so its inverse is a gain and an offset. Under opaque cloud the offset alone fills in the
+    surface. It starts as the identity and trains in minutes on a CPU.
 
     Args:
         bands: bands of the prior.
         in_bands: bands of the cloudy image, the first ``bands`` of which are corrected; ``bands`` if not given.
         base: channels of the first level.
         multipliers: channels of each level as multiples of ``base``.
-        blocks: residual blocks a level.
-        attention_at: downsampling factors that have self-attention.
+        blocks: residual blocks per level.
+        attention_at: downsampling factors with self-attention.
         heads: attention heads.
 
     Shapes: cloudy (B, in_bands, H, W) -> (B, bands, H, W), any H and W.
     Units: [-1, 1].
 
     Raises:
-        UserError: fewer bands in than out.
+        UserError: ``in_bands`` is less than ``bands``.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class GainOffsetUNet(nn.Module):
         )
 
     def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        """Return the one estimate, unclamped, so that its loss has a gradient outside [-1, 1] too."""
+        """Return the unclamped estimate, so that the loss has a gradient outside [-1, 1] too."""
         return dict(restorations=[self._restoration(cloudy)])
 
     def _restoration(self, cloudy: torch.Tensor) -> torch.Tensor:
-        still = torch.zeros(len(cloudy), device=cloudy.device)  # the U-Net asks for a time; here there is only one
-        gain, offset = self.unet(cloudy, still).float().chunk(2, dim=1)
+        t = torch.zeros(len(cloudy), device=cloudy.device)  # the U-Net takes a timestep; here it is constant
+        gain, offset = self.unet(cloudy, t).float().chunk(2, dim=1)
         return (1 + gain) * cloudy[:, : self.bands] + offset
 
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The reference that does nothing."""
+"""The identity reference."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from declouds.registry import REFERENCES
 
 @REFERENCES.register_module()
 class Identity(nn.Module):
-    """The cloudy image itself as prior: the baseline that every reference network has to beat.
+    """The cloudy image itself as prior: the baseline for reference networks.
 
     Args:
         bands: bands of the prior.
@@ -19,7 +19,7 @@ class Identity(nn.Module):
     Units: [-1, 1].
 
     Raises:
-        UserError: fewer bands in than out.
+        UserError: ``in_bands`` is less than ``bands``.
     """
 
     def __init__(self, bands: int = 3, in_bands: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""MemoryNet: MPRNet behind a memory of colours at three granularities."""
+"""MemoryNet: MPRNet on the output of a colour memory at three granularities."""
 
 import math
 
@@ -10,14 +10,14 @@ from declouds.errors import UserError
 from declouds.layers.progressive_restoration import ProgressiveRestoration
 from declouds.registry import REFERENCES
 
-SHRINK = 0.0025  # what an item has to weigh for a pixel, to be part of its mixture
+SHRINK = 0.0025  # items with weights up to this are left out of a pixel's mixture
 
 
 def recall(query: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-    """Return the mixture of ``items`` that are like ``query``, the unlike ones left out.
+    """Return a mixture of the ``items`` similar to ``query``.
 
-    The weights are a softmax of inner products, those up to `SHRINK` set to 0 and the rest rescaled to the sum 1 (Gong
-    et al. 2019, arXiv 1904.02639, equations 3, 4 and 7).
+    The weights are a softmax of inner products, with those up to `SHRINK` set to 0 and the rest renormalised (Gong et
+    al. 2019, arXiv 1904.02639, equations 3, 4 and 7).
 
     Shapes: query (..., C), items (N, C) -> (..., C).
     """
@@ -26,22 +26,22 @@ def recall(query: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
 
 
 class PrototypeMemory(nn.Module):
-    """Parts of prototypes of classes: every pixel recalls a mixture of parts, this one of prototypes, this of classes.
+    """Hierarchical memory: each pixel recalls a mixture of parts, that one of prototypes, and that one of classes.
 
     A prototype is the mean of its gated parts, a class the mean of its gated prototypes. As in the authors' code, the
-    parts of a prototype are its ``parts * bands`` values cut by band, not by item; their weights need it so.
+    ``parts * bands`` values of a prototype are split by band, not by item; their weights require it.
 
     Args:
         bands: bands of the image.
         classes: classes.
-        prototypes: prototypes of a class.
-        parts: parts of a prototype, the items of the memory.
+        prototypes: prototypes per class.
+        parts: parts per prototype, the items of the memory.
 
     Shapes: image (B, bands, H, W) -> three of the same shape: parts, prototypes, classes.
-    Units: [0, 1] of the image, since the items are learned for it.
+    Units: images in [0, 1].
 
     Raises:
-        UserError: so many parts that each may weigh less than `SHRINK`.
+        UserError: so many parts that all weights may be below `SHRINK`.
     """
 
     def __init__(self, bands: int, classes: int, prototypes: int, parts: int) -> None:
@@ -49,8 +49,8 @@ class PrototypeMemory(nn.Module):
         count = classes * prototypes * parts
         if not 0 < count < 1 / SHRINK:
             raise UserError(
-                f"a memory has at least 1 and less than {1 / SHRINK:.0f} parts; classes={classes} x "
-                f"prototypes={prototypes} x parts={parts} are {count}"
+                f"a memory must have 1 to {1 / SHRINK - 1:.0f} parts; classes={classes} x prototypes={prototypes} x "
+                f"parts={parts} is {count}"
             )
         self.classes, self.parts = classes, parts
         self.items = nn.Parameter(torch.empty(count, bands).uniform_(-1, 1) / math.sqrt(bands))
@@ -58,7 +58,7 @@ class PrototypeMemory(nn.Module):
         self.prototype_gate = nn.Conv1d(prototypes, prototypes, 1)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what the pixels recall; in float32, as the stages add to it what they restore."""
+        """Return the recalled images, in float32, since the stages add residuals to them."""
         with torch.autocast(image.device.type, enabled=False):
             parts = self.items.unflatten(0, (-1, self.parts))  # (classes * prototypes, parts, bands)
             by_band = parts.reshape(len(parts), -1, self.parts).transpose(1, 2)  # the same shape, cut by band
@@ -74,30 +74,30 @@ class PrototypeMemory(nn.Module):
 
 @REFERENCES.register_module()
 class MemoryNet(ProgressiveRestoration):
-    """MPRNet whose stages see what a memory recalls of the image (Zhang et al. 2023, arXiv 2309.01377).
+    """MPRNet whose stages work on a memory's reconstruction of the image (Zhang et al. 2023, arXiv 2309.01377).
 
     Stage 1 restores from the memory's parts, stage 2 from its prototypes, stage 3 from its classes; no stage sees the
-    image itself. This is the network of the authors' public code (the one that is released with Diffusion Enhancement
-    under this name is `MPRNet`), with their defaults: 3.64 M parameters for 3 bands, of which the memory has 336. The
-    paper's contrastive loss is no part of the network. For one set of made-up weights, memory and stages repeat outputs
-    recorded from the authors' code to the rounding of float32.
+    image itself. This is the network of the authors' public code (the one released with Diffusion Enhancement under
+    this name is `MPRNet`), with their defaults: 3.64 M parameters for 3 bands, 336 of them in the memory. The paper's
+    contrastive loss is not included. With synthetic weights, memory and stages reproduce outputs of the authors' code
+    to float32 rounding.
 
     Args:
         bands: bands of the image.
         features: channels of stages 1 and 2 at full size.
-        level_step: channels added at half, and again at quarter size.
-        full_step: channels that stage 3 has more than ``features``.
+        level_step: channels added at 1/2, and again at 1/4.
+        full_step: extra channels of stage 3.
         full_blocks: attention blocks in each of the three groups of stage 3.
         reduction: reduction of the channel attention.
         classes: classes of the memory.
-        prototypes: prototypes of a class.
-        parts: parts of a prototype.
+        prototypes: prototypes per class.
+        parts: parts per prototype.
 
     Shapes: cloudy (B, bands, H, W) -> prior (B, bands, H, W), any H and W (padded to multiples of 8 inside).
     Units: [-1, 1].
 
     Raises:
-        UserError: fewer ``features`` than ``reduction``, or a memory of 400 parts or more.
+        UserError: ``features`` is less than ``reduction``, or the memory has 400 parts or more.
     """
 
     def __init__(
@@ -124,5 +124,5 @@ class MemoryNet(ProgressiveRestoration):
         self.memory = PrototypeMemory(bands, classes, prototypes, parts)
 
     def stage_images(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what the memory recalls of ``image``: parts, prototypes, classes."""
+        """Return ``image`` as recalled from the memory's parts, prototypes and classes."""
         return self.memory(image)

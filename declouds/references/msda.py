@@ -9,12 +9,12 @@ from declouds.layers.distortion_aware_block import DistortionAwareBlock
 from declouds.layers.padding import pad_to_multiple
 from declouds.registry import REFERENCES
 
-ROWS = 3  # full, half and quarter size
+ROWS = 3  # full, 1/2 and 1/4 size
 DILATIONS = (1, 2, 4, 8, 16, 1)
 
 
 class Shrink(nn.Module):
-    """Halve the size, rounded up, and double the channels."""
+    """Halve the size, rounding up, and double the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Shrink(nn.Module):
 
 
 class Enlarge(nn.Module):
-    """Double the size, or one pixel less as ``like`` has it, and halve the channels."""
+    """Double the size, up to a pixel, to that of ``like``, and halve the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Enlarge(nn.Module):
 
 
 def mix(weights: torch.Tensor, across: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
-    """Add two feature maps, each with one learned weight a channel.
+    """Add two feature maps, each with one learned weight per channel.
 
     Shapes: weights (2, at least C), across and along (B, C, H, W) -> (B, C, H, W).
     """
@@ -52,16 +52,16 @@ def mix(weights: torch.Tensor, across: torch.Tensor, along: torch.Tensor) -> tor
 class MSDA(nn.Module):
     """Multiscale distortion-aware cloud removal, MSDA-CR (Yu, Zhang & Pun, IEEE GRSL 2022).
 
-    A grid of distortion-aware blocks, three sizes by ``columns``: features go down in the left half of the columns and
-    up in the right half. Then dilated convolutions at quarter size look further around, and what they see is brought
-    back to full size. The defaults are the network of Diffusion Enhancement's authors, without the 1.00 M of their
-    3.91 M parameters that their output does not depend on.
+    A grid of distortion-aware blocks, three scales by ``columns``: features are downsampled in the left half of the
+    columns and upsampled in the right half. Dilated convolutions at 1/4 then add context, which is upsampled to full
+    size. The defaults are the network of Diffusion Enhancement's authors, without the 1.00 M of their 3.91 M parameters
+    that do not affect the output.
 
     Args:
         bands: bands of the image.
-        features: channels at full size, doubled at each halving.
-        columns: columns of the grid, an even number of at least 4.
-        layers: dense layers of a block.
+        features: channels at full size, doubled at each downsampling.
+        columns: columns of the grid, an even number, at least 4.
+        layers: dense layers per block.
         growth: channels that each dense layer adds.
 
     Shapes: cloudy (B, bands, H, W) -> prior (B, bands, H, W), any H and W.
@@ -76,7 +76,7 @@ class MSDA(nn.Module):
     ) -> None:
         super().__init__()
         if columns < 4 or columns % 2:
-            raise UserError(f"the grid of MSDA has an even number of columns, at least 4; got {columns}")
+            raise UserError(f"MSDA: columns must be even and at least 4, got {columns}")
         self.columns, self.middle = columns, columns // 2
         widths = [features * 2**row for row in range(ROWS)]
 
@@ -85,7 +85,7 @@ class MSDA(nn.Module):
 
         self.conv_in = nn.Conv2d(bands, features, 3, padding=1)
         self.entry = block(0)
-        # 'row_column': blocks by the node they start from, downs by their upper node, ups by the node they lead to.
+        # 'row_column': blocks by their input node, downs by their upper node, ups by their output node.
         self.blocks = nn.ModuleDict({f"{row}_{col}": block(row) for row in range(ROWS) for col in range(columns - 1)})
         self.downs = nn.ModuleDict(
             {f"{row}_{col}": Shrink(widths[row]) for row in range(ROWS - 1) for col in range(self.middle)}
@@ -93,7 +93,7 @@ class MSDA(nn.Module):
         self.ups = nn.ModuleDict(
             {f"{row}_{col}": Enlarge(widths[row + 1]) for row in range(ROWS - 1) for col in range(self.middle, columns)}
         )
-        # Weights of the two maps that meet at a node. Nothing meets in column 0: it serves the joins behind the grid.
+        # Weights of the two maps merged at a node. Those of column 0, where nothing merges, serve after the grid.
         self.mixing = nn.Parameter(torch.ones(ROWS, columns, 2, widths[-1]))
         self.exit = block(0)
 
@@ -106,8 +106,8 @@ class MSDA(nn.Module):
         """Return the restored image."""
         height, width = cloudy.shape[-2:]
         image = (cloudy + 1) / 2
-        # One pixel at quarter size has no contrast to normalise; and the weight gradient of a strided convolution over
-        # images one pixel wide is uninitialised memory in bfloat16 (torch 2.15 on CPU).
+        # Instance norm needs more than one pixel at 1/4; and the weight gradient of a strided convolution over images
+        # one pixel wide is uninitialised memory in bfloat16 (torch 2.15 on CPU).
         if min(height, width) <= 4:
             image = pad_to_multiple(image, 8)
         full, half, quarter = self._grid(self.entry(self.conv_in(image)))
@@ -117,14 +117,14 @@ class MSDA(nn.Module):
             context = F.relu(conv(context))
         for row, features in ((1, half), (0, full)):
             context = self.context_ups[str(row)](context, features)
-            # These weights lie one after the other in the first of the two places.
+            # Both sets of weights are stored one after the other in the first slot.
             weights = self.mixing[row, 0, 0, : 2 * features.shape[1]].unflatten(0, (2, -1))
             context = self.context_blocks[str(row)](mix(weights, features, context))
         restored = torch.sigmoid(self.conv_out(context).float())
         return 2 * restored[..., :height, :width] - 1
 
     def _grid(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """Run the grid column by column and return its last: features at full, half and quarter size."""
+        """Run the grid column by column and return the last column: features at full, 1/2 and 1/4 size."""
         nodes = [features]
         for row in range(1, ROWS):
             nodes.append(self.downs[f"{row - 1}_0"](nodes[-1]))
@@ -133,8 +133,8 @@ class MSDA(nn.Module):
             nodes = [self.blocks[f"{row}_{column - 1}"](node) for row, node in enumerate(nodes)]
             for row in range(1, ROWS) if downward else reversed(range(ROWS - 1)):
                 if downward:
-                    met = self.downs[f"{row - 1}_{column}"](nodes[row - 1])
+                    branch = self.downs[f"{row - 1}_{column}"](nodes[row - 1])
                 else:
-                    met = self.ups[f"{row}_{column}"](nodes[row + 1], nodes[row])
-                nodes[row] = mix(self.mixing[row, column], nodes[row], met)
+                    branch = self.ups[f"{row}_{column}"](nodes[row + 1], nodes[row])
+                nodes[row] = mix(self.mixing[row, column], nodes[row], branch)
         return nodes

@@ -12,27 +12,27 @@ from declouds.registry import REFERENCES
 
 
 class LayerNorm2d(nn.Module):
-    """Normalise every pixel over its channels. Shapes: (B, C, H, W) -> the same."""
+    """Layer normalisation over the channels of each pixel. Shapes: (B, C, H, W) -> the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x``, normalised, scaled and shifted."""
+        """Return the normalised ``x``."""
         return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def simple_gate(x: torch.Tensor) -> torch.Tensor:
-    """Multiply the halves of the channels (equation 4). Shapes: (B, 2C, H, W) -> (B, C, H, W)."""
+    """Multiply the two halves of the channels (equation 4). Shapes: (B, 2C, H, W) -> (B, C, H, W)."""
     first, second = x.chunk(2, dim=1)
     return first * second
 
 
 class NAFBlock(nn.Module):
-    """A gated convolution with channel attention, then a gated pixel-wise network, both residual (figure 3d).
+    """A gated convolution with channel attention, then a gated pointwise network, both residual (figure 3d).
 
-    Both branches are scaled by factors that start at 0, so a new block is the identity.
+    Both branches are scaled by factors initialised to 0, so a new block is the identity.
 
     Shapes: (B, C, H, W) -> the same.
     """
@@ -59,7 +59,7 @@ class NAFBlock(nn.Module):
 
 
 def naf_blocks(channels: int, count: int) -> nn.Sequential:
-    """Return ``count`` blocks in a row."""
+    """Return a sequence of ``count`` blocks."""
     return nn.Sequential(*[NAFBlock(channels) for _ in range(count)])
 
 
@@ -73,16 +73,16 @@ class NAFNet(nn.Module):
     Args:
         bands: bands of the prior.
         in_bands: bands of the cloudy image, the first ``bands`` of which are corrected; ``bands`` if not given.
-        width: channels at full size; they double with every halving.
-        encoder_blocks: blocks of each level on the way down.
-        middle_blocks: blocks at the coarsest size.
-        decoder_blocks: blocks of each level on the way up, the coarsest first.
+        width: channels at full size, doubled at each downsampling.
+        encoder_blocks: blocks of each encoder level.
+        middle_blocks: blocks at the coarsest level.
+        decoder_blocks: blocks of each decoder level, coarsest first.
 
     Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W (padded inside).
     Units: [-1, 1].
 
     Raises:
-        UserError: encoder and decoder have not the same number of levels, or fewer bands go in than out.
+        UserError: encoder and decoder differ in number of levels, or ``in_bands`` is less than ``bands``.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class NAFNet(nn.Module):
         super().__init__()
         if len(encoder_blocks) != len(decoder_blocks):
             raise UserError(
-                f"NAFNet has as many levels down as up, not {len(encoder_blocks)} and {len(decoder_blocks)}: give "
-                "encoder_blocks and decoder_blocks of one length"
+                f"NAFNet: encoder_blocks and decoder_blocks must have the same length, got {len(encoder_blocks)} and "
+                f"{len(decoder_blocks)}"
             )
         self.bands = bands
         self.multiple = 2 ** len(encoder_blocks)
@@ -120,7 +120,7 @@ class NAFNet(nn.Module):
         return self._restoration(cloudy).clamp(-1, 1)
 
     def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        """Return the one estimate, unclamped, so that its loss has a gradient outside [-1, 1] too."""
+        """Return the unclamped estimate, so that the loss has a gradient outside [-1, 1] too."""
         return dict(restorations=[self._restoration(cloudy)])
 
     def _restoration(self, cloudy: torch.Tensor) -> torch.Tensor:

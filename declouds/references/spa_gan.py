@@ -1,4 +1,4 @@
-"""SpA-GAN, whose residual blocks are weighed by a spatial attention map."""
+"""SpA-GAN: residual blocks weighted by a spatial attention map."""
 
 import torch
 import torch.nn.functional as F
@@ -8,19 +8,19 @@ from declouds.layers.dilated_bottleneck import dilated_bottleneck
 from declouds.registry import REFERENCES
 
 PLAIN_BEFORE, ATTENTIONS, ATTENDED, PLAIN_AFTER = 3, 4, 3, 2  # residual blocks: 3 plain, 4 times 3 attended, 2 plain
-LAYERS = ("conv1", "relu1", "conv2", "relu2", "conv3")  # of a residual block, as weights files name them
+LAYERS = ("conv1", "relu1", "conv2", "relu2", "conv3")  # layer names of a residual block in weights files
 
 
 class Step(nn.Module):
-    """One step of a recurrent net, a gain and an offset per channel, from each pixel to the next along an axis.
+    """One recurrent step between neighbouring pixels along an axis, with a gain and an offset per channel.
 
-    ``h = relu(x + w x_before + b)``, the recurrence of Le et al. 2015 (arXiv 1504.00941), which starts with w = 1 and
-    b = 0, taken once. The pixels that have none before them stay.
+    ``h = relu(x + w x_previous + b)``, a single step of the recurrence of Le et al. 2015 (arXiv 1504.00941), with w = 1
+    and b = 0 initially. The first pixels, which have no predecessor, are unchanged.
 
     Args:
         channels: channels.
         axis: 2 or 3.
-        forward: go down or right; otherwise up or left.
+        forward: propagate down or right; otherwise up or left.
 
     Shapes: (B, C, H, W) -> the same.
     """
@@ -28,7 +28,7 @@ class Step(nn.Module):
     def __init__(self, channels: int, axis: int, *, forward: bool) -> None:
         super().__init__()
         self.axis, self.is_forward = axis, forward
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1, 1))  # of a convolution with a group for each channel
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1, 1))  # of a depthwise convolution
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -36,14 +36,14 @@ class Step(nn.Module):
         count = x.shape[self.axis] - 1
         early, late = x.narrow(self.axis, 0, count), x.narrow(self.axis, 1, count)
         before, after = (early, late) if self.is_forward else (late, early)
-        # A grouped convolution would give the same, many times slower.
+        # Equal to a depthwise convolution, but much faster.
         hidden = F.relu(after + before * self.weight[:, 0] + self.bias[:, None, None])
         first = x.narrow(self.axis, 0 if self.is_forward else count, 1)
         return torch.cat([first, hidden] if self.is_forward else [hidden, first], self.axis)
 
 
 class FourDirections(nn.Module):
-    """See the neighbours above, to the right, below and to the left (Bell et al. 2016, arXiv 1512.04143).
+    """Propagate features in four directions (Bell et al. 2016, arXiv 1512.04143).
 
     Shapes: (B, C, H, W) -> (B, 4C, H, W).
     """
@@ -56,12 +56,12 @@ class FourDirections(nn.Module):
         self.left = Step(channels, 3, forward=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what is seen in the four directions, one after the other."""
+        """Return the features of the four directions, concatenated."""
         return torch.cat([self.up(x), self.right(x), self.down(x), self.left(x)], 1)
 
 
 class SpatialAttention(nn.Module):
-    """How much every pixel needs attention, after two looks around. Shapes: (B, C, H, W) -> (B, 1, H, W) in [0, 1]."""
+    """Spatial attention map from two four-direction passes. Shapes: (B, C, H, W) -> (B, 1, H, W) in [0, 1]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -82,11 +82,11 @@ class SpatialAttention(nn.Module):
 class SpAGAN(nn.Module):
     """Generator of the spatial attention GAN, SpA-GAN (Pan 2020, arXiv 2009.13015).
 
-    Residual blocks at full size, most of them weighed by the one spatial attention module, which looks four times. Its
-    last map is supervised: ``attention`` in `training_outputs`. What it is compared with is no map of cloud, but where
-    the clear image is the brighter one (`declouds.models.one_pass.attention_target`). The defaults are the author's
-    network, without the 16,228 of its 219,300 parameters that its output does not depend on: the author's module also
-    computes a weight for each direction, but drops the products.
+    Residual blocks at full resolution, most weighted by one shared spatial attention module, applied four times. Its
+    last map is supervised: ``attention`` in `training_outputs`. The target is not a cloud map, but where the clear
+    image is brighter (`declouds.models.one_pass.attention_target`). The defaults are the author's network, without the
+    16,228 of its 219,300 parameters that do not affect the output: the author's module also computes a weight per
+    direction, but discards the products.
 
     Args:
         bands: bands of the image.
@@ -105,13 +105,13 @@ class SpAGAN(nn.Module):
         self.conv_out = nn.Conv2d(features, bands, 3, padding=1, bias=False)
 
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
-        """Return the restoration, clamped."""
+        """Return the prior, clamped to [-1, 1]."""
         return self._restoration(cloudy)[0].clamp(-1, 1)
 
     def training_outputs(
         self, cloudy: torch.Tensor, clear: torch.Tensor
     ) -> dict[str, list[torch.Tensor] | torch.Tensor]:
-        """Return the restoration, not clamped, and the last attention map (B, 1, H, W)."""
+        """Return the unclamped restoration and the last attention map (B, 1, H, W)."""
         restoration, attention = self._restoration(cloudy)
         return dict(restorations=[restoration], attention=attention)
 

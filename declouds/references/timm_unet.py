@@ -1,4 +1,4 @@
-"""A reference on any encoder of timm."""
+"""Reference with any timm encoder."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from declouds.registry import REFERENCES
 
 @REFERENCES.register_module()
 class TimmUNet(nn.Module):
-    """U-Net on any encoder of timm as one-pass cloud removal: prior = cloudy + U-Net(cloudy).
+    """U-Net with any timm encoder as one-pass cloud removal: prior = cloudy + U-Net(cloudy).
 
     It starts as the identity. With the default ConvNeXt (Liu et al. 2022, arXiv 2201.03545): 34.12 M parameters.
 
@@ -19,16 +19,16 @@ class TimmUNet(nn.Module):
         in_bands: bands of the cloudy image, the first ``bands`` of which are corrected; ``bands`` if not given.
         encoder: name of the encoder in timm.
         pretrained: start the encoder from timm's pretrained weights.
-        img_size: size that the encoder is made for, if it is made for one; timm's own if not given.
-        base: channels of decoder and stem at full size.
-        blocks: residual blocks a level.
+        img_size: input size of encoders with a fixed size; timm's default if not given.
+        base: channels of decoder and stem at full resolution.
+        blocks: residual blocks per level.
         dropout: dropout inside the residual blocks.
 
     Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W.
     Units: [-1, 1].
 
     Raises:
-        UserError: fewer bands in than out, or the encoder cannot be used.
+        UserError: ``in_bands`` is less than ``bands``, or the encoder is unusable.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class TimmUNet(nn.Module):
         return self._restoration(cloudy).clamp(-1, 1)
 
     def training_outputs(self, cloudy: torch.Tensor, clear: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        """Return the one estimate, unclamped, so that its loss has a gradient outside [-1, 1] too."""
+        """Return the unclamped estimate, so that the loss has a gradient outside [-1, 1] too."""
         return dict(restorations=[self._restoration(cloudy)])
 
     def _restoration(self, cloudy: torch.Tensor) -> torch.Tensor:
-        timeless = cloudy.new_ones(len(cloudy), 1)  # so scales and shifts are what any network learns: constants
-        return cloudy[:, : self.bands] + self.unet(cloudy, timeless).float()
+        embedding = cloudy.new_ones(len(cloudy), 1)  # constant: no timestep here
+        return cloudy[:, : self.bands] + self.unet(cloudy, embedding).float()

@@ -1,1 +1,1 @@
-"""Samplers: from noise to a clear image, through a `denoise` callable."""
+"""Samplers: from noise to a clear image, by calls of ``denoise``."""

@@ -13,14 +13,14 @@ from declouds.samplers.stepwise import StepwiseSampler
 class DDIM(StepwiseSampler):
     """Deterministic sampling in few steps (Song et al. 2021, arXiv 2010.02502, equation 12 with eta = 0).
 
-    The noise is derived again from what ``denoise`` returns, so a fused estimate steers the whole path; the last step
-    returns the estimate itself.
+    The noise is re-derived from the estimate that ``denoise`` returns, so fusion affects the whole trajectory; the last
+    step returns the estimate itself.
 
     Args:
         steps: number of steps.
 
     Raises:
-        UserError: more steps than the process has (when called).
+        UserError: when called, if the process has fewer steps.
     """
 
     def __init__(self, steps: int = 10) -> None:
@@ -36,5 +36,5 @@ class DDIM(StepwiseSampler):
         noise: torch.Tensor | None = None,
         history: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
-        """Return x at time ``after``: the estimate, with the noise that it implies."""
+        """Return x at timestep ``after``: the estimate plus its implied noise."""
         return process.add_noise(clear, process.noise_from(clear, x_t, t), after)

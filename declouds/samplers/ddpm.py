@@ -14,16 +14,15 @@ from declouds.samplers.stepwise import StepwiseSampler
 class DDPM(StepwiseSampler):
     """Ancestral sampling with the posterior of the forward process (Ho et al. 2020, equations 6 and 7).
 
-    With fewer steps than the schedule has, the posterior is that of the process between the visited times (Nichol &
-    Dhariwal 2021, section 4). The start noise is the caller's; step noise is drawn from it and ``seed``, so a run
-    repeats.
+    With fewer steps than the schedule has, the posterior is that of the process between the visited timesteps (Nichol &
+    Dhariwal 2021, section 4). Step noise is seeded by the caller's start noise and ``seed``, so runs are reproducible.
 
     Args:
-        steps: number of steps; all of the process's if not given.
+        steps: number of steps; those of the process if not given.
         seed: seed of the step noise.
 
     Raises:
-        UserError: more steps than the process has (when called).
+        UserError: when called, if the process has fewer steps.
     """
 
     draws_noise = True
@@ -33,12 +32,12 @@ class DDPM(StepwiseSampler):
         self.seed = seed
 
     def fresh_noise(self, start_noise: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield noise of one generator an image, seeded by its start noise: a result does not depend on its batch."""
+        """Yield noise from one generator per image, seeded by its start noise: results do not depend on the batch."""
         digests = [zlib.crc32(image.cpu().numpy().tobytes(), self.seed) for image in start_noise]
         generators = [torch.Generator().manual_seed(digest) for digest in digests]
         while True:
             drawn = [torch.randn(start_noise.shape[1:], generator=generator) for generator in generators]
-            yield torch.stack(drawn).to(start_noise)  # drawn on the CPU: one result everywhere
+            yield torch.stack(drawn).to(start_noise)  # drawn on the CPU: same on every device
 
     def step(
         self,
@@ -50,8 +49,8 @@ class DDPM(StepwiseSampler):
         noise: torch.Tensor | None = None,
         history: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
-        """Draw x at time ``after`` from the posterior given x_t and the clear image."""
-        assert noise is not None  # asked for by `draws_noise`
+        """Draw x at timestep ``after`` from the posterior given x_t and the clear image."""
+        assert noise is not None  # because of `draws_noise`
         mean, deviation = self._posterior(clear, x_t, t, after, process)
         return mean + deviation * noise
 

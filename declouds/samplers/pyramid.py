@@ -14,24 +14,24 @@ from declouds.samplers.timesteps import leading_timesteps
 
 @SAMPLERS.register_module()
 class Pyramid:
-    """DDIM whose early steps run on reduced images (pyramid sampling of Diffusion Enhancement, arXiv 2401.15105).
+    """DDIM with early steps on downsampled images (pyramid sampling of Diffusion Enhancement, arXiv 2401.15105).
 
-    At a change of scale the estimate is enlarged by nearest neighbour and noised again with the start noise of its own
-    size; ``denoise`` meets each size as it comes and brings the cloudy image and the prior to it.
+    Between levels the estimate is upsampled by nearest neighbour and noised again with the start noise of the new size;
+    ``denoise`` resizes the cloudy image and the prior to match x_t.
 
     Args:
         levels: (reduction, steps) pairs from coarse to fine, the last with reduction 1. The default is the official
-            6 steps at a quarter, 2 at a half, 2 at full size.
+            6 steps at 1/4, 2 at 1/2 and 2 at full size.
 
     Raises:
-        UserError: reductions that do not fall to 1, or more steps than the process has (when called).
+        UserError: reductions do not decrease to 1; when called, if the process has fewer steps.
     """
 
     def __init__(self, levels: Sequence[tuple[int, int]] = ((4, 6), (2, 2), (1, 2))) -> None:
         reductions = [reduction for reduction, _ in levels]
         if not reductions or reductions[-1] != 1 or reductions != sorted(reductions, reverse=True):
             raise UserError(
-                f"Pyramid levels go from coarse to fine and end at reduction 1; got reductions {reductions}"
+                f"Pyramid levels must go from coarse to fine and end at reduction 1, got reductions {reductions}"
             )
         self.reductions = [reduction for reduction, count in levels for _ in range(count)]
 
@@ -44,10 +44,10 @@ class Pyramid:
         """Return the clear image. Shapes: noise (B, C, H, W), standard normal -> (B, C, H, W) in [-1, 1].
 
         Raises:
-            UserError: a process that is bound to a condition, which is of one size.
+            UserError: the process is bound to a condition, which has a fixed size.
         """
         if process.condition:
-            raise UserError("Pyramid changes the size between steps: it takes a noise schedule without a condition")
+            raise UserError("Pyramid changes the image size between steps: use a noise schedule without a condition")
         height, width = noise.shape[-2:]
         times = leading_timesteps(len(self.reductions), process.num_steps)
         reductions_after = [*self.reductions[1:], None]
@@ -69,5 +69,5 @@ class Pyramid:
 
 
 def _noise_of_size(noise: torch.Tensor, height: int, width: int, reduction: int) -> torch.Tensor:
-    """Cut standard normal noise for the reduced size out of the start noise, sizes rounded up."""
+    """Crop the start noise to the reduced size, rounded up; resizing would change its variance."""
     return noise[..., : -(-height // reduction), : -(-width // reduction)]

@@ -1,4 +1,4 @@
-"""Samplers that work pixel by pixel between two calls of the denoiser."""
+"""Samplers whose step is pointwise."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -12,26 +12,26 @@ Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x_t, t) -> cl
 
 
 class StepwiseSampler:
-    """The loop over the timesteps: ``denoise``, then `step`, which mixes neither pixels nor bands.
+    """Loop over the timesteps: ``denoise``, then `step`, which mixes neither pixels nor bands.
 
-    Since `step` needs no neighbours, a scene of any size can be sampled as one: its windows are denoised one by one,
-    and their blend is stepped in bands of rows.
+    Since `step` is pointwise, a scene of any size can be sampled as a whole: its windows are denoised one by one, and
+    their blend is stepped in blocks of rows.
 
     Args:
-        steps: number of steps; all of the process's if None.
+        steps: number of steps; those of the process if None.
 
     Raises:
-        UserError: more steps than the process has (when called).
+        UserError: when called, if the process has fewer steps.
     """
 
-    draws_noise = False  # whether `step` is to be given fresh noise
-    history = 0  # how many earlier estimates `step` is given: those of a multi-step solver
+    draws_noise = False  # whether `step` needs fresh noise
+    history = 0  # number of previous estimates that `step` needs, for multi-step solvers
 
     def __init__(self, steps: int | None) -> None:
         self.steps = steps
 
     def times(self, process: Process) -> list[int]:
-        """Return the timesteps from high to low, 0 the last."""
+        """Return the inference timesteps in descending order, ending at 0."""
         steps = process.num_steps if self.steps is None else self.steps
         return leading_timesteps(steps, process.num_steps)
 
@@ -45,23 +45,23 @@ class StepwiseSampler:
         noise: torch.Tensor | None = None,
         history: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
-        """Return x at time ``after``, given the estimate ``clear`` at time ``t``.
+        """Return x at timestep ``after``, given the estimate ``clear`` at timestep ``t``.
 
         Args:
-            clear: the estimate of the clear image at time ``t``.
+            clear: the estimate of the clear image at timestep ``t``.
             x_t: the noisy image.
-            t: the timestep.
-            after: the timestep to go to.
+            t: the current timestep.
+            after: the next timestep.
             process: the process, bound to its condition.
             noise: fresh noise, if `draws_noise`.
-            history: the estimates of the steps before, the latest first; fewer than `history` in the first steps.
+            history: previous estimates, latest first; fewer than `history` in the first steps.
 
         Shapes: images (B, C, H, W), t and after (B,) -> (B, C, H, W).
         """
         raise NotImplementedError
 
     def fresh_noise(self, start_noise: torch.Tensor) -> Iterator[torch.Tensor | None]:
-        """Yield what `step` is given as ``noise``, step after step."""
+        """Yield the ``noise`` argument of `step` for each step."""
         return itertools.repeat(None)
 
     def __call__(self, denoise: Denoise, process: Process, noise: torch.Tensor) -> torch.Tensor:

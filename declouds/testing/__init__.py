@@ -1,14 +1,14 @@
-"""The contracts of parts and of models as checks, for the tests of this package and of every plugin.
+"""Contract checks of parts and models, for the tests of this package and of plugins.
 
-A part is checked by its config alone::
+A part is checked from its config alone::
 
     from declouds.testing import check_denoiser
 
     def test_my_denoiser() -> None:
         check_denoiser(dict(type="MyDenoiser", base=8))
 
-Give networks arguments that make them small: each is built and run a dozen times. Every check raises ``AssertionError``
-with a sentence that says what is wrong.
+Use small networks: each is built and run a dozen times. Every check raises ``AssertionError`` with a message that says
+what is wrong.
 """
 
 from declouds.testing.data import check_datamodule

@@ -16,15 +16,17 @@ SIZES = ((16, 16), (13, 18), (1, 1), (1, 70), (64, 96))
 def check_cloud_detector(
     config: dict, band_names: Sequence[Sequence[str]] = BAND_NAMES, sizes: Sequence[tuple[int, int]] = SIZES
 ) -> None:
-    """Check ``image -> cloud`` for images with these bands and of these sizes, and that ``margin`` is true.
+    """Check ``image -> cloud`` for images with these bands and sizes, and that ``margin`` is correct.
 
-    Images are smooth as well as rough, and black or white all over.
+    Images are random, smooth, all black and all white.
     """
     check_description(CLOUD_DETECTORS, config)
     for names in band_names:
         detector = CLOUD_DETECTORS.build(config, band_names=names)
         margin = detector.margin
-        require(isinstance(margin, int) and margin >= 0, f"margin is a number of pixels, 0 or more, not {margin!r}")
+        require(
+            isinstance(margin, int) and margin >= 0, f"margin must be a number of pixels, 0 or more, got {margin!r}"
+        )
         for size in sizes:
             rough = random_images(1, 1, len(names), size)[0].numpy()
             smooth = np.linspace(-1, 1, rough.size, dtype=np.float32).reshape(rough.shape)
@@ -34,17 +36,17 @@ def check_cloud_detector(
 
 
 def _check_answer(detector: Any, image: np.ndarray, where: str) -> None:
-    """Check shape and type of an answer, that it is the same again, and that the image is left alone."""
+    """Check that the mask has the right shape and type and is reproducible, and that the image is not modified."""
     before = image.copy()
     cloud = detector(image)
-    require(cloud.shape == image.shape[1:], f"the cloud {where} is of shape {cloud.shape}")
-    require(cloud.dtype == bool, f"the cloud {where} is {cloud.dtype}, not bool")
-    require(np.array_equal(image, before), f"the image {where} is not changed")
-    require(np.array_equal(detector(image), cloud), f"the same image {where} gives the same cloud")
+    require(cloud.shape == image.shape[1:], f"the cloud mask {where} has shape {cloud.shape}")
+    require(cloud.dtype == bool, f"the cloud mask {where} is {cloud.dtype}, not bool")
+    require(np.array_equal(image, before), f"the image {where} must not be modified")
+    require(np.array_equal(detector(image), cloud), f"the same image {where} must give the same cloud mask")
 
 
 def _check_margin(detector: Any, image: np.ndarray) -> None:
-    """Check that a part of the image, with the margin around it, gets the answer that it gets in the whole image."""
+    """Check that a crop of the image, with the margin around it, gets the same mask as in the whole image."""
     height, width = image.shape[1:]
     top, bottom, left, right = height // 3, height // 3 + 1 + height // 6, width // 3, width // 3 + 1 + width // 6
     above, before = max(top - detector.margin, 0), max(left - detector.margin, 0)
@@ -52,4 +54,4 @@ def _check_margin(detector: Any, image: np.ndarray) -> None:
     same = np.array_equal(
         part[top - above : bottom - above, left - before : right - before], detector(image)[top:bottom, left:right]
     )
-    require(same, f"a pixel's cloud depends on nothing farther away than margin={detector.margin}")
+    require(same, f"a pixel's result must not depend on pixels farther away than margin={detector.margin}")

@@ -12,7 +12,7 @@ from declouds.testing.parts import check_description, random_images, random_nois
 
 BANDS = (1, 3, 4)
 SIZES = ((16, 16), (13, 18))
-NAMES = ["first", "second"]  # the samples of every batch, for references that look their prior up
+NAMES = ["first", "second"]  # samples of every batch, for references that look up priors by name
 
 Call = Callable[[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], list[torch.Tensor]]
 
@@ -20,24 +20,26 @@ Call = Callable[[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], list[torc
 def check_denoiser(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
     """Check ``(x_t, t, cloudy) -> prediction`` and the attribute ``predicts``."""
     denoiser = DENOISERS.build(config)
-    require(denoiser.predicts in ("noise", "clear", "velocity"), f"predicts={denoiser.predicts!r} names no prediction")
+    require(
+        denoiser.predicts in ("noise", "clear", "velocity"), f"predicts={denoiser.predicts!r} is not a parametrisation"
+    )
     _check_network(DENOISERS, config, bands, sizes, lambda net, image, t, cloudy: [net(image, t, cloudy)])
 
 
 def check_reference(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
-    """Check ``cloudy -> prior`` in [-1, 1], and ``training_outputs(cloudy, clear)`` if the reference has that.
+    """Check ``cloudy -> prior`` in [-1, 1], and ``training_outputs(cloudy, clear)`` if the reference has it.
 
-    All of it is float32 in mixed precision too: losses of rounded images and maps would learn the rounding.
+    Outputs must be float32 in mixed precision too, since losses of rounded images would train on the rounding.
     """
 
     def call(net: nn.Module, image: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> list[torch.Tensor]:
         prior = net(cloudy, NAMES[: len(cloudy)]) if getattr(net, "needs_names", False) else net(cloudy)
-        require(bool((prior.abs() <= 1).all()), "the prior leaves [-1, 1]")
+        require(bool((prior.abs() <= 1).all()), "the prior must be in [-1, 1]")
         own: Callable | None = getattr(net, "training_outputs", None)
-        found = [prior] if own is None else [prior, *_training_images(own(cloudy, prior.detach()), image)]
-        for output in found:
-            require(output.dtype == torch.float32, f"a reference gives float32, not {output.dtype}: add .float()")
-        return found
+        outputs = [prior] if own is None else [prior, *_training_images(own(cloudy, prior.detach()), image)]
+        for output in outputs:
+            require(output.dtype == torch.float32, f"a reference must return float32, not {output.dtype}: add .float()")
+        return outputs
 
     _check_network(REFERENCES, config, bands, sizes, call)
 
@@ -52,28 +54,28 @@ def check_fusion(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tup
 
 
 def check_discriminator(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
-    """Check ``(cloudy, image) -> logits``, one band of any size."""
+    """Check ``(cloudy, image) -> logits``, a single band of any size."""
 
     def call(net: nn.Module, image: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> list[torch.Tensor]:
         logits = net(cloudy, image)
-        require(logits.ndim == 4 and logits.shape[1] == 1, f"logits are (B, 1, h, w), not {tuple(logits.shape)}")
-        require(bool((logits != net(cloudy, -image)).any()), "logits depend on the image")
+        require(logits.ndim == 4 and logits.shape[1] == 1, f"logits must be (B, 1, h, w), not {tuple(logits.shape)}")
+        require(bool((logits != net(cloudy, -image)).any()), "logits must depend on the image")
         return [nn.functional.interpolate(logits, size=image.shape[-2:]).expand_as(image)]
 
     _check_network(DISCRIMINATORS, config, bands, sizes, call)
 
 
 def _training_images(outputs: dict[str, Any], image: torch.Tensor) -> list[torch.Tensor]:
-    """Return what losses are taken of in the shape of an image, so that it is checked as one."""
+    """Return all training outputs in the shape of an image, so that they are checked like images."""
     images = list(outputs["restorations"])
     if "attention" in outputs:
         attention, expected = outputs["attention"], (len(image), 1, *image.shape[2:])
-        require(attention.shape == expected, f"attention is of shape {expected}, not {tuple(attention.shape)}")
+        require(attention.shape == expected, f"attention must have shape {expected}, not {tuple(attention.shape)}")
         images.append(attention.expand_as(image))
     for code in outputs.get("latent", ()):
         require(
             code.ndim == 2 and len(code) == len(image),
-            f"latent holds mean and log variance, (B, length) each, not {tuple(code.shape)}",
+            f"latent must be mean and log variance, (B, length) each, not {tuple(code.shape)}",
         )
         images.append(code.mean().expand_as(image))  # finite if all of it is
     return images
@@ -82,7 +84,7 @@ def _training_images(outputs: dict[str, Any], image: torch.Tensor) -> list[torch
 def _check_network(
     registry: PartRegistry, config: dict, bands: Sequence[int], sizes: Sequence[tuple[int, int]], call: Call
 ) -> None:
-    """Check a network of images for every number of bands and every size, and its weights."""
+    """Check a network for every number of bands and every size, and its state dict."""
     check_description(registry, config)
     counts = [(count, count) for count in bands]
     if "in_bands" in inspect.signature(registry.find(config["type"])).parameters:
@@ -102,28 +104,29 @@ def _check_network(
 
 
 def _check_outputs(net: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], call: Call) -> None:
-    """Check shape, type, gradients, autocast, and that the images of a batch do not touch each other."""
+    """Check shape, data type, gradients and autocast, and that the images of a batch do not affect each other."""
     image, t, cloudy = inputs
     where = f"for {cloudy.shape[1]} to {image.shape[1]} bands of {image.shape[2]}x{image.shape[3]}"
     outputs = call(net.train(), *inputs)
     for output in outputs:
-        require(output.shape == image.shape, f"the output {where} is of shape {tuple(output.shape)}")
+        require(output.shape == image.shape, f"the output {where} has shape {tuple(output.shape)}")
         require(output.dtype == torch.float32, f"the output {where} is {output.dtype}, not float32")
-        require(bool(output.isfinite().all()), f"the output {where} is finite")
+        require(bool(output.isfinite().all()), f"the output {where} must be finite")
     _check_gradients(net, outputs, where)
     with torch.autocast("cpu", torch.bfloat16):
-        rough = call(net, *inputs)
-    require(all(bool(output.isfinite().all()) for output in rough), f"the output {where} is finite in bfloat16")
-    _check_gradients(net, rough, f"{where} in bfloat16")
+        rounded = call(net, *inputs)
+    require(all(bool(output.isfinite().all()) for output in rounded), f"the output {where} must be finite in bfloat16")
+    _check_gradients(net, rounded, f"{where} in bfloat16")
     single = call(net, image[:1], t[:1], cloudy[:1])
-    require(all(bool(output.isfinite().all()) for output in single), f"a batch of one image {where} trains")
+    require(all(bool(output.isfinite().all()) for output in single), f"a batch of one image {where} must be trainable")
     net.eval()
     with torch.no_grad():
         together, alone = call(net, *inputs)[0], call(net, image[:1], t[:1], cloudy[:1])[0]
         again = call(net, *inputs)[0]
-    require(torch.equal(together, again), f"in eval mode the output {where} is the same every time")
+    require(torch.equal(together, again), f"in eval mode the output {where} must be deterministic")
     require(
-        torch.allclose(together[:1], alone, atol=1e-4), f"an image {where} does not depend on the others of its batch"
+        torch.allclose(together[:1], alone, atol=1e-4),
+        f"an image's output {where} must not depend on the other images of the batch",
     )
 
 
@@ -135,23 +138,25 @@ def _check_gradients(net: nn.Module, outputs: list[torch.Tensor], where: str) ->
     loss = sum((output.float() - 0.5).square().mean() for output in outputs)
     torch.autograd.backward([torch.as_tensor(loss)])
     for name, parameter in trained.items():
-        require(parameter.grad is not None, f"{name} has no gradient {where}: nothing depends on it")
-        require(bool(torch.as_tensor(parameter.grad).isfinite().all()), f"the gradient of {name} is finite {where}")
-    moving = [name for name, parameter in trained.items() if bool(torch.as_tensor(parameter.grad).any())]
-    require(bool(moving), f"some gradient {where} is not zero")
+        require(parameter.grad is not None, f"{name} has no gradient {where}: it is unused")
+        require(
+            bool(torch.as_tensor(parameter.grad).isfinite().all()), f"the gradient of {name} must be finite {where}"
+        )
+    nonzero = [name for name, parameter in trained.items() if bool(torch.as_tensor(parameter.grad).any())]
+    require(bool(nonzero), f"all gradients {where} are zero")
 
 
 def _check_weights(
     build: Callable[[], nn.Module], inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], call: Call
 ) -> None:
-    """Check that a state dict carries all there is to a trained network."""
+    """Check that a trained network's state dict is complete."""
     trained, fresh = build().eval(), build().eval()
     with torch.no_grad():
         for parameter in trained.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))  # away from the zeros that some layers start with
+            parameter.add_(0.05 * torch.randn_like(parameter))  # away from zero initialisation
         before, expected = call(fresh, *inputs)[0], call(trained, *inputs)[0]
         fresh.load_state_dict(trained.state_dict(), strict=True)
         after = call(fresh, *inputs)[0]
     has_weights = any(True for _ in trained.parameters())
-    require(not has_weights or not torch.equal(before, expected), "the output depends on the weights")
-    require(torch.equal(after, expected), "a state dict that is saved and loaded gives the same output")
+    require(not has_weights or not torch.equal(before, expected), "the output must depend on the weights")
+    require(torch.equal(after, expected), "saving and loading the state dict must give the same output")

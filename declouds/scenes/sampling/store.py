@@ -53,8 +53,8 @@ class FileRaster:
         except OSError as error:
             self.path.unlink(missing_ok=True)
             raise UserError(
-                f"{self.path.parent}: {size / 1e9:.3g} GB for intermediate results cannot be allocated ({error.strerror}). "
-                "If the disk is full, make room there, or write the output elsewhere"
+                f"{self.path.parent}: {size / 1e9:.3g} GB for intermediate results cannot be allocated: "
+                f"{error.strerror}. If the disk is full, make room there, or write the output elsewhere"
             ) from error
 
     def is_whole(self, height: int) -> bool:
