@@ -10,7 +10,7 @@ from torch import nn
 from declouds.registry import DENOISERS, DISCRIMINATORS, FUSIONS, REFERENCES, PartRegistry
 from declouds.testing.parts import check_description, random_images, random_noise, require
 
-BANDS = (1, 3, 4)
+BANDS = (1, 3, 5)
 SIZES = ((16, 16), (13, 18))
 NAMES = ["first", "second"]  # samples of every batch, for references that look up priors by name
 
