@@ -230,7 +230,7 @@ def test_files_that_cannot_be_read_are_named_and_the_others_listed(work_dirs, ca
         "work_dirs/foreign/run.json is not a record of a declouds run",
         "work_dirs/list/run.json is not a record of a declouds run",
         "work_dirs/later/run.json was written by another version of declouds (format 2, this one reads 1)",
-        "work_dirs/emptied/run.json is no whole record",
+        "work_dirs/emptied/run.json is not a complete record",
         "work_dirs/binary/run.json is broken",
         "work_dirs/older/run.json is missing: the run was trained by a declouds that kept no record",
         "work_dirs/old_scores/results.json was written by another version of declouds (format 0, this one reads 1)",

@@ -68,7 +68,7 @@ def test_blocks_and_patterns_stay_together(places):
         ({"fractions": (0.8, 0.3)}, "add up to 1"),
         ({"fractions": (1.0,)}, "two .* or three"),
         ({"fractions": (1.2, -0.2)}, "above 0"),
-        ({"group": "("}, "no regular expression"),
+        ({"group": "("}, "not a regular expression"),
         ({"group": "x"}, "does not fit the name '0'"),
         ({"group": "^"}, "too few"),
     ],

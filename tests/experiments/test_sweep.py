@@ -139,7 +139,7 @@ def test_the_folder_of_another_config_and_broken_records_are_refused(sweep_file,
     record.unlink()
     assert cells[0].state().status == WAITING  # killed before it was written: the config is written anew
     (cells[0].folder / "run").mkdir()
-    with pytest.raises(UserError, match=r"has no cell\.json that tells its config"):
+    with pytest.raises(UserError, match=r"has no cell\.json with its config"):
         cells[0].state()
 
 
@@ -152,7 +152,7 @@ def test_a_dry_run_tells_of_cells_that_cannot_be_run(sweep_file, tmp_path, capsy
     print_costs(Sweep(cells), tmp_path / "stages", jobs=1)
     shown = " ".join(capsys.readouterr().out.split())
     assert "2 cells, 0 to run" in shown
-    assert "is no record" in shown
+    assert "is not a record" in shown
     assert "is finished" in shown
 
 

@@ -104,7 +104,7 @@ def test_a_wrong_file_is_named(vgg16_weights, tmp_path):
         Perceptual(tmp_path / "absent.pth")
     broken = tmp_path / "broken.pth"
     broken.write_bytes(vgg16_weights.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"broken\.pth.*damaged"):
+    with pytest.raises(UserError, match=r"broken\.pth.*corrupt"):
         Perceptual(broken)
     content = torch.load(vgg16_weights, weights_only=True)
     for number, wrong in enumerate(

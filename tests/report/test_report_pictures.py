@@ -83,7 +83,7 @@ def copy_of(measured_run, tmp_path, **changes):
         ({"checkpoint": "/nowhere/model.safetensors"}, "give --checkpoint FILE"),
         ({"config": "/nowhere/config.py"}, "give --config FILE"),
         ({"cfg_options": ["datamodule.root=/nowhere"]}, "give --cfg-options datamodule.root=DIR"),
-        ({"checkpoint": None}, "of pictures, not of a model"),
+        ({"checkpoint": None}, "of image files, not of a model"),
         ({"weights": {"sha256": "0" * 64}}, "other weights than were measured"),
     ],
 )
