@@ -117,5 +117,5 @@ def test_a_wrong_file_is_named(vgg16_weights, tmp_path):
     ):
         path = tmp_path / f"wrong{number}.pth"
         torch.save(wrong, path)
-        with pytest.raises(UserError, match=rf"wrong{number}\.pth: not VGG16's weights: features\.[05]\.weight"):
+        with pytest.raises(UserError, match=rf"wrong{number}\.pth: not VGG16's weights .features\.[05]\.weight"):
             Perceptual(path)

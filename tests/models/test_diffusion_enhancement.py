@@ -186,7 +186,7 @@ def test_a_stage_is_trained_by_the_parts_that_it_needs():
     assert of(config, ["reference"], against)["type"] == "Adversarial"
     with pytest.raises(UserError, match="reference, denoiser, fusion"):
         of(config, ["decoder"], {})
-    with pytest.raises(UserError, match="go together"):
+    with pytest.raises(UserError, match="must be set together"):
         of(config, ["reference"], dict(discriminator=dict(type="PatchDiscriminator")))
 
 
