@@ -193,12 +193,14 @@ class EvaluationImages(Dataset):
 
 
 def train_loader(patches: TrainingPatches, batches: StageBatches, workers: int) -> DataLoader:
-    """Return the loader of a stage; workers live as long as the stage."""
+    """Return the loader of a stage, which is iterated once, so that its workers end with the stage.
+
+    Persistent workers would live until the garbage collector finds them, and then take seconds each to end.
+    """
     return DataLoader(
         patches,
         batch_sampler=batches,
         num_workers=workers,
-        persistent_workers=workers > 0,
         worker_init_fn=_leave_quietly,
     )
 

@@ -418,7 +418,10 @@ class Faulty(Simulated):
     [
         (lambda data: (("same", "same"), data.right), "names must be unique"),
         (lambda data: (data.names, lambda index: tuple(x if x is None else x[:, :8] for x in data.right(index))), None),
-        (lambda data: (data.names, lambda index: (data.right(index)[0][:, :8], *data.right(index)[1:])), "of the same size"),
+        (
+            lambda data: (data.names, lambda index: (data.right(index)[0][:, :8], *data.right(index)[1:])),
+            "same size",
+        ),
         (
             lambda data: (data.names, lambda index: (*data.right(index)[:2], data.right(index)[2] * 0.5)),
             "must be 0 or 1",

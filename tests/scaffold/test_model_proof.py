@@ -103,7 +103,7 @@ def test_it_is_evaluated_with_its_variants_and_reported(plugin, run, weights):
     run("test", CONFIG, weights, "--variants", "--out", "run/scores", "--cfg-options", *SHORT)
     results = json.loads((out / "results.json").read_text())
     assert set(results["methods"]) == {"cloudy", "draft", "result"}
-    run("test", CONFIG, weights, "--tile", "24", "--overlap", "8", "--out", "tiled", "--cfg-options", *SHORT)
+    run("test", CONFIG, weights, "--tile", "24", "--out", "tiled", "--cfg-options", *SHORT)
     tiled = json.loads((plugin[0] / "tiled" / "results.json").read_text())
     assert set(tiled["methods"]) == {"result"}
     assert tiled["methods"]["result"] != results["methods"]["result"]  # windows have other surroundings
