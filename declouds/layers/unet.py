@@ -97,13 +97,15 @@ class SelfAttention(nn.Module):
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Return ``x`` plus its self-attention; ``embedding`` is not used."""
         batch, channels, height, width = x.shape
-        tokens = self.norm(x).flatten(2)  # (B, C, N)
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, N, C), a view of a channels-last image
+        # Linear layers on the last dimension leave query, key and value in the layout of the fused attention kernels.
+        qkv = F.linear(tokens, self.qkv.weight[..., 0], self.qkv.bias)
         # The channels of `qkv` are ordered head by head, each as query, key, value.
-        qkv = self.qkv(tokens).unflatten(1, (self.heads, 3, channels // self.heads)).transpose(-1, -2)
-        query, key, value = qkv.unbind(2)  # each (B, heads, N, C / heads)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        attended = attended.transpose(-1, -2).reshape(batch, channels, -1)  # (B, C, N)
-        return x + self.proj_out(attended).reshape(batch, channels, height, width)
+        qkv = qkv.unflatten(2, (self.heads, 3, channels // self.heads)).transpose(1, 2)
+        query, key, value = qkv.unbind(3)  # each (B, heads, N, C / heads)
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (B, N, C)
+        attended = F.linear(attended, self.proj_out.weight[..., 0], self.proj_out.bias)
+        return x + attended.transpose(1, 2).unflatten(2, (height, width))
 
 
 class Downsample(nn.Module):
