@@ -57,6 +57,8 @@ def _add_windows(group: Any) -> None:
     group.add_argument("--blend", default="joint", help="joint: at every step (default); final: once at the end")
     group.add_argument("--taper", default="cosine", help="how windows fade at their edges: cosine (default) or linear")
     group.add_argument("--batch-size", type=int, default=1, metavar="N", help="windows at a time (1)")
+    group.add_argument("--precision", default="auto", help="fp32, bf16, or auto (default): bf16 where it is as good")
+    group.add_argument("--steps", type=int, metavar="N", help="sampling steps (those recorded with the weights)")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (0)")
     group.add_argument("--memory", type=_bytes, metavar="SIZE", help="most memory to take, such as 4G")
 

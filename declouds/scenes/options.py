@@ -23,6 +23,9 @@ class SceneOptions:
         taper: how the weight of a window falls towards its edges, ``cosine`` or ``linear``.
         blend: ``joint`` averages the windows at every step of the sampler, ``final`` once at the end.
         batch_size: windows computed at a time.
+        precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 where the device has it and the record of the weights says
+            that the results are as good.
+        steps: number of sampling steps; that recorded with the weights if not given, else that of the model's config.
         seed: of the noise, which is tied to the pixel's place: the same in every window.
         samples: how often the scene is cleared, each time from other noise; the first is the result, the others tell
             its standard deviation.
@@ -49,6 +52,8 @@ class SceneOptions:
     taper: str = "cosine"
     blend: str = "joint"
     batch_size: int = 1
+    precision: str = "auto"
+    steps: int | None = None
     seed: int = 0
     samples: int = 1
     bands: Sequence[str] | None = None
