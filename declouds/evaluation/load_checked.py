@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 
 from declouds.errors import UserError
+from declouds.inference import prepare
 from declouds.models import model_class
 from declouds.models.cloud_remover import CloudRemover
 from declouds.registry import PART_REGISTRIES
@@ -26,15 +27,31 @@ NOT_LEARNED = (
 
 
 def load_checked(
-    checkpoint: Path, config: Config, datamodule: Any, sample: dict[str, Any], device: str | torch.device = "cpu"
+    checkpoint: Path,
+    config: Config,
+    datamodule: Any,
+    sample: dict[str, Any],
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+    steps: int | None = None,
 ) -> Any:
     """Load a model, after checking that it is the config's and fits the data.
 
     The model is that of the file, and must be that of the config, but for the entries that only sampling reads: these
-    are the config's.
+    are the config's. The number of steps recorded in the file counts unless the config changes them.
+
+    Args:
+        checkpoint: the weights file.
+        config: the config.
+        datamodule: the data module.
+        sample: a sample of the data.
+        device: where the model goes.
+        precision: see `declouds.inference.prepare`, as for ``steps``.
+        steps: as there.
 
     Raises:
-        UserError: the file is unusable, its model is another one than the config's, or its bands are not the data's.
+        UserError: the file is unusable, its model is another one than the config's, or its bands are not the data's;
+            see also `declouds.inference.prepare`.
     """
     weights = read_weights(checkpoint)
     wanted = config.model.to_dict()
@@ -57,6 +74,8 @@ def load_checked(
             "the model was trained on values from %s to %s, these data go from %s to %s",
             model.value_range.low, model.value_range.high, datamodule.value_range.low, datamodule.value_range.high,
         )  # fmt: skip
+    unchanged = all(weights.config.get(key) == value for key, value in sampling.items())
+    prepare(model, precision, steps, use_recorded=unchanged)
     return model
 
 
