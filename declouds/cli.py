@@ -65,7 +65,7 @@ def limit_spinning() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a sub-command; what the user can mend ends in one line and exit code 2."""
+    """Run a sub-command; what the user can fix ends in one line and exit code 2."""
     limit_spinning()
     args = build_parser().parse_args(_with_negative_numbers(sys.argv[1:] if arguments is None else arguments))
     try:

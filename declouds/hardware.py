@@ -94,7 +94,7 @@ def pick_device(name: str = "auto") -> torch.device:
 def peak_memory(device: torch.device | None = None) -> int:
     """Return the peak memory in bytes: of the GPU if ``device`` is one, else the resident memory of this process.
 
-    It is 0 where the system does not tell (Windows).
+    It is 0 where the system does not report it (Windows).
     """
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

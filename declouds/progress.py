@@ -1,4 +1,4 @@
-"""The one progress bar: on a terminal, with a count and the time left, and gone when the work is done."""
+"""The one progress bar: on a terminal, with a count and the time left, removed when the work is done."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -53,7 +53,7 @@ class PartRegistry(Registry):
             return name
         part = self.get(name)
         if part is None:
-            load_plugins()  # whoever uses a registry in Python may not have done so
+            load_plugins()  # a direct user of a registry may not have done so
             part = self.get(name)
         if part is None:
             known = self.names()
@@ -131,8 +131,8 @@ def load_plugins() -> dict[str, Exception | None]:
     """Load every installed package of the entry-point group ``declouds.plugins``, once a process.
 
     An entry point names a module, imported for its registrations, or a callable, called without arguments. A plugin
-    that fails is reported by a warning with its real error and does not stop the others; whoever misses a part is told
-    again, see `failed_plugins`.
+    that fails is reported by a warning with its real error and does not stop the others; errors about missing
+    parts repeat it, see `failed_plugins`.
 
     Returns:
         plugin name -> None, or the exception that it raised.
@@ -151,16 +151,16 @@ def load_plugins() -> dict[str, Exception | None]:
 
 
 def failed_plugins() -> str:
-    """Return the end of an error about a part that is missing: which plugins failed, why, and how to mend it.
+    """Return the end of an error about a part that is missing: which plugins failed, why, and how to fix it.
 
     Empty if all of them work.
     """
-    told = ""
+    failures = ""
     for entry_point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
         error = load_plugins().get(entry_point.name)
         if error is not None:
-            told += f"; {_origin(entry_point)} failed and may hold it: {_cause(error)}: {_cure(entry_point, error)}"
-    return told
+            failures += f"; {_origin(entry_point)} failed and may hold it: {_cause(error)}: {_cure(entry_point, error)}"
+    return failures
 
 
 def _origin(entry_point: importlib.metadata.EntryPoint) -> str:

@@ -1,4 +1,4 @@
-"""`declouds evaluate`: pictures of any method against the clear ones."""
+"""`declouds evaluate`: result images of any method against the clear ones."""
 
 import argparse
 from pathlib import Path

@@ -64,7 +64,7 @@ def _add_windows(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the files, load the model, clear the scenes, and tell what was done."""
+    """Check the files, load the model, clear the scenes, and print what was done."""
     from declouds.errors import UserError
     from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
     from declouds.scenes.api import remover_of

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", default="official.psnr", metavar="METRIC", help="what makes an image bad (official.psnr)"
     )
-    parser.add_argument("--no-pictures", action="store_true", help="figures and curves alone: no model is run")
+    parser.add_argument("--no-pictures", action="store_true", help="figures and curves only; run no model")
     parser.add_argument("--device", default="auto", help="where models run: auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument(
         "--checkpoint",

@@ -1,4 +1,4 @@
-"""`declouds runs`: what was trained and measured, listed, filtered, or one told in full."""
+"""`declouds runs`: what was trained and measured, listed, filtered, or one in full."""
 
 import argparse
 from pathlib import Path

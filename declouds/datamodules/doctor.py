@@ -15,7 +15,7 @@ from declouds.image_io import image_header, read_image
 
 @dataclass
 class Examined:
-    """What the pictures of one subset hold."""
+    """What the images of one subset hold."""
 
     subset: Subset
     headers: list[PairHeader] = field(default_factory=list)
@@ -100,7 +100,7 @@ def _is_grey(file: BandFile) -> bool:
 def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
     """Compare the pairs of a subset with one another, as a data set of them would."""
     if len(examined.headers) != len(examined.subset.pairs) or not examined.headers:
-        return  # told already
+        return  # reported already
     try:
         check_same_bands(examined.subset.pairs, examined.headers)
     except UserError as error:
@@ -128,7 +128,7 @@ def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
 
 
 def _duplicates(seen: dict[str, dict[str, list[str]]]) -> list[str]:
-    """Tell which pictures have the very same pixels, so also files of the same bytes; leaks between parts first."""
+    """Return which images have identical pixels, so also files of the same bytes; leaks between parts first."""
     across, within = [], []
     for side, places_of in seen.items():
         for places in places_of.values():

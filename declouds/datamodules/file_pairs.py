@@ -22,7 +22,7 @@ from declouds.nodata import fill_nodata
 from declouds.units import Units, choose_units, is_dark
 from declouds.value_range import ValueRange
 
-SAMPLE = 4096  # bytes read at each place of a file, to tell it from another
+SAMPLE = 4096  # bytes read at each position of a file, to identify it
 
 
 class FilePairDataset(PairDataset):
@@ -74,7 +74,7 @@ class FilePairDataset(PairDataset):
         self.mask_above = mask_above
 
     def content(self) -> str:
-        """Return a SHA-256 of names, and of the size, beginning, middle and end of each file, wherever it is."""
+        """Return a SHA-256 of names, and of the size, beginning, middle and end of each file, wherever it is stored."""
         digest = hashlib.sha256()
         for pair in self.pairs:
             digest.update(pair.name.encode())
@@ -107,8 +107,8 @@ class FilePairDataset(PairDataset):
         """Return an image without gaps, and which of its pixels had data."""
         values, valid = read_with_gaps(files, self.stored_range)
         known, stored = values[:, valid], self.stored_range
-        told = self.units.origin or values.dtype.kind == "f"  # integers of unknown units may be that dark
-        if known.min() > stored.high or known.max() < stored.low or (told and is_dark(known, stored)):
+        has_units = self.units.origin or values.dtype.kind == "f"  # integers of unknown units may be that dark
+        if known.min() > stored.high or known.max() < stored.low or (has_units and is_dark(known, stored)):
             raise UserError(
                 f"{files[0].path}: all values ({known.min():g} to {known.max():g}){self.units.meaning(known)} lie "
                 f"outside value_range ({self.value_range.low:g}, {self.value_range.high:g}), or at its dark end: give "

@@ -1,4 +1,4 @@
-"""Recognise how a data set lies on disk, so that it can be checked without being told."""
+"""Recognise how a data set lies on disk, so that it can be checked without a config."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ def recognise(
 ) -> list[Subset]:
     """Find the data sets below a folder; ``bands`` are the numbers of those to take, in plain folders of pairs.
 
-    Images without a partner and the like are told in the subset, which then holds the other pairs. The list is empty
-    if the folder looks like nothing in `EXPECTED`.
+    Images without a partner and similar faults are listed in the subset, which then holds the other pairs. The list is
+    empty if the folder looks like nothing in `EXPECTED`.
 
     Raises:
         UserError: there is no such folder.
@@ -117,10 +117,10 @@ def _split_subset(name: str, folder: Path, split: str | None, pairs: list[Pair],
     by_name = {pair.name: pair for pair in pairs}
     for part, names in chosen.parts.items():
         absent = [absent for absent in names if absent not in by_name]
-        told = (
+        missing = (
             [f"{folder}: split {chosen.name} lists {part} images that are not there: {some(absent)}"] if absent else []
         )
-        yield Subset(name, part, [by_name.pop(there) for there in names if there in by_name], told + faults)
+        yield Subset(name, part, [by_name.pop(there) for there in names if there in by_name], missing + faults)
         faults = []
     if by_name:
         yield Subset(name, "in no part", list(by_name.values()), [])

@@ -67,7 +67,7 @@ def _part_names(fractions: Sequence[float]) -> dict[str, float]:
 
 
 def _group_key(name: str, pattern: str | None, block: int | None) -> str:
-    """Return what the names of pictures of one place share: the first group of a pattern, or a block of numbers.
+    """Return what the names of images of one place share: the first group of a pattern, or a block of numbers.
 
     Raises:
         UserError: the pattern is none, or does not fit the name; or the name is not a number.
@@ -95,7 +95,7 @@ BITS = FREQUENCIES**2
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
-    """Return 64 bits that look-alikes share: the signs of the slowest cosines (pHash; Zauner 2010, section 3.2.1).
+    """Return 64 bits that similar images share: the signs of the slowest cosines (pHash; Zauner 2010, section 3.2.1).
 
     The picture is made grey and reduced to 32x32 means; of its discrete cosine transform the 8x8 slowest coefficients
     are compared with their median. Brightness, contrast, noise and size hardly change the bits; a shift of a quarter
@@ -133,7 +133,7 @@ def group_together(count: int, links: Iterable[tuple[int, int]]) -> list[list[in
 
 
 def look_alike_links(hashes: Sequence[np.ndarray], most_bits: int) -> list[tuple[int, int]]:
-    """Return the pairs of pictures whose hashes differ in ``most_bits`` of the 64 or fewer."""
+    """Return the pairs of images whose hashes differ in ``most_bits`` of the 64 or fewer."""
     signs = np.where(np.stack(hashes), 1, -1).astype(np.int32)
     differing = (BITS - signs @ signs.T) // 2
     one, other = np.nonzero(np.triu(differing <= most_bits, k=1))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 from typing import TYPE_CHECKING
 
-CACHE_LIMIT = 2 * 1024**3  # bytes of decoded pictures that one data set keeps in memory, in each process that reads it
+CACHE_LIMIT = 2 * 1024**3  # bytes of decoded images that one data set keeps in memory, in each process that reads it
 
 
 class Arrays(NamedTuple):
@@ -38,7 +38,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
     ``valid`` in every sample or in none. ``value_range`` are the model values that stand for -1 and 1, and
     ``stored_range`` the same as stored in the files, if their values are scaled.
 
-    ``names`` and ``sizes`` (height, width) are known before any pixel is read. With ``cache`` decoded pictures stay in
+    ``names`` and ``sizes`` (height, width) are known before any pixel is read. With ``cache`` decoded images stay in
     memory, in sensor units, if all of them fit in `CACHE_LIMIT`.
 
     Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
@@ -75,7 +75,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         """Return one pair in sensor units, as stored."""
 
     def content(self) -> str:
-        """Return a SHA-256 that tells this data from others; of the names alone, where a function makes the pixels."""
+        """Return a SHA-256 that identifies the data; of the names alone, where a function makes the pixels."""
         return hashlib.sha256("\n".join(self.names).encode()).hexdigest()
 
     def __len__(self) -> int:

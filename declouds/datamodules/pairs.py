@@ -42,7 +42,7 @@ class Pair:
 class PairHeader(NamedTuple):
     """What the file headers of a pair say.
 
-    ``has_gaps`` tells whether some of its pixels may have no data, ``units`` holds the scale and offset of each band.
+    ``has_gaps`` is whether some of its pixels may have no data, ``units`` holds the scale and offset of each band.
     """
 
     bands: int

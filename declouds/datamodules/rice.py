@@ -38,7 +38,7 @@ class RICE(PairDataModule):
     """RICE1 (thin) or RICE2 (thick, with masks): ``root/{cloud,label[,mask]}/ID.png``, or the folder above it.
 
     Lin et al. 2019, arXiv:1901.00600. ``version`` is 1 or 2; ``reduce=2`` brings the original 512x512 to the 256x256 of
-    the published experiments. There is no official split, so ``split`` is a file (`declouds data split` writes one);
+    the published experiments. No official split exists, so ``split`` is a file (`declouds data split` writes one);
     neighbouring ids can be parts of one scene. ``val`` as for `PairedFolder`.
 
     Masks are used for version 2 if ``root/mask`` is there. The publication only calls them the masks of the clouds; a

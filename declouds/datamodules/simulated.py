@@ -53,7 +53,7 @@ class SimulatedDataset(PairDataset):
 
 @DATAMODULES.register_module()
 class Simulated(PairDataModule):
-    """Simulated pairs of 8-bit pictures with exact cloud masks: ``size`` pixels square, 3 bands or 4.
+    """Simulated pairs of 8-bit images with exact cloud masks: ``size`` pixels square, 3 bands or 4.
 
     ``cloud`` is 'thin' (a scattering veil, `declouds.simulation.thin_cloud`), 'thick' (opaque clouds with shadows,
     `declouds.simulation.thick_cloud`) or 'mixed'; ``train``, ``val`` and ``test`` are numbers of pairs. Each pair is a

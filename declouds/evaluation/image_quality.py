@@ -13,7 +13,7 @@ from declouds.evaluation.statistics import summarise
 
 @METRICS.register_module()
 class ImageQuality(BaseMetric):
-    """Quality of each image in the protocols asked for.
+    """Quality of each image in the given protocols.
 
     The loop reports the means of the first protocol, under its name (``official/psnr``); every value of every image is
     in ``per_image`` afterwards, on the main process.

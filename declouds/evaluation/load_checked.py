@@ -136,6 +136,6 @@ def _complete(model: dict[str, Any], registry: Any) -> dict[str, Any]:
     defaults = {
         parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
     }
-    told = {key: model.get(key) for key in ("bands", "in_bands") if key in defaults}
-    complete = {key: value for key, value in {**defaults, **told, **config}.items() if value is not None}
+    inherited = {key: model.get(key) for key in ("bands", "in_bands") if key in defaults}
+    complete = {key: value for key, value in {**defaults, **inherited, **config}.items() if value is not None}
     return json.loads(json.dumps(complete, default=str))

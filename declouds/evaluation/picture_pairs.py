@@ -1,4 +1,4 @@
-"""Result pictures and clear pictures, paired by file name and checked before anything is measured."""
+"""Result images and clear images, paired by file name and checked before anything is measured."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ class PicturePair(NamedTuple):
 def find_pairs(
     result_folder: Path, clear_folder: Path, mask_folder: Path | None = None, names: Sequence[str] | None = None
 ) -> list[PicturePair]:
-    """Pair pictures by file name without suffix, all of them or those of ``names``, and check them from their headers.
+    """Pair images by file name without suffix, all of them or those of ``names``, and check them from their headers.
 
     Raises:
         UserError: a folder is missing or empty, a picture lacks its partner, two have one name, or a pair differs in
@@ -85,10 +85,10 @@ def read_pair(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Return result, clear, mask, and which pixels have data in the clear image, None if all have.
 
-    Without a range the pictures must be 8-bit.
+    Without a range the images must be 8-bit.
 
     Shapes: (C, H, W), mask and valid (1, H, W).
-    Units: images in [-1, 1]; the mask is 1 wherever the first band of its picture is above 0.
+    Units: images in [-1, 1]; the mask is 1 where the first band of its file is above 0.
 
     Raises:
         UserError: a picture is damaged, has a type without a known range, or lies outside the range; or the result has

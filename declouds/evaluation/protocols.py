@@ -1,4 +1,4 @@
-"""The two protocols by name: a figure without its protocol is no figure."""
+"""The two protocols by name: no figure without its protocol."""
 
 from collections.abc import Sequence
 

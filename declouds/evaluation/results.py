@@ -146,7 +146,7 @@ def _row(row: Mapping[str, Any]) -> Row:
 
 
 def _label(path: Path) -> str:
-    """Return the name of the folder that tells runs apart: ``sweep/cells/a/scores/results.json`` is ``a``."""
+    """Return the name of the folder that identifies a run: ``sweep/cells/a/scores/results.json`` is ``a``."""
     if path.name != RESULTS:
         return path.stem
     folder = path.absolute().parent

@@ -24,7 +24,7 @@ def measure_signatures(
     mask: torch.Tensor | None = None,
     valid: torch.Tensor | None = None,
 ) -> dict[str, float]:
-    """Measure how one image fails; each figure is 0 for a perfect result, and each has a sign or a size that tells why.
+    """Measure how one image fails; each figure is 0 for a perfect result, and its sign and size say why.
 
     ``signature.cloud_left`` is the projection of the error on the cloud's signal (least squares)::
 

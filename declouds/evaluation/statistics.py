@@ -115,7 +115,7 @@ def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-FEWEST = 6  # images that differ: the least two-sided p of n of them is 2 / 2^n, which is 0.06 for five
+FEWEST = 6  # images that differ: the smallest two-sided p of n of them is 2 / 2^n, which is 0.06 for five
 
 
 class PValue(NamedTuple):

@@ -81,7 +81,7 @@ def remove_clouds(
 
 @contextmanager
 def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> Iterator[Remover]:
-    """Give what a scene needs of a model, which is in evaluation mode meanwhile; its mode comes back at the end.
+    """Give what a scene needs of a model, which is in evaluation mode inside the context.
 
     Args:
         model: a model, or the path of its weights.

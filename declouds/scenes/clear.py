@@ -104,7 +104,7 @@ def clear_scene(
         destination: the GeoTIFF to write.
         options: the user's choices.
         ranks: the processes that share the work, if there are several.
-        progress: told of every batch of windows.
+        progress: called after every batch of windows.
 
     Raises:
         UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `open_mask` and `FileJob`,

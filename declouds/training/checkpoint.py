@@ -32,7 +32,7 @@ def atomic_save(content: dict[str, Any], path: Path) -> None:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-    except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError about positions
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be written ({reason}): free the disk, then go on by --resume") from error
 

@@ -187,7 +187,7 @@ class CoarseToFine:
                 if first.model_config[part] != second.model_config[part]:
                     raise UserError(
                         f"stage {second.stage.name} continues the {part} of stage {first.stage.name}, but its config "
-                        "differs: make them alike"
+                        "differs: use the same everywhere"
                     )
 
     def _claim_work_dir(self, resume: bool) -> None:

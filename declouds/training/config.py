@@ -39,7 +39,7 @@ def read_config(path: Path) -> Config:
     """Read a config file as it is; of MMEngine's lazy kind (``with read_base()``) classes become their names.
 
     Raises:
-        UserError: the file is no config.
+        UserError: the file is not a config.
     """
     try:
         # Told by `read_base` alone: MMEngine would take a mere `import os` for the lazy kind.

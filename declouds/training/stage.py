@@ -130,7 +130,7 @@ def stage_configs(config: Any, model: type[CloudRemover]) -> list[dict[str, Any]
     """Return the stages of a config, the recipes of single parts first.
 
     Raises:
-        UserError: they are no lists.
+        UserError: they are not lists.
     """
     keys = [*(f"{part}_stages" for part in model.parts), "stages"]
     for key in keys:

@@ -1,7 +1,7 @@
 """Trained stages that runs share: what one has trained, no other trains again.
 
 A stage is known by a digest of everything that its weights depend on, so two runs share a stage exactly if it would
-come out alike in both. What only sampling reads is no part of it.
+be the same in both. What only sampling reads is not part of it.
 """
 
 import hashlib
@@ -83,7 +83,7 @@ def _described(run: StageRun, chain: Chain) -> dict[str, Any]:
 
 
 def _data(settings: Settings) -> list[Any]:
-    """Return what tells the data of a run from others: data that were moved are the same."""
+    """Return what identifies the data of a run, wherever they are stored."""
     data = settings.datamodule
     entries = plain(without_places(settings.config.datamodule, data))
     record = {part: {key: value[key] for key in ("count", "digest")} for part, value in data.split_record().items()}
@@ -95,7 +95,7 @@ def _sha(described: dict[str, Any]) -> str:
 
 
 def _files(value: Any) -> Iterator[str]:
-    """Yield what tells of a change in the files and folders that a config names, for example made priors."""
+    """Yield the state of the files and folders that a config names, for example precomputed priors."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):

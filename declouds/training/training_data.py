@@ -25,7 +25,7 @@ class TrainingPatches(Dataset):
         dataset: gives dicts with ``cloudy``, ``clear``, ``name``.
         reduce: factor by which images are reduced before cropping.
         crop: side of the square patch in reduced pixels; None takes whole images.
-        augmentations: names (or dicts with ``type``) of kornia augmentations, applied alike to both images.
+        augmentations: names (or dicts with ``type``) of kornia augmentations, applied identically to both images.
         seed: seed of order, crops and augmentations.
         stage: number of the stage, which has random numbers of its own.
 
@@ -64,7 +64,7 @@ class TrainingPatches(Dataset):
     def __getitem__(self, position: int) -> dict[str, Any]:
         sample = self.dataset[self.index_of(position)]
         images = {key: downsample(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear")}
-        if "valid" in sample:  # as an image, so that it is cropped and augmented alike
+        if "valid" in sample:  # as an image, so that it is cropped and augmented with them
             images["valid"] = (~any_of(~sample["valid"], self.reduce)).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed_of("position", position))
@@ -90,7 +90,7 @@ class TrainingPatches(Dataset):
             )
 
     def _augment(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Augment all images alike; what changes colours works on [0, 1], and would cut off all below 0."""
+        """Augment all images identically; colour augmentations work on [0, 1] and would clip all below 0."""
         changed = [image[None] for image in images.values()]
         if self.changes_colour:
             changed[:2] = [(image + 1) / 2 for image in changed[:2]]
@@ -111,7 +111,7 @@ class TrainingPatches(Dataset):
 
 
 def _kornia_sequence(augmentations: Sequence[Any]) -> Any:
-    """Build kornia augmentations that move both images of a pair alike (they are given as two inputs)."""
+    """Build kornia augmentations that transform both images of a pair identically (they are given as two inputs)."""
     if not augmentations:
         return None
     import kornia.augmentation as K

@@ -192,7 +192,7 @@ def test_a_product_that_is_incomplete_or_none(product, spoil, message):
 
 def test_what_is_called_safe_and_is_none(tmp_path):
     (tmp_path / "file.SAFE").touch()
-    with pytest.raises(UserError, match=r"file\.SAFE: is no folder"):
+    with pytest.raises(UserError, match=r"file\.SAFE: is not a folder"):
         safe_layers(tmp_path / "file.SAFE", ["B02"])
     with pytest.raises(UserError, match=r"none\.SAFE: no such folder"):
         safe_layers(tmp_path / "none.SAFE", ["B02"])

@@ -122,7 +122,10 @@ def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_pat
         ("del reference_stages[0]['lr']['discriminator']\n", "one for each of reference, discriminator"),
         ("stages[0] = dict(stages[0], lr=dict(denoiser=1e-3))\n", "lr is one number"),
         ("reference_stages[0]['clip_grad'] = 'x'\n", "clip_grad is a number"),
-        ("reference_stages[1]['discriminator'] = dict(type='PatchDiscriminator', base=16)\n", "make them alike"),
+        (
+            "reference_stages[1]['discriminator'] = dict(type='PatchDiscriminator', base=16)\n",
+            "use the same",
+        ),
         ("reference_stages = 5\n", "reference_stages is a list of stages"),
         ("model['losses'] = [dict(type='L1')]\n", "losses belongs to a stage, not to the model"),
     ],
