@@ -83,9 +83,7 @@ def check(model: Any, steps: Sequence[int], with_bf16: bool) -> None:
         model.set_steps(number)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     if with_bf16 and not has_bf16(device):
-        raise UserError(
-            f"{device} does not compute bfloat16 in hardware, so it cannot be checked: omit --record"
-        )
+        raise UserError(f"{device} does not compute bfloat16 in hardware, so it cannot be checked: omit --record")
 
 
 def _gain(rows: Sequence[Row], others: Sequence[Row]) -> float:
