@@ -249,18 +249,7 @@ def test_numbers_of_steps_are_compared(setting, capsys):
     )
     assert f"enough steps: {enough} " in capsys.readouterr().out
     # A single number is measured as the model.
-    run(
-        setting,
-        "--steps",
-        "1",
-        "--out",
-        setting / "out",
-        "--protocol",
-        "official",
-        "--overwrite",
-        "--precision",
-        "fp32",
-    )
+    run(setting, "--steps", "1", "--out", setting / "out", "--overwrite", "--precision", "fp32")
     single = results(setting)
     assert single["methods"]["DE"]["summary"]["official.psnr"]["mean"] == mean["1 step"]
     assert (single["about"]["steps"], single["about"]["precision"]) == (1, "fp32")

@@ -94,7 +94,7 @@ def save(tmp_path, draw=0, **record):
     torch.manual_seed(draw)
     state = {key: value + 0.05 * torch.randn_like(value) for key, value in MODELS.build(MODEL).state_dict().items()}
     splits = dict(train=dict(count=2, digest=digest(["0", "4"])))
-    told = dict(stages=[STAGE], seed=0, amp=False, splits=splits) | record
+    told = dict(stages=[STAGE], seed=0, precision="fp32", splits=splits) | record
     (tmp_path / "work_dirs" / "small").mkdir(parents=True, exist_ok=True)
     save_weights(tmp_path / "work_dirs" / "small" / "model.safetensors", MODEL, state, told, overwrite=True)
 

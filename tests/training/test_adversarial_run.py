@@ -46,9 +46,9 @@ def train(path, work_dir, resume=False, stop=False):
     return run.run(resume)
 
 
-@pytest.mark.parametrize("amp", [False, True])
-def test_both_optimisers_are_resumed(tiny_config, tmp_path, amp):
-    config = tiny_config(extra=AGAINST + f"amp = {amp}\n")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_both_optimisers_are_resumed(tiny_config, tmp_path, precision):
+    config = tiny_config(extra=AGAINST + f"precision = {precision!r}\n")
     unbroken = load_file(train(config, tmp_path / "unbroken"))
     with pytest.raises(Stop):
         train(config, tmp_path / "stopped", stop=True)
