@@ -15,6 +15,7 @@ from declouds.evaluation.image_quality import ImageQuality
 from declouds.evaluation.protocols import PROTOCOLS
 from declouds.evaluation.tables import Evaluation, write_evaluation
 from declouds.layers.timm_encoder import without_pretrained
+from declouds.layers.unet import recompute_activations
 from declouds.models import build_model, model_class
 from declouds.training import checkpoint
 from declouds.training.checkpoint import SaveCheckpoints
@@ -78,7 +79,10 @@ class StageRun:
 
     def model(self, state: Weights) -> Any:
         """Build the model that the stage trains, with the weights of ``state``."""
-        return model_of_stage(self.model_config, self.changes, self.settings.seed, state, self.stage.name)
+        model = model_of_stage(self.model_config, self.changes, self.settings.seed, state, self.stage.name)
+        if self.stage.recompute:
+            recompute_activations(model)
+        return model
 
     def optim_wrapper(self, precision: str) -> dict[str, Any]:
         """Return the config of the optimiser wrapper, or of one for each part that changes."""

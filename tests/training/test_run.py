@@ -162,6 +162,12 @@ def test_the_published_weights_are_those_that_the_last_stage_was_evaluated_with(
     assert {row["name"]: pytest.approx(row["official.psnr"], abs=1e-4) for row in rows} == alone
 
 
+def test_a_stage_that_recomputes_its_activations_ends_in_the_same_weights(unbroken, tiny_config, tmp_path):
+    recomputing = tiny_config(extra="for stage in stages:\n    stage['recompute'] = True\n")
+    weights, expected = load_file(train(recomputing, tmp_path / "recomputed")), load_file(unbroken)
+    assert all(torch.allclose(weights[key], expected[key], atol=1e-6) for key in expected)
+
+
 def test_a_run_killed_before_its_last_evaluation_makes_it_up(unbroken, tiny_config, tmp_path):
     finished, last = (tmp_path / "unbroken" / "1_coarse" / name for name in ("finished.pth", "iter_6.pth"))
     assert last.exists()
@@ -220,6 +226,7 @@ def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
         ),
         ("stages = [*stages[:1], *stages[2:]]\n", "stage fusion: the denoiser has no weights"),
         ('stages[0]["iteration"] = 3\n', "unknown key 'iteration': did you mean 'iterations'"),
+        ('stages[0]["recompute"] = 1\n', "stage reference: recompute is True or False, not 1"),
         ('model["fusion"]["type"] = "WeightAlocation"\n', "did you mean 'WeightAllocation'"),
         ('model["denoiser"]["bass"] = 3\n', "denoiser ConditionalUNet cannot be built.*bass"),
         ('model["bands"] = 4\n', "the model has bands=4 but the data have 3"),
