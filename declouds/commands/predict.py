@@ -19,10 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--restart", action="store_true", help="drop the unfinished work of an earlier command")
+    _add_engine(parser.add_argument_group("many scenes"))
     _add_input(parser.add_argument_group("what goes in"))
     _add_mask(parser.add_argument_group("what is cleared"))
     _add_output(parser.add_argument_group("what comes out"))
     _add_windows(parser.add_argument_group("how"))
+
+
+def _add_engine(group: Any) -> None:
+    group.add_argument("--engine", choices=("local", "ray"), help="a process per scene, on this machine or by Ray")
+    group.add_argument("--jobs", type=int, default=1, metavar="N", help="scenes at a time, with --engine (1)")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: one on this machine)")
 
 
 def _add_input(group: Any) -> None:
@@ -82,6 +89,9 @@ def run(args: argparse.Namespace) -> None:
     for source, destination in scenes if len(scenes) == 1 else ():
         check_files(source, destination, **options.for_files())
         Products(destination, options).check([source])
+    if args.engine is not None:
+        _clear_on_engine(args, scenes)
+        return
     keep_freed_memory()
     start_processes(pick_launcher("auto"), "-m declouds predict ...", only_meet=True)
     try:
@@ -103,6 +113,30 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"{len(failed)} of {len(scenes)} scenes were not cleared: {', '.join(map(str, failed))}")
     finally:
         stop_processes()
+
+
+def _clear_on_engine(args: argparse.Namespace, scenes: list[tuple[Path, Path]]) -> None:
+    """Clear each scene in a process of its own."""
+    from dataclasses import fields
+
+    from declouds.errors import UserError
+    from declouds.experiments.engines.local import LocalEngine
+    from declouds.experiments.engines.ray_engine import RayEngine
+    from declouds.experiments.many_scenes import clear_scenes, flags_of
+    from declouds.scenes.options import SceneOptions
+    from declouds.weights.zoo import find_weights
+
+    if scenes[0][1] == args.output:
+        raise UserError("--engine is for several scenes: give a folder of scenes, or omit it")
+    find_weights(args.checkpoint)  # before any process is started
+    names = ("checkpoint", "device", *(field.name for field in fields(SceneOptions)))
+    flags = flags_of({name: getattr(args, name) for name in names})
+    engine = RayEngine(args.jobs, args.ray_address) if args.engine == "ray" else LocalEngine(args.jobs)
+    failures = clear_scenes(engine, scenes, flags, args.jobs, args.overwrite)
+    for source, why in failures.items():
+        logging.getLogger("declouds").error("%s: %s", source, why)
+    if failures:
+        raise UserError(f"{len(failures)} of {len(scenes)} scenes were not cleared: {', '.join(map(str, failures))}")
 
 
 def _check_apart(scenes: list[tuple[Path, Path]], options: Any) -> None:
