@@ -54,7 +54,7 @@ def test_it_starts_without_torch(tmp_path):
 
 def test_an_unknown_layout_shows_what_is_expected(tmp_path, capsys):
     (tmp_path / "hazy").mkdir()
-    with pytest.raises(UserError, match="no data set is recognised here"):
+    with pytest.raises(UserError, match="no data set recognised"):
         run("check", tmp_path)
     text = capsys.readouterr().out
     assert "DIR/cloud/7.png" in text and "DIR/CUHK-CR1/train/cloud/7.png" in text and "--cloudy NAME" in text
@@ -237,7 +237,7 @@ def test_split_writes_a_file_that_training_reads_and_refuses_to_replace(tmp_path
     assert "seed 5" in content["about"] and "blocks of 2" in content["about"]
     run("check", root)
     before = output.read_bytes()
-    with pytest.raises(UserError, match=r"split.json exists already"):
+    with pytest.raises(UserError, match=r"split.json already exists"):
         run("split", root, "-o", output)
     assert output.read_bytes() == before
 

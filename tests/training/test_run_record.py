@@ -138,7 +138,7 @@ def test_a_run_that_is_asked_to_end_says_so(tiny_config, train_process, tmp_path
     process.terminate()
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 128 + signal.SIGTERM
-    assert output.rstrip().endswith("declouds: stopped by SIGTERM: --resume continues the run")
+    assert output.rstrip().endswith("declouds: stopped by SIGTERM: continue with --resume")
     assert "StoppedError" not in output
     story = read_run_file(tmp_path / "run")
     assert (story["status"], story["error"]) == ("interrupted", "SIGTERM")

@@ -84,7 +84,7 @@ def test_weights_that_score_otherwise(publish, data, capsys):
     assert verify(data) == 1
     text = capsys.readouterr().out
     assert text.strip().endswith("FAIL") and text.count("FAIL") == 2
-    assert "but with other pixels than the expected score is of" in text
+    assert "but their pixels differ from those of the expected scores" in text
 
 
 def test_data_that_do_not_fit(publish, data, capsys, tmp_path, one_entry):
