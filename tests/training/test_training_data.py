@@ -73,7 +73,7 @@ def test_processes_share_each_batch_and_a_restart_skips_to_its_place():
 
 def test_reduction_is_never_a_silent_crop():
     assert downsample(torch.zeros(3, 16, 24), 4).shape == (3, 4, 6)
-    with pytest.raises(UserError, match="16x24 cannot be reduced by 5"):
+    with pytest.raises(UserError, match="16x24 image cannot be downsampled by 5"):
         downsample(torch.zeros(3, 16, 24), 5)
 
 
@@ -98,7 +98,7 @@ class OfManySizes(Numbered):
 def test_a_patch_that_one_image_is_too_small_for_is_refused_before_any_is_read():
     with pytest.raises(UserError, match="e: 12x6 pixels after reduction by 1 is less than the patch of 8"):
         TrainingPatches(OfManySizes(), crop=8)
-    with pytest.raises(UserError, match="an image of 12x6 cannot be reduced by 4"):
+    with pytest.raises(UserError, match="12x6 image cannot be downsampled by 4"):
         TrainingPatches(OfManySizes(), reduce=4)
 
 

@@ -90,7 +90,7 @@ def test_weights_that_score_otherwise(publish, data, capsys):
 def test_data_that_do_not_fit(publish, data, capsys, tmp_path, one_entry):
     publish(split=("3", "7"))
     assert verify(data) == 2
-    assert "images that are not there: 7" in capsys.readouterr().err
+    assert "images that do not exist: 7" in capsys.readouterr().err
     assert verify(tmp_path / "absent") == 2
     assert "no such folder" in capsys.readouterr().err
     publish(size=256)
