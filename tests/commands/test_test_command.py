@@ -148,7 +148,7 @@ def test_the_least_weight_is_the_configs(setting):
 )
 def test_another_entry_of_the_model_than_the_checkpoint_has_is_named(setting, capsys, option, message):
     error = refused(capsys, setting, "--out", setting / "out", "--cfg-options", option)
-    assert "model.safetensors: holds another model than" in error and message in error
+    assert "model.safetensors: its model differs from" in error and message in error
 
 
 def test_entries_that_say_the_default_agree():
@@ -205,7 +205,7 @@ def test_bad_arguments_are_told_before_anything_is_built(setting, capsys):
 
 def test_a_model_without_fusion_has_no_variants(setting, capsys):
     options = ["--cfg-options", "model.fusion=None", "model.reference=None"]
-    assert "leave --variants" in refused(capsys, setting, "--variants", *options, model="alone")
+    assert "remove --variants" in refused(capsys, setting, "--variants", *options, model="alone")
     run(setting, "--out", setting / "out", *options, model="alone")
     assert list(results(setting)["methods"]) == ["result"]
 

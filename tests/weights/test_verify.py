@@ -96,7 +96,7 @@ def test_data_that_do_not_fit(publish, data, capsys, tmp_path, one_entry):
     publish(size=256)
     assert verify(data) == 2
     message = capsys.readouterr().err
-    assert "3.png is 3 x 16 x 16, but the score is of 3 x 256 x 256" in message
+    assert "3.png is 3 x 16 x 16, but the scores are for 3 x 256 x 256" in message
     publish()
     assert verify(data, "--from", data / "cloud" / "1.png") == 2
     assert "is not the official file of tiny" in capsys.readouterr().err
