@@ -167,7 +167,7 @@ def test_a_diverged_run_is_recorded_as_failed(tiny_config, tmp_path):
     with pytest.raises(UserError):
         train(config, tmp_path / "run")
     story = read_run_file(tmp_path / "run")
-    assert story["status"] == "failed" and story["error"].startswith("the loss is not finite at iteration")
+    assert story["status"] == "failed" and story["error"].startswith("non-finite loss at iteration")
 
 
 def test_figures_are_kept_up_to_date_between_stages(tmp_path, monkeypatch):

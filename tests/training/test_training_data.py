@@ -67,7 +67,7 @@ def test_processes_share_each_batch_and_a_restart_skips_to_its_place():
     restarted = StageBatches(6, 10)
     restarted.start = 2
     assert first(restarted, 2) == alone[2:]
-    with pytest.raises(UserError, match="a batch of 5 cannot be shared by 2 processes"):
+    with pytest.raises(UserError, match="batch_size=5 is not a multiple of 2 processes"):
         StageBatches(5, 10, 0, 2)
 
 
@@ -86,7 +86,7 @@ def test_the_noise_of_an_image_depends_on_its_name_and_the_seed_alone():
 
 
 def test_an_empty_training_split_is_named():
-    with pytest.raises(UserError, match="the train split is empty"):
+    with pytest.raises(UserError, match="the training split is empty"):
         TrainingPatches(Numbered(count=0))
 
 
@@ -96,7 +96,7 @@ class OfManySizes(Numbered):
 
 
 def test_a_patch_that_one_image_is_too_small_for_is_refused_before_any_is_read():
-    with pytest.raises(UserError, match="e: 12x6 pixels after reduction by 1 is less than the patch of 8"):
+    with pytest.raises(UserError, match="e: 12x6 pixels after downsampling by 1 is smaller than the patch of 8"):
         TrainingPatches(OfManySizes(), crop=8)
     with pytest.raises(UserError, match="12x6 image cannot be downsampled by 4"):
         TrainingPatches(OfManySizes(), reduce=4)
