@@ -1,7 +1,7 @@
 # Minutes on two CPU cores, no download: what `make demo` trains.
 _base_ = ["_base_/runtime.py", "_base_/models/de_small.py"]
 datamodule = dict(type="Simulated", size=128, cloud="thin", train=256, val=8, test=24)
-amp = True
+precision = "auto"
 checkpoint_interval = 100
 num_workers = 1
 ema = dict(decay=0.99)

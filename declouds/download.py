@@ -83,7 +83,7 @@ def published_weights(file_name: str, url: str, variable: str, given: str | os.P
         raise OSError("$DECLOUDS_OFFLINE forbids it")
     path = cache_folder() / file_name
     with _one_at_a_time(path):
-        if found := _cached(file_name):  # another process has brought it meanwhile
+        if found := _cached(file_name):  # another process has downloaded it since
             return found
         download(url, path, sha256=path.stem.rsplit("-", 1)[-1])
     return path

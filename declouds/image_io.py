@@ -45,7 +45,7 @@ GDAL_OPTIONS = {
 class ImageHeader(NamedTuple):
     """What the header of an image file says.
 
-    ``image_bands`` are the numbers, from 1, of the bands that are no transparency. ``has_gaps`` tells whether some of
+    ``image_bands`` are the numbers, from 1, of the bands that are not alpha. ``has_gaps`` is whether some of
     the pixels may have no data. ``units`` holds the scale and offset of each band.
     """
 
@@ -155,7 +155,7 @@ def _header(image: DatasetReader) -> ImageHeader:
 def _transparency(image: DatasetReader) -> list[int]:
     """Return the numbers of the bands that say how transparent a pixel is.
 
-    GDAL takes the last of four 8-bit bands of a GeoTIFF for one unless it was told otherwise, so that says nothing.
+    GDAL takes the last of four 8-bit bands of a GeoTIFF for one by default, so that says nothing.
     """
     if image.driver == "GTiff" and image.count == 4 and image.dtypes[0] == "uint8":
         return []

@@ -170,14 +170,14 @@ def _check_type(source: Path | str, sample: np.ndarray, value_range: ValueRange,
     """
     if _type_fits(sample.dtype, value_range, units):
         return
-    told = ""
+    expected = ""
     if units.origin:
-        told = f", which would be {units.stored(value_range)} as stored here ({units})"
+        expected = f", which would be {units.stored(value_range)} as stored here ({units})"
         if sample.size:
-            told += f"; the scene has {_span(sample)}"
+            expected += f"; the scene has {_span(sample)}"
     kind = "uint8" if value_range == ValueRange.of_dtype("uint8") else "those units"
     raise UserError(
-        f"{source}: is {sample.dtype.name}, and the model was trained on values {value_range}{told}: "
+        f"{source}: is {sample.dtype.name}, and the model was trained on values {value_range}{expected}: "
         f"{_advice(sample, value_range, units)}convert the scene to {kind} as the training images were, or use a model "
         "for its units"
     )

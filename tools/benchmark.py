@@ -116,7 +116,7 @@ def jobs_of(args: argparse.Namespace, folder: Path) -> Iterator[tuple[list[Job],
     cases += [("scene", args.scene, 1)] if "scene" in args.only else []
     for kind, size, batch in cases:
         jobs = [
-            Job(kind, config, size, batch, **shared, amp=args.amp and kind == "train", folder=folder / str(number))
+            Job(kind, config, size, batch, **shared, precision=args.precision, folder=folder / str(number))
             for number, config in enumerate(args.configs)
         ]
         yield jobs, args.scene_repeat if kind == "scene" else args.repeat
@@ -168,7 +168,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--scene", type=int, default=2048, metavar="N", help="side of the scene (2048)")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of each step and sample (5)")
     parser.add_argument("--scene-repeat", type=int, default=1, metavar="N", help="runs of the scene (1)")
-    parser.add_argument("--amp", action="store_true", help="train in bfloat16, as `declouds train --amp`")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (fp32)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (as many as torch takes)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into this file")
@@ -207,7 +207,9 @@ def run(args: argparse.Namespace) -> int:
     with TemporaryDirectory() as folder:
         for jobs, repeat in jobs_of(args, Path(folder)):
             print(f"measuring {jobs[0].title} ...", file=sys.stderr, flush=True)
-            kept = {key: value for key, value in asdict(jobs[0]).items() if key in ("kind", "size", "batch", "amp")}
+            kept = {
+                key: value for key, value in asdict(jobs[0]).items() if key in ("kind", "size", "batch", "precision")
+            }
             content["measurements"].append(dict(measurement=jobs[0].title, **kept, **measure(jobs, repeat, content)))
     print_table(content)
     if args.json is not None:

@@ -26,15 +26,15 @@ class Job:
     batch: int
     device: str
     threads: int | None
-    amp: bool
+    precision: str
     folder: Path
 
     @property
     def title(self) -> str:
         """What the table calls the measurement."""
         if self.kind == "scene":
-            return f"scene {self.size}x{self.size}"
-        return f"{self.kind} {self.size}x{self.size}, batch {self.batch}" + (", bfloat16" if self.amp else "")
+            return f"scene {self.size}x{self.size}, {self.precision}"
+        return f"{self.kind} {self.size}x{self.size}, batch {self.batch}, {self.precision}"
 
 
 def serve(connection: Connection, job: Job) -> None:
@@ -64,11 +64,11 @@ def serve(connection: Connection, job: Job) -> None:
 def prepare(job: Job) -> tuple[Callable[[], object], dict[str, Any], Any]:
     """Build the model of a job; return what is to be timed, what is to be recorded, and the device."""
     import torch
-    from mmengine.registry import MODELS
 
     import declouds
-    import declouds.models
     from declouds.hardware import keep_freed_memory, pick_device
+    from declouds.inference import choose_precision, use_precision
+    from declouds.models import build_model
     from declouds.training.config import load_config
 
     keep_freed_memory()  # as the commands do
@@ -77,7 +77,10 @@ def prepare(job: Job) -> tuple[Callable[[], object], dict[str, Any], Any]:
     config = load_config(job.config)
     device = pick_device(job.device)
     torch.manual_seed(0)
-    model = MODELS.build(config.model).to(device).eval()
+    model = build_model(config.model).to(device).eval()
+    precision = choose_precision(job.precision, device, safe=True)
+    if job.kind != "train":
+        use_precision(model, precision)
     work = dict(train=training_step, sample=sampling, scene=scene)[job.kind](job, model, device)
     machine = dict(
         device=str(device),
@@ -103,7 +106,7 @@ def training_step(job: Job, model: Any, device: Any) -> Callable[[], object]:
     learned = [part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())]
     model.train_only([part for part in learned if part != "reference"] or learned)
     model.train()
-    wrapper = "AutocastOptimWrapper" if job.amp else "OptimWrapper"
+    wrapper = "AutocastOptimWrapper" if job.precision == "bf16" else "OptimWrapper"
     optimizer = build_optim_wrapper(model, dict(type=wrapper, optimizer=dict(type="AdamW", lr=1e-5)))
     batch = dict(
         cloudy=torch.rand(job.batch, model.in_bands, job.size, job.size) * 2 - 1,

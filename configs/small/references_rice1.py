@@ -1,7 +1,7 @@
 # What a reference gives, alone and under DE, on a small budget: `configs/ablations/reference_models.py` puts others in.
 _base_ = ["../_base_/runtime.py", "../_base_/models/de_small.py"]
 datamodule = dict(type="RICE", root="data/rice1", version=1, val=None)
-amp = True
+precision = "auto"
 checkpoint_interval = 100
 ema = dict(decay=0.99)
 denoiser_weights = "work_dirs/small_rice1/model.safetensors"  # one denoiser for all: that of small/de_rice1.py

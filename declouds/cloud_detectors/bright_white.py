@@ -14,7 +14,8 @@ class BrightWhite:
     """Cloud is what is bright and white: simple, quick, needs no download, and knows no shadows.
 
     A pixel is cloud if the darkest of its visible bands is brighter than ``bright``, the bands differ by less than
-    ``spread``, and red exceeds blue by less than ``warmth``, which tells cloud from sand. It looks at each pixel alone.
+    ``spread``, and red exceeds blue by less than ``warmth``, which distinguishes cloud from sand. Each pixel is
+    classified on its own.
 
     It takes snow, ice, salt and white roofs for cloud, and misses thin cloud over dark ground and every shadow.
     Measured on the 114 pairs of RICE2, with cloud where the cloudy image is brighter than the clear one by more than
@@ -24,7 +25,7 @@ class BrightWhite:
     Args:
         band_names: names of the image's bands. Red, green and blue are looked at if all three are there. If not, every
             band is, without the test for ``warmth``, and a warning says so.
-        bright: least brightness; -0.4 is a reflectance of 0.3 where -1 and 1 stand for 0 and 1.
+        bright: minimum brightness; -0.4 is a reflectance of 0.3 where -1 and 1 stand for 0 and 1.
         spread: largest difference between the brightest and the darkest band.
         warmth: largest difference of red and blue.
 
@@ -41,7 +42,7 @@ class BrightWhite:
         self.visible = find_bands(band_names, ("red", "green", "blue"))
         if self.visible is None:
             logging.getLogger("declouds").warning(
-                "BrightWhite finds no bands called red, green and blue (%s): it looks at all bands alike, and will "
+                "BrightWhite finds no bands called red, green and blue (%s): it treats all bands the same, and will "
                 "take sand for cloud: use a model that names its bands, or give a cloud mask",
                 ", ".join(band_names) or "they have no names",
             )

@@ -61,7 +61,7 @@ class OmniCloudMask:
         self.classes = [THICK, *[THIN] * thin, *[SHADOW] * shadow]
         self.package = _package()
         self.options = dict(destination_model_dir=weights, inference_device=device)
-        try:  # on next to nothing, so that weights which cannot be had are told now and not inside a scene
+        try:  # on a tiny image, so that unavailable weights are reported now and not inside a scene
             self(np.zeros((len(band_names), TRIAL, TRIAL), np.float32))
         except Exception as error:
             raise UserError(

@@ -92,7 +92,7 @@ def _split(args: argparse.Namespace) -> None:
     kept = (
         f"group {args.group!r}" if args.group else f"blocks of {args.block} numbers" if args.block else "nothing else"
     )
-    about = f"declouds data split: seed {args.seed}; kept together: look-alikes (perceptual hash) and {kept}"
+    about = f"declouds data split: seed {args.seed}; kept together: similar images (perceptual hash) and {kept}"
     write_split(args.output, made.parts, about)
     counts = ", ".join(f"{part} {len(names)}" for part, names in made.parts.items())
     together = sum(len(group) for group in made.groups)

@@ -81,6 +81,10 @@ def _add_windows(group: Any) -> None:
     )
     group.add_argument("--taper", default="cosine", help="window function for blending: cosine (default) or linear")
     group.add_argument("--batch-size", type=int, default=1, metavar="N", help="windows per batch (default: 1)")
+    group.add_argument("--precision", default="auto", help="fp32, bf16, or auto (default): bf16 where it is as good")
+    group.add_argument(
+        "--steps", type=int, metavar="N", help="sampling steps (default: those recorded with the weights)"
+    )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
     group.add_argument("--memory", type=_bytes, metavar="SIZE", help="memory limit, such as 4G")
 

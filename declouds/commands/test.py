@@ -37,6 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile", type=int, metavar="N", help="clear in overlapping windows of N pixels, like `declouds predict`"
     )
+    parser.add_argument("--precision", default="auto", help="fp32, bf16, or auto (default): bf16 where it is as good")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="sampling steps (default: those recorded with the weights); several are compared",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="with --split val: write weights that record the fewest sufficient --steps, and whether bf16 suffices",
+    )
     parser.add_argument(
         "--blend",
         default="joint",
@@ -75,6 +89,9 @@ class Choices:
     batch_size: int = 1
     tile: int | None = None
     blend: str = "joint"
+    precision: str = "auto"
+    steps: Sequence[int] | None = None
+    record: Path | None = None
     seed: int = 0
     device: str = "auto"
     overwrite: bool = False
@@ -92,16 +109,19 @@ def measure(args: Choices, only_existing: bool = False) -> None:
 
     from declouds.download import file_digest
     from declouds.evaluation.evaluate_model import evaluate_model, variants_of
+    from declouds.evaluation.inference_search import TOLERANCE, Search, search_inference
     from declouds.evaluation.load_checked import load_checked
     from declouds.evaluation.lpips_net import load_lpips
     from declouds.evaluation.protocols import PROTOCOLS, check_protocols
     from declouds.evaluation.signatures import SIGNATURES
+    from declouds.evaluation.statistics import Row
     from declouds.evaluation.tables import Evaluation, print_tables, write_evaluation
     from declouds.hardware import keep_freed_memory, pick_device
     from declouds.registry import DATAMODULES
     from declouds.runs.cost import Meter
     from declouds.runs.machine import device_name, machine_facts
     from declouds.training.config import load_config
+    from declouds.weights.file import read_weights, save_weights
     from declouds.weights.zoo import find_weights
 
     keep_freed_memory()
@@ -111,14 +131,19 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     datamodule.setup(STAGE_OF_PART[args.split])
     dataset = _dataset(datamodule, args.split)
     device = pick_device(args.device)
-    model = load_checked(args.checkpoint, config, datamodule, dataset[0], device)
+    precision = "fp32" if args.record else args.precision
+    steps = args.steps[0] if args.steps else None
+    model = load_checked(args.checkpoint, config, datamodule, dataset[0], device, precision, steps)
     weights = {"file": str(args.checkpoint), "sha256": file_digest(find_weights(str(args.checkpoint)))}
     lpips = load_lpips(args.lpips_weights)
     seconds: dict[str, float] = {}
     chosen: Any = args.variants or args.variant
     if only_existing and not args.variants:
         chosen = [name for name in args.variant if name in variants_of(model)] if model.variants else []
-    with Meter(device) as meter:
+    searched: Search | None = None
+
+    def evaluate(model: Any, name: str | None = None) -> dict[str, list[Row]]:
+        taken: dict[str, float] = {}
         methods = evaluate_model(
             model,
             dataset,
@@ -129,14 +154,26 @@ def measure(args: Choices, only_existing: bool = False) -> None:
             variants=chosen,
             tiling=_tiling(args),
             on_image=_picture_writer(args, model, datamodule.value_range) if args.save_images else None,
-            seconds=seconds,
+            seconds=taken,
         )
+        seconds.update(taken if name is None else {name: taken[model.method]})
+        return methods
+
+    with Meter(device) as meter:
+        if args.record or len(args.steps or ()) > 1:
+            searched = search_inference(
+                model, args.steps or (), lambda model, name: evaluate(model, name)[model.method], bool(args.record)
+            )
+            methods, compared = searched.methods, searched.compared
+        else:
+            methods = evaluate(model)
+            compared = [(model.method, model.baseline)] if model.baseline in methods else []
         cost = meter.readings()
     evaluation = Evaluation(
         protocols={name: PROTOCOLS[name] for name in protocols} | {"signature": SIGNATURES},
         methods=methods,
         split={"part": args.split, **datamodule.split_record()[args.split]},
-        compared=[(model.method, model.baseline)] if model.baseline in methods else [],
+        compared=compared,
         about={
             "config": str(args.config),
             "cfg_options": list(args.cfg_options),
@@ -144,6 +181,8 @@ def measure(args: Choices, only_existing: bool = False) -> None:
             "seed": args.seed,
             "tile": args.tile,
             "blend": args.blend,
+            "precision": model.precision,
+            "steps": model.steps,
             "device": str(device),
             "trained_on": model.record.get("splits"),
             "weights": weights,
@@ -154,9 +193,30 @@ def measure(args: Choices, only_existing: bool = False) -> None:
         },
     )
     print_tables(evaluation)
+    if searched is not None:
+        _print_search(searched, evaluation.about["seconds_an_image"])
     if args.out is not None:
         write_evaluation(evaluation, args.out, args.overwrite)
         print(f"written to {args.out}")
+    if searched is not None and args.record is not None:
+        stored = read_weights(args.checkpoint)
+        inference = searched.found | dict(tolerance=TOLERANCE, split=evaluation.split)
+        record = stored.record | dict(inference=inference)
+        save_weights(args.record, stored.config, stored.state_dict, record, args.overwrite)
+        print(f"recorded in {args.record}")
+
+
+def _print_search(searched: Any, seconds: dict[str, float]) -> None:
+    """Print what a setting costs, and which are enough."""
+    from declouds.evaluation.inference_search import DOUBT, TOLERANCE
+
+    lost = f"at most {TOLERANCE} dB of PSNR is lost in the mean, {DOUBT} dB at the end of its interval"
+    print("; ".join(f"{name}: {seconds[name]:.3g} s per image" for name in searched.methods))
+    if "steps" in searched.found:
+        print(f"enough steps: {searched.found['steps']}")
+    if "bf16" in searched.found:
+        print(f"bf16 is {'' if searched.found['bf16'] else 'not '}as good as fp32")
+    print(f"(so that {lost})")
 
 
 def _check_arguments(args: Choices) -> None:
@@ -170,6 +230,14 @@ def _check_arguments(args: Choices) -> None:
     tiling = _tiling(args)
     if tiling is not None:
         tiling.check()
+    if args.record is not None:
+        from declouds.weights.file import check_output
+
+        if args.split != "val":
+            raise UserError("--record chooses by validation images: give --split val")
+        check_output(args.record, args.overwrite, (".safetensors",))
+    if (args.record is not None or len(args.steps or ()) > 1) and (args.variants or args.variant or args.save_images):
+        raise UserError("--variants, --variant and --save-images: only with a single number of --steps, no --record")
     if args.save_images and args.out is None:
         raise UserError("--save-images needs a folder: give --out DIR")
     if args.out is not None:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="config file, for example configs/de_cuhkcr_thick.py")
     parser.add_argument("--work-dir", type=Path, help="folder of the run (default: work_dirs/CONFIG)")
     parser.add_argument("--resume", action="store_true", help="resume the run in the work dir")
-    parser.add_argument("--amp", action="store_true", help="use bfloat16 autocast")
+    parser.add_argument("--precision", help="precision of the networks: fp32 (default), bf16, or auto")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
     )
@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> None:
     from declouds.training.config import load_config
 
     config = load_config(args.config, args.cfg_options)
-    if args.amp:
-        config.amp = True  # recorded in the config, so that --resume can check it
+    if args.precision is not None:
+        config.precision = args.precision  # recorded in the config, so that --resume can check it
     work_dir = args.work_dir or Path("work_dirs") / args.config.stem
     train(config, work_dir, args.launcher, args.stages, args.resume, args.dry_run)
 

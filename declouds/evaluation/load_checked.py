@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 
 from declouds.errors import UserError
+from declouds.inference import prepare
 from declouds.models import model_class
 from declouds.models.cloud_remover import CloudRemover
 from declouds.registry import PART_REGISTRIES
@@ -26,15 +27,31 @@ NOT_LEARNED = (
 
 
 def load_checked(
-    checkpoint: Path, config: Config, datamodule: Any, sample: dict[str, Any], device: str | torch.device = "cpu"
+    checkpoint: Path,
+    config: Config,
+    datamodule: Any,
+    sample: dict[str, Any],
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+    steps: int | None = None,
 ) -> Any:
     """Load a model, after checking that it matches the config and the data.
 
     The file's model config must equal the config's, except for entries that only affect sampling, which are taken from
-    the config.
+    the config. The number of steps recorded in the file is used unless the config changes them.
+
+    Args:
+        checkpoint: the weights file.
+        config: the config.
+        datamodule: the data module.
+        sample: a sample of the data.
+        device: device of the model.
+        precision: see `declouds.inference.prepare`.
+        steps: see `declouds.inference.prepare`.
 
     Raises:
-        UserError: the file is unusable, or its model differs from the config or its bands from the data.
+        UserError: the file is unusable, or its model differs from the config or its bands from the data; see also
+            `declouds.inference.prepare`.
     """
     weights = read_weights(checkpoint)
     wanted = config.model.to_dict()
@@ -57,6 +74,8 @@ def load_checked(
             "the model was trained with value range %s to %s, these data have %s to %s",
             model.value_range.low, model.value_range.high, datamodule.value_range.low, datamodule.value_range.high,
         )  # fmt: skip
+    unchanged = all(weights.config.get(key) == value for key, value in sampling.items())
+    prepare(model, precision, steps, use_recorded=unchanged)
     return model
 
 

@@ -61,7 +61,7 @@ def finished_cells(sweep_file: SweepFile, folder: Path) -> list[Cell]:
         try:
             seeds |= {int(seed) for axis, seed in read_state(path.parent).values.items() if axis == "seed"}
         except UserError:
-            continue  # `Sweep` tells of it
+            continue  # `Sweep` reports it
     cells = sweep_file.cells(folder)
     if seeds and not any(axis.name == "seed" for group in sweep_file.groups for axis in group):
         cells = sweep_file.cells(folder, seeds=sorted(seeds | {sweep_file.base.get("seed", 0)}))
@@ -74,7 +74,7 @@ def finished_cells(sweep_file: SweepFile, folder: Path) -> list[Cell]:
 
 
 class _Recorder:
-    """Keeps the cells' records, and passes on what it is told."""
+    """Keeps the cells' records, and passes events on."""
 
     def __init__(self, watch: Any) -> None:
         self.watch = watch

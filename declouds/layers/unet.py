@@ -7,6 +7,7 @@ neighbour and convolution.
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,8 @@ from torch import nn
 
 from declouds.errors import UserError
 from declouds.layers.padding import pad_to_multiple
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def time_embedding(t: torch.Tensor, channels: int, longest_period: float = 10_000.0) -> torch.Tensor:
@@ -44,7 +47,7 @@ def group_norm(channels: int) -> GroupNorm:
     return GroupNorm(math.gcd(32, channels), channels)
 
 
-def zero_init(layer: nn.Module) -> nn.Module:
+def zero_init(layer: Layer) -> Layer:
     """Zero-initialise ``layer``, so that a residual block ending in it starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -96,14 +99,16 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Return ``x`` plus its self-attention; ``embedding`` is not used."""
-        batch, channels, height, width = x.shape
-        tokens = self.norm(x).flatten(2)  # (B, C, N)
+        channels, height, width = x.shape[1:]
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, N, C), a view of a channels-last image
+        # Linear layers on the last dimension leave query, key and value in the layout of the fused attention kernels.
+        qkv = F.linear(tokens, self.qkv.weight[..., 0], self.qkv.bias)
         # The channels of `qkv` are ordered head by head, each as query, key, value.
-        qkv = self.qkv(tokens).unflatten(1, (self.heads, 3, channels // self.heads)).transpose(-1, -2)
-        query, key, value = qkv.unbind(2)  # each (B, heads, N, C / heads)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        attended = attended.transpose(-1, -2).reshape(batch, channels, -1)  # (B, C, N)
-        return x + self.proj_out(attended).reshape(batch, channels, height, width)
+        qkv = qkv.unflatten(2, (self.heads, 3, channels // self.heads)).transpose(1, 2)
+        query, key, value = qkv.unbind(3)  # each (B, heads, N, C / heads)
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)  # (B, N, C)
+        attended = F.linear(attended, self.proj_out.weight[..., 0], self.proj_out.bias)
+        return x + attended.transpose(1, 2).unflatten(2, (height, width))
 
 
 class Downsample(nn.Module):

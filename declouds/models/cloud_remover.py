@@ -40,6 +40,7 @@ class CloudRemover(BaseModel):
         draws_noise: results depend on the start noise.
         variant_names: every name that `variants` may return.
         quality_band: description of the extra band of `passes` with ``quality``, if there is one.
+        precision: ``fp32`` or ``bf16``, see `declouds.inference.use_precision`.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
@@ -54,6 +55,7 @@ class CloudRemover(BaseModel):
     draws_noise: ClassVar[bool] = False
     variant_names: ClassVar[tuple[str, ...]] = ()
     quality_band: str | None = None
+    precision = "fp32"
 
     def __init__(
         self,
@@ -165,6 +167,19 @@ class CloudRemover(BaseModel):
     def needs_names(self) -> bool:
         """Whether a part looks images up by name, which rules out crops and windows."""
         return any(getattr(getattr(self, part), "needs_names", False) for part in self.existing_parts())
+
+    @property
+    def steps(self) -> int | None:
+        """Number of sampling steps; None for a model that has none."""
+        return None
+
+    def set_steps(self, steps: int) -> None:
+        """Set the number of sampling steps.
+
+        Raises:
+            UserError: the model has no steps to set, or its process has fewer.
+        """
+        raise UserError("this model has no number of sampling steps to set: omit --steps")
 
     def predict(
         self,

@@ -159,6 +159,22 @@ class DiffusionEnhancement(CloudRemover):
         """The prior, to show what the diffusion adds."""
         return "prior" if self._fuses() else None
 
+    @property
+    def steps(self) -> int | None:
+        """Number of sampling steps; None for a sampler with several levels."""
+        return len(self.sampler.times(self.noise_schedule)) if hasattr(self.sampler, "steps") else None
+
+    def set_steps(self, steps: int) -> None:
+        """See `CloudRemover.set_steps`."""
+        if not hasattr(self.sampler, "steps"):
+            super().set_steps(steps)
+        before, self.sampler.steps = self.sampler.steps, steps
+        try:
+            self.sampler.times(self.noise_schedule)
+        except UserError:
+            self.sampler.steps = before
+            raise
+
     def predict(
         self,
         cloudy: torch.Tensor,

@@ -64,8 +64,8 @@ def check_comparable(entries: Sequence[Entry], metrics: Sequence[str] | None, sa
 
     Args:
         entries: what is compared.
-        metrics: the metrics that are asked for; None for those that all have.
-        same_images: also that images of one name were equally cloudy, which tells data sets with like names apart.
+        metrics: the metrics to compare; None for those that all have.
+        same_images: also that images of one name were equally cloudy, which distinguishes data sets with equal names.
 
     Raises:
         UserError: two of one name, other images, another split or protocol, or a metric that one of them lacks.

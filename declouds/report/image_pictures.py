@@ -26,17 +26,17 @@ from declouds.report.scored_model import ScoredModel, StepRecorder
 from declouds.scenes.sampling.noise import noise_for, noise_seed
 from declouds.scenes.sampling.tiled import clear_image
 
-SMALL = 128  # pixels of the longer side of a step's picture, where steps were not asked for
+SMALL = 128  # pixels of the longer side of a step's picture, where steps were not requested
 SAME = 0.1  # dB of PSNR by which two devices may differ
 
 
 class ImagePictures:
-    """Writes the pictures of one run into a folder, image by image.
+    """Writes the images of one run into a folder, image by image.
 
     Args:
         scored: the model and its images.
         folder: where the files go; it exists.
-        prefix: of the paths that the page is told.
+        prefix: of the paths on the page.
     """
 
     def __init__(self, scored: ScoredModel, folder: Path, prefix: str) -> None:
@@ -44,7 +44,7 @@ class ImagePictures:
 
     @torch.no_grad()
     def make(self, row: Row, stem: str, whole_steps: bool) -> dict[str, Any]:
-        """Run the model on the image of ``row`` and return the paths of its pictures for the page.
+        """Run the model on the image of ``row`` and return the paths of its images for the page.
 
         Args:
             row: what was measured, to compare with.
@@ -101,7 +101,7 @@ class ImagePictures:
         return *ready, recorder  # type: ignore[return-value]
 
     def _recorded(self, kind: str, steps: list[tuple[int, dict[str, torch.Tensor]]]) -> list[str]:
-        """Return what the model records of its steps and is an image, or a map; the baseline is no step."""
+        """Return what the model records of its steps and is an image, or a map; the baseline is not a step."""
         model = self.scored.model
         return [
             name
@@ -145,13 +145,13 @@ class ImagePictures:
 
 
 def _difference(row: Row, result: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None) -> str | None:
-    """Say so if the model run again scores otherwise than the file says: then the pictures are of another model."""
+    """Say so if the model run again scores otherwise than the file says: then the images are of another model."""
     if "official.psnr" in row:
-        told, again = row["official.psnr"], measure_official(result, clear, valid=valid)["psnr"]
+        recorded, again = row["official.psnr"], measure_official(result, clear, valid=valid)["psnr"]
     else:
-        told, again = row.get("standard.psnr", math.nan), measure_standard(result, clear, valid=valid)["psnr"]
-    if math.isnan(told) or told == again or abs(told - again) <= SAME:
+        recorded, again = row.get("standard.psnr", math.nan), measure_standard(result, clear, valid=valid)["psnr"]
+    if math.isnan(recorded) or recorded == again or abs(recorded - again) <= SAME:
         return None
     return (
-        f"run again, the model scores {again:.2f} dB here, and {told:.2f} dB in the results: is it still the same one?"
+        f"run again, the model scores {again:.2f} dB instead of the recorded {recorded:.2f} dB: is it the same model?"
     )

@@ -49,5 +49,5 @@ def _describe(key: str) -> dict[str, Any]:
         "better": "" if key.startswith(FACTS) else better(key),
         "decimals": DECIMALS.get(kind, decimals(key)),
         "meaning": MEANINGS.get(kind, ""),
-        "detail": bool(detail),  # of one band, or of some pixels: shown when asked for
+        "detail": bool(detail),  # of one band, or of some pixels: shown on request
     }

@@ -19,7 +19,7 @@ from declouds.runs.record import read_run_file
 
 
 def report_content(runs: Sequence[RunResults], by: str, worst: int) -> dict[str, Any]:
-    """Return everything of the page but pictures and curves. Lists follow the order of ``metrics``.
+    """Return everything on the page except images and curves. Lists follow the order of ``metrics``.
 
     Raises:
         UserError: no run has the metric ``by``, or a run lists an image twice.

@@ -78,7 +78,8 @@ def find_scored_model(
             f"its data hold other images than were measured: give --cfg-options that name those of {run.path}"
         )
     tile = about.get("tile")
-    model = load_checked(weights, settings, datamodule, dataset[0], device)
+    computed = (about.get("precision", "fp32"), about.get("steps"))
+    model = load_checked(weights, settings, datamodule, dataset[0], device, *computed)
     return ScoredModel(
         model=model,
         dataset=dataset,

@@ -1,4 +1,4 @@
-"""The folder of a report: figures, curves and pictures of runs, and the page that shows them."""
+"""The folder of a report: figures, curves and images of runs, and the page that shows them."""
 
 import json
 import math
@@ -30,7 +30,7 @@ class ReportOptions:
         images: images to show whatever they score, with their steps at full size.
         worst: how many of the worst images of each run are shown.
         by: the metric that makes them so.
-        pictures: run the models again, for pictures.
+        pictures: run the models again, to draw images.
         device: where the models run.
         checkpoints: weights files instead of those that the results name: none, one for all runs, or one each.
         configs: config files, likewise.
@@ -57,11 +57,11 @@ def write_report(runs: Sequence[RunResults], out: Path, options: ReportOptions) 
     """
     _check(runs, out, options)
     content = report_content(runs, options.by, options.worst)
-    for run, told in zip(runs, content["runs"], strict=True):
+    for run, shown in zip(runs, content["runs"], strict=True):
         folder = find_run_folder(run)
-        told["training"] = None if folder is None else str(folder)
-        told["curves"] = [] if folder is None else training_curves(folder)
-        told["facts"] += [] if folder is None else flat_facts(training_facts(folder), "training ")
+        shown["training"] = None if folder is None else str(folder)
+        shown["curves"] = [] if folder is None else training_curves(folder)
+        shown["facts"] += [] if folder is None else flat_facts(training_facts(folder), "training ")
     try:
         with _replacing_folder(out.resolve(), options.overwrite) as folder:
             shutil.copytree(PAGE, folder, dirs_exist_ok=True)
@@ -135,9 +135,9 @@ def _replacing_folder(out: Path, overwrite: bool) -> Iterator[Path]:
 def _add_pictures(
     runs: Sequence[RunResults], content: dict[str, Any], folder: Path, options: ReportOptions
 ) -> list[str]:
-    """Make the pictures of every run; return a line for each run that comes without."""
-    for told in content["runs"]:
-        told |= {"pictures": [], "notice": None}
+    """Draw the images of every run; return a line for each run without."""
+    for shown in content["runs"]:
+        shown |= {"pictures": [], "notice": None}
     if not options.pictures:
         return []
     from declouds.report.image_pictures import ImagePictures
@@ -147,11 +147,11 @@ def _add_pictures(
     worst = [name for run in runs for name in worst_images(run, options.by, options.worst)]
     chosen = list(dict.fromkeys([*options.images, *worst]))
     notices = []
-    for number, (run, told) in enumerate(zip(runs, content["runs"], strict=True), start=1):
+    for number, (run, shown) in enumerate(zip(runs, content["runs"], strict=True), start=1):
         try:
             scored = _scored_model(run, number - 1, options)
         except UserError as error:
-            told["notice"] = f"No images: {error}."
+            shown["notice"] = f"No images: {error}."
             notices.append(f"{run.label} comes without images: {error}")
             continue
         images = folder / "images" / str(number)
@@ -161,8 +161,8 @@ def _add_pictures(
         names = [name for name in chosen if name in rows]
         for place, name in enumerate(tracked(names, f"images of {run.label}"), start=1):
             stem = f"{place:03d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:40]}"
-            told["pictures"].append(make(rows[name], stem, whole_steps=name in options.images))
-        notices += [f"{run.label}, {made['name']}: {made['differs']}" for made in told["pictures"] if made["differs"]]
+            shown["pictures"].append(make(rows[name], stem, whole_steps=name in options.images))
+        notices += [f"{run.label}, {made['name']}: {made['differs']}" for made in shown["pictures"] if made["differs"]]
     return notices
 
 

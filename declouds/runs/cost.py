@@ -62,7 +62,7 @@ class Meter:
 def memory_taken(device: torch.device) -> int:
     """Return the bytes that torch holds of a GPU, freed ones that it keeps too, or the process's peak of resident ones.
 
-    A GPU's peak itself cannot be asked for: MMEngine forgets it whenever it logs. What torch holds never shrinks.
+    A GPU's peak cannot be queried: MMEngine resets it whenever it logs. What torch holds never shrinks.
     """
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device)
@@ -81,7 +81,7 @@ class Counter(NamedTuple):
 
 
 class NoCounterError(Exception):
-    """The device does not tell its energy; the message says why."""
+    """The device does not report its energy; the message says why."""
 
 
 class EnergyMeter:

@@ -1,4 +1,4 @@
-"""The runs, cells of sweeps and scores below a folder, and what their files tell of them."""
+"""The runs, cells of sweeps and scores below a folder, and what their files record."""
 
 import json
 import os
@@ -74,7 +74,7 @@ class Listed:
 
     def _facts(self, about: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the entries of the table that sum others up."""
-        # The config of a cell is written by its sweep and always called alike.
+        # The config of a cell is written by its sweep and always has the same name.
         file = None if self.kind == "cell" else self.record.get("config_file") or about.get("config")
         count = self.record.get("data", {}).get("train", {}).get("count")
         kind = config.get("datamodule", {}).get("type")
@@ -118,7 +118,7 @@ def find_listed(folder: Path) -> Iterator[Listed]:
 
 
 def read_listed(path: Path) -> Listed | None:
-    """Return what a folder tells, or None if it is no run, cell or scores."""
+    """Return what a folder records, or None if it is not a run, cell or scores."""
     if (path / CELL).exists():
         found = Listed(path, "cell")
         found.cell = _read(found, path / CELL, {"values": dict})

@@ -37,7 +37,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def code_version(root: Path) -> dict[str, Any]:
-    """Return version, git commit, and whether the package differs from it; None where ``root`` is no checkout."""
+    """Return version, git commit, and whether the package differs from it; None where ``root`` is not a checkout."""
     known = dict(declouds=declouds.__version__, commit=None, changed=None)
     if not (root / ".git").exists():  # not asked of git, which would find a repository that only surrounds the package
         return known
@@ -79,7 +79,7 @@ def device_name(device: torch.device) -> str:
 
 
 def cpu_name() -> str:
-    """Return the model of the CPU, as far as the system tells."""
+    """Return the model of the CPU, as reported by the system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -11,7 +11,7 @@ from declouds.runs.listing import Listed
 
 
 def print_page(run: Listed, console: Console) -> None:
-    """Print everything that the files of a run, a cell or a folder of scores tell, but for the config itself."""
+    """Print all that the files of a run, a cell or a folder of scores record, except the config itself."""
     values = run.values()
     console.print(Text(f"{run.path}: {run.status}", style="bold"))
     for problem in run.problems:

@@ -1,4 +1,4 @@
-"""Which process writes a file, so that others can tell later whether it still runs."""
+"""Which process writes a file, so that others can check later whether it still runs."""
 
 import os
 import platform
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """Return what tells this process from every other, on this machine and elsewhere, before and after a restart."""
+    """Return what identifies this process among all, on any machine, before and after a restart."""
     return dict(_this_system(), pid=os.getpid(), started=_start_of(os.getpid()))
 
 
 def is_running(process: dict[str, Any]) -> bool | None:
-    """Return whether a process is still there; None if that cannot be told from this machine."""
+    """Return whether a process is still there; None if that is unknown on this machine."""
     if {key: process.get(key) for key in _this_system()} != _this_system() or process.get("started") is None:
         return None
     return _start_of(process["pid"]) == process["started"]

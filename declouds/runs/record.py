@@ -1,4 +1,4 @@
-"""``run.json``: what the folder of a run tells of it. The engine writes it, everything else reads it here."""
+"""``run.json``: the record of a run in its folder. Training writes it, everything else reads it here."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -63,7 +63,7 @@ def _missing(record: dict[str, Any]) -> list[str]:
 
 
 def status_of(record: dict[str, Any], now: datetime | None = None) -> str:
-    """Return ``running``, ``finished``, ``failed``, ``interrupted``, or ``stopped`` if a running one is gone."""
+    """Return ``running``, ``finished``, ``failed``, ``interrupted``, or ``stopped`` if its process has ended."""
     if record["status"] != "running":
         return record["status"]
     running = is_running(record["sessions"][-1]["process"])

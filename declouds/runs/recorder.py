@@ -156,7 +156,7 @@ class RunRecord:
         """Write the record as it is now.
 
         Raises:
-            OSError: the disk is full, or the folder is gone.
+            OSError: the disk is full, or the folder was removed.
         """
         with self._lock:
             self._read_meter()

@@ -1,5 +1,6 @@
 """The Python call: an array, a DataArray or a file in, the same kind out."""
 
+import copy
 import functools
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 
 from declouds.errors import UserError
 from declouds.hardware import pick_device
+from declouds.inference import prepare, recorded
 from declouds.scenes.array import clear_array
 from declouds.scenes.checks import check_files
 from declouds.scenes.clear import Remover, clear_scene
@@ -79,7 +81,7 @@ def remove_clouds(
 
 @contextmanager
 def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> Iterator[Remover]:
-    """Give what a scene needs of a model, which is in evaluation mode meanwhile; its mode comes back at the end.
+    """Give what a scene needs of a model, which is in evaluation mode inside the context.
 
     Args:
         model: a model, or the path of its weights.
@@ -95,6 +97,8 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
         from declouds.weights.file import load_model
 
         model = load_model(model)
+    elif options.precision != "auto" or options.steps is not None or recorded(model):
+        model = copy.deepcopy(model)  # prepared below; the caller's stays as it is
     if chosen is not None:
         model = model.to(chosen)
     if model.bands > model.in_bands:
@@ -104,11 +108,13 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
     place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     was_training = model.training
     model.eval()
+    prepare(model, options.precision, options.steps)
     try:
         passes = model.passes(blend=options.blend, samples=options.samples, quality=options.quality)
         yield Remover(
             **dict(passes=[_on(place, step) for step in passes], bands=model.bands, in_bands=model.in_bands),
             **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
+            **dict(precision=model.precision, steps=model.steps),
             **dict(digest=functools.cache(lambda: model_digest(model)), detector=_detector(options, model)),
         )
     finally:

@@ -34,13 +34,14 @@ def clear_array(
         remover: what to do.
         image: the cloudy image, as stored; what a masked array masks has no data.
         options: the user's choices; ``mask`` is an array here, or ``auto``.
-        progress: told of every batch of windows.
+        progress: called after every batch of windows.
         nodata: the image's own value for "no data", which the options override.
 
     Shapes: (in_bands, H, W) -> (bands, H, W).
 
     Raises:
-        UserError: the array is no image or has other bands or units than the model takes, or an option is for files.
+        UserError: the array is not an image, or has other bands or units than the model takes; or an option is for
+            files.
     """
     _check(image, options, remover)
     units = Units(
@@ -67,7 +68,7 @@ def clear_array(
 
 
 def _check(image: np.ndarray, options: SceneOptions, remover: Remover) -> None:
-    """Refuse what is no image, and options that mean nothing for it."""
+    """Refuse what is not an image, and options that do not apply to arrays."""
     for name in FOR_FILES:
         if getattr(options, name):
             raise UserError(f"{name} = {getattr(options, name)!r}: applies to files only, not to arrays")
@@ -85,7 +86,7 @@ def _check(image: np.ndarray, options: SceneOptions, remover: Remover) -> None:
 def _mask(
     options: SceneOptions, read: Read, units: ValueRange, size: tuple[int, int], remover: Remover
 ) -> CloudMask | None:
-    """Return the cloud mask that was asked for."""
+    """Return the requested cloud mask."""
     if options.mask is None:
         return None
     if isinstance(options.mask, np.ndarray):

@@ -1,4 +1,4 @@
-"""What can be wrong with the files of a scene and is told before any work."""
+"""Checks of the files of a scene, before any work."""
 
 import os
 import tempfile
@@ -37,7 +37,7 @@ def check_files(
         destination: the GeoTIFF to write, or a PNG if the scene is a picture.
         overwrite: replace an existing output.
         nodata: the value that means "no data", in place of the file's own.
-        bands: those asked for.
+        bands: the bands to use.
 
     Raises:
         UserError: the input is missing, no scene, or lacks blocks or a band; the output's folder is missing or not
@@ -67,7 +67,7 @@ def check_files(
         if os.path.lexists(existing):
             raise UserError(f"{existing} exists already: choose another output, or ask to overwrite it (--overwrite)")
     try:
-        tempfile.TemporaryFile(dir=destination.parent).close()  # permission bits alone do not tell
+        tempfile.TemporaryFile(dir=destination.parent).close()  # permission bits alone are not enough
     except OSError as error:
         raise UserError(
             f"{destination}: the folder {destination.parent} is not writable ({error.strerror}): choose another one"
@@ -93,7 +93,7 @@ def _check_blocks(path: Path, has_nodata: bool) -> None:
     try:
         part = rasterio.open(path, driver="GTiff")
     except RasterioError:
-        return  # of another format, or missing: told when it is read
+        return  # of another format, or missing: reported when it is read
     with part:
         height, width = part.block_shapes[0]
         rows, cols = range(-(-part.height // height)), range(-(-part.width // width))

@@ -47,6 +47,8 @@ class Remover:
         band_names: names of the bands that it takes.
         digest: gives the SHA-256 of all that it is, see `model_digest`; for files alone, whose work may be resumed.
         device: what it runs on.
+        precision: what it computes in, ``fp32`` or ``bf16``.
+        steps: its number of sampling steps, if it has one.
         detector: finds the clouds when the mask is ``auto``.
     """
 
@@ -57,6 +59,8 @@ class Remover:
     band_names: Sequence[str] = ()
     digest: Callable[[], str | None] = lambda: None
     device: str = "cpu"
+    precision: str = "fp32"
+    steps: int | None = None
     detector: Callable[[np.ndarray], np.ndarray] | None = None
 
 
@@ -100,7 +104,7 @@ def clear_scene(
         destination: the GeoTIFF to write.
         options: the user's choices.
         ranks: the processes that share the work, if there are several.
-        progress: told of every batch of windows.
+        progress: called after every batch of windows.
 
     Raises:
         UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `open_mask` and `FileJob`,
@@ -147,7 +151,7 @@ def clear_scene(
                     scene,
                     destination,
                     version=__version__,
-                    model=remover.digest(),
+                    model=dict(sha256=remover.digest(), precision=remover.precision, steps=remover.steps),
                     settings=options.deciding(),
                     pixels=tally.pixels,
                     windows=dict(all=tally.windows, skipped=tally.skipped),

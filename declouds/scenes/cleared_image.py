@@ -75,9 +75,9 @@ def run_passes(
         bands: bands that the model makes.
         job: where rasters are, and what is finished.
         options: the user's choices.
-        tally: is told of the windows.
+        tally: counts the windows.
         ranks: the processes that share the work.
-        progress: told of every batch.
+        progress: called after every batch.
         buffer: bytes that the rows of the blend may take: a wider image is cut into columns.
 
     Raises:

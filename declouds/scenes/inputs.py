@@ -11,15 +11,15 @@ from declouds.scenes.rasters.scene_file import subdataset
 from declouds.scenes.rasters.sentinel2 import is_safe
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")  # what is looked for in a folder
-OWN_SUFFIX = "_quality.tif"  # what lies beside our results and is no scene
+OWN_SUFFIX = "_quality.tif"  # files beside our results that are not scenes
 
 
 def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     """Return each scene with its destination, in the order of the inputs, and by name within one.
 
     An input is a file, a sub-dataset as GDAL names it (``NETCDF:"file.nc":Band1``), the `.SAFE` folder of a product, a
-    folder whose rasters and products, or else pictures, are scenes (its own, not those of folders in it), or a pattern
-    such as ``2024/*.tif`` where the shell left it as it was.
+    folder whose rasters and products, or else PNG and JPEG files, are scenes (not those of folders in it), or a
+    pattern such as ``2024/*.tif`` where the shell left it as it was.
 
     Args:
         inputs: what the user named.
@@ -28,7 +28,7 @@ def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
 
     Returns:
         (source, destination): in a folder a result is called as its source, with the suffix .tif, or .png for a
-        picture (PNG or JPEG) without a place on earth.
+        PNG or JPEG without georeference.
 
     Raises:
         UserError: an input or a scene in it does not exist; the output is a file and should be a folder; or two results
@@ -75,9 +75,9 @@ def _scenes(given: str) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """Return the scenes in a folder: its rasters and products, or its pictures if it has neither.
+    """Return the scenes in a folder: its rasters and products, or its PNG and JPEG files if it has neither.
 
-    Beside rasters, pictures are quick-looks.
+    Beside rasters, those are quick-looks.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]  # unfinished work begins so
     scenes = [

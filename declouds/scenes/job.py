@@ -24,14 +24,14 @@ class FileJob:
 
     Args:
         folder: where the work is.
-        settings: everything that decides the result; work of other settings is not gone on with.
+        settings: everything that decides the result; work of other settings is refused.
         height: rows of the scene.
         width: columns of the scene.
         leads: whether this process keeps the folder; the others wait until it is there.
         restart: drop what is in the folder.
 
     Raises:
-        UserError: the folder holds work of other settings, or what is no work of ours; it cannot be made; or another
+        UserError: the folder holds work of other settings, or something else; it cannot be made; or another
             process works in it.
     """
 
@@ -110,7 +110,7 @@ class FileJob:
         self._write(self.ledger, dict(settings=self.settings, passes=number + 1))
 
     def remove(self) -> None:
-        """Remove the folder, the ledger first: what is left by a kill meanwhile is then known for what it is."""
+        """Remove the folder, the ledger first: so that a kill on the way leaves a recognisable state."""
         self.ledger.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -132,10 +132,10 @@ class FileJob:
             ) from error
 
     def _enter(self) -> None:
-        """Make the folder, and hold it for the life of this object; the system lets go when the process dies.
+        """Make the folder, and hold it for the life of this object; the system releases it when the process dies.
 
         Raises:
-            UserError: it cannot be made, holds what is no work, or another process works in it.
+            UserError: it cannot be made, holds something else, or another process works in it.
         """
         try:
             if self.folder.is_symlink():

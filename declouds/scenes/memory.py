@@ -37,12 +37,12 @@ def buffer_within(
             "--memory: this system does not say how much memory a process takes: use a smaller --tile instead"
         )
     channels = max(step.channels for step in passes) + 1
-    least = 4 * channels * shape[0] * 2 * shape[1]
+    smallest = 4 * channels * shape[0] * 2 * shape[1]
     taken = peak_memory() + REST
-    if memory < taken + COPIES * least:
+    if memory < taken + COPIES * smallest:
         raise UserError(
             f"--memory {memory / 2**30:.3g} GiB: the network alone takes {taken / 2**30:.3g} GiB with windows of "
             f"{options.tile} pixels, {options.batch_size} at a time: give at least "
-            f"{(taken + COPIES * least) / 2**30:.2f} GiB, or use a smaller --tile or --batch-size"
+            f"{(taken + COPIES * smallest) / 2**30:.2f} GiB, or use a smaller --tile or --batch-size"
         )
     return (memory - taken) // COPIES

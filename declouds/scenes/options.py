@@ -23,14 +23,17 @@ class SceneOptions:
         taper: how the weight of a window falls towards its edges, ``cosine`` or ``linear``.
         blend: ``joint`` averages the windows at every step of the sampler, ``final`` once at the end.
         batch_size: windows computed at a time.
+        precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 where the device has it and the record of the weights says
+            that the results are as good.
+        steps: number of sampling steps; that recorded with the weights if not given, else that of the model's config.
         seed: of the noise, which is tied to the pixel's place: the same in every window.
-        samples: how often the scene is cleared, each time from other noise; the first is the result, the others tell
+        samples: how often the scene is cleared, each time from other noise; the first is the result, the others give
             its standard deviation.
         bands: the bands that the model takes, in its order: numbers from 1, or names in the file.
         scale: model value = stored value * scale + offset; the file's own if not given.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own; the output says so.
-        mask: a raster that tells what is cloud, on any grid (of an image in memory: an array of its size), or ``auto``
+        mask: a raster of the clouds, on any grid (of an image in memory: an array of its size), or ``auto``
             for the ``detector``; all is cleared if not given.
         mask_values: the values of ``mask`` that mean cloud or shadow, if it has more than 0 and one other.
         detector: a registered cloud detector: its name, or a config.
@@ -49,6 +52,8 @@ class SceneOptions:
     taper: str = "cosine"
     blend: str = "joint"
     batch_size: int = 1
+    precision: str = "auto"
+    steps: int | None = None
     seed: int = 0
     samples: int = 1
     bands: Sequence[str] | None = None

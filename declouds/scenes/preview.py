@@ -20,7 +20,7 @@ from declouds.nodata import valid_pixels
 from declouds.scenes.rasters.scene_file import reason
 
 LONGEST = 1024  # pixels of the longer side of a picture
-GAP = 8  # pixels between the two pictures
+GAP = 8  # pixels between the two images
 PERCENTILES = (2, 98)  # of the result's values: what becomes black and white
 RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 NAMES = (("red", "green", "blue"), ("b04", "b03", "b02"))  # descriptions of colours; the second are Sentinel-2's
@@ -36,11 +36,11 @@ def write_preview(
     title: str,
     summary: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write both pictures, reduced where they are larger than 1024 pixels, in the same colours.
+    """Write both images, reduced where they are larger than 1024 pixels, in the same colours.
 
     Shown are the bands called red, green and blue, else the first three, or the first as grey. Colours of 8 bits stay
     as they are; other values are stretched, per band, between the 2nd and 98th percentile of the result. Pixels without
-    data are transparent. The pictures are embedded as PNG: what looks like a fault is one, and not of the compression.
+    data are transparent. The images are embedded as PNG, so that no artefact comes from compression.
 
     Args:
         before: the scene, open.
@@ -59,14 +59,14 @@ def write_preview(
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(after) as result:
                 bands = _bands_to_show(result)
-                one, other = _pictures(before, indexes, result, bands)
+                one, other = _images(before, indexes, result, bands)
                 facts = _facts(before, result, bands, one.shape)
     except RasterioError as error:
         raise UserError(f"{after}: no preview could be made ({reason(error)}): are both files whole?") from error
     gap = np.zeros((4, one.shape[1], GAP), np.uint8)
     write_whole(png, _png(np.concatenate([one, gap, other], axis=2)))
-    told = {name: value for name, value in (summary or {}).items() if name != "source"}  # the facts tell it already
-    write_whole(html, _page(title, one, other, {"scene": facts, **told}, before.height * before.width))
+    details = {name: value for name, value in (summary or {}).items() if name != "source"}  # already among the facts
+    write_whole(html, _page(title, one, other, {"scene": facts, **details}, before.height * before.width))
 
 
 def _bands_to_show(result: DatasetReader) -> list[int]:
@@ -81,10 +81,10 @@ def _bands_to_show(result: DatasetReader) -> list[int]:
     return image[:3] if len(image) >= 3 else result.indexes[:1]
 
 
-def _pictures(
+def _images(
     before: DatasetReader, indexes: Sequence[int], result: DatasetReader, bands: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both pictures. Shapes: (4, h, w) uint8, the last is opacity."""
+    """Return both images. Shapes: (4, h, w) uint8, the last is opacity."""
     longest = max(result.height, result.width)
     size = [max(1, round(side * min(1, LONGEST / longest))) for side in (result.height, result.width)]
     values = [
@@ -133,7 +133,7 @@ def _png(picture: np.ndarray) -> bytes:
 
 
 def _facts(before: DatasetReader, result: DatasetReader, bands: Sequence[int], shape: Sequence[int]) -> dict[str, Any]:
-    """Return what the caption tells of the scene and of the way it is shown."""
+    """Return the caption: the scene, and how it is displayed."""
     names = [result.descriptions[band - 1] or f"band {band}" for band in bands]
     facts: dict[str, Any] = {"size": f"{before.width} x {before.height} pixels"}
     if before.crs:

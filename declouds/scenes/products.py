@@ -21,7 +21,7 @@ from declouds.scenes.summary import write_summary
 
 
 class Products:
-    """The output `NAME.tif`, and what was asked for beside it.
+    """The output `NAME.tif` and the requested files beside it.
 
     Args:
         destination: the output.
@@ -112,7 +112,7 @@ class Products:
         """Finish the files, and give them their names, the product last.
 
         Raises:
-            UserError: the disk refuses, or somebody made one of the files meanwhile.
+            UserError: the disk refuses, or one of the files has appeared since.
         """
         product = self.work_folder / "product.tif"
         made = {"quality": self.work_folder / "quality.tif"}
@@ -144,8 +144,8 @@ class Products:
             for path in final:
                 if os.path.lexists(path):
                     raise UserError(
-                        f"{path} was made by someone else meanwhile: move it away and repeat the command, which finds "
-                        f"its work in {self.work_folder}"
+                        f"{path} has appeared since the command started: move it away and repeat the command, which "
+                        f"finds its work in {self.work_folder}"
                     )
         self._marker.touch()
         for path, finished in final.items():
@@ -155,7 +155,7 @@ class Products:
 
     @property
     def _marker(self) -> Path:
-        """The file that tells that the products of this work have begun to get their names."""
+        """The file that marks that renaming of the products has begun."""
         return self.work_folder / "publishing"
 
     def _open_quality(self, scene: DatasetReader, indexes: Sequence[int], block: Block) -> Any:

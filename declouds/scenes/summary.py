@@ -15,7 +15,7 @@ def summary(
     destination: Path,
     *,
     version: str,
-    model: str | None,
+    model: Mapping[str, Any],
     settings: Mapping[str, Any],
     pixels: Mapping[str, int],
     windows: Mapping[str, int],
@@ -27,7 +27,7 @@ def summary(
         scene: the scene, open.
         destination: path of the result.
         version: of declouds.
-        model: SHA-256 of the weights.
+        model: SHA-256 of the weights, precision and number of steps.
         settings: the user's choices, the seed among them.
         pixels: how many of the scene's pixels are valid, nodata, cleared, changed.
         windows: how many there are, and how many were skipped.
@@ -46,7 +46,7 @@ def summary(
                 **dict(dtype=scene.dtype.name, crs=crs, transform=file.transform[:6]),
             },
             "result": destination.name,
-            "model": {"sha256": model},
+            "model": model,
             "settings": settings,
             "pixels": pixels,
             "windows": windows,

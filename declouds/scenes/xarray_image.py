@@ -44,7 +44,7 @@ def mask_of(mask: Any, image: Any) -> np.ndarray:
     if values.ndim != 2:
         raise UserError(f"mask: has dimensions {tuple(mask.dims)}, and a mask has (y, x): select one band")
     nodata = _nodata(mask)
-    # As in files: many masks of 0 and 1 have nodata 0, which is "clear" to whoever wrote them.
+    # As in files: many masks of 0 and 1 have nodata 0, which was meant as clear.
     return values if not nodata else np.ma.masked_equal(values, nodata)
 
 
@@ -70,7 +70,7 @@ def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:
 def like(image: Any, cleared: np.ndarray) -> Any:
     """Return the cleared pixels as a `DataArray` with the coordinates, CRS, attributes, encoding and name of ``image``.
 
-    Where the model makes fewer bands than it takes, these are the first. ``STATISTICS_*`` tell of the old pixels, and
+    Where the model makes fewer bands than it takes, these are the first. ``STATISTICS_*`` describe the old pixels, and
     are left out.
 
     Shapes: cleared (C, H, W); the result has the dimensions of ``image``.

@@ -31,7 +31,7 @@ def district_angles(rng: np.random.Generator, height: int, width: int) -> tuple[
 class Parcels:
     """Parcels of about ``across`` times ``along`` pixels.
 
-    ``number`` tells them apart, ``edge`` is each pixel's distance to the border of its parcel; both (H, W).
+    ``number`` identifies them, ``edge`` is each pixel's distance to the border of its parcel; both (H, W).
     """
 
     def __init__(self, rng: np.random.Generator, angles: np.ndarray, across: float, along: float) -> None:

@@ -22,7 +22,7 @@ def veil(
 
     ``cloudy = clear * t + airlight * (1 - t)`` (Koschmieder's law; McCartney, Optics of the Atmosphere, 1976; the model
     behind haze removal since Narasimhan and Nayar 2002), with ``t = exp(-thickness * (wavelength / 0.55)^-exponent)``,
-    Angstrom's law of 1929: small particles scatter short wavelengths more, so blue suffers most, near infrared least.
+    Angstrom's law of 1929: small particles scatter short wavelengths more, blue most and near infrared least.
 
     Shapes: clear (C, H, W), thickness (H, W), wavelengths and airlight (C,) -> (C, H, W).
     Units: clear, airlight and the result in [0, 1]; thickness is the optical depth at 0.55 micrometres.

@@ -136,7 +136,7 @@ class CoarseToFine:
             stages=[plain(stage) for stage in stage_configs(self.config, self.model_class) if stage["name"] in trained],
             given={part: given.origin for part, given in {**self.start, **self.given}.items()},
             seed=self.settings.seed,
-            amp=self.config.get("amp", False),
+            precision=self.config.precision,
             processes=get_world_size(),
             versions=dict(python=platform.python_version(), torch=torch.__version__, declouds=declouds.__version__),
         )

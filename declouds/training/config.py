@@ -11,7 +11,7 @@ from declouds.errors import UserError, did_you_mean
 from declouds.registry import load_plugins
 
 REQUIRED = ("model", "datamodule", "stages")
-RUNTIME = ("seed", "num_workers", "amp", "ema", "log_interval", "checkpoint_interval", "val")
+RUNTIME = ("seed", "num_workers", "precision", "ema", "log_interval", "checkpoint_interval", "val")
 KNOWN = (
     *REQUIRED,
     "load_from",
@@ -27,7 +27,7 @@ VALUES: dict[str, tuple[tuple[type, ...], str]] = {
     "datamodule": ((dict,), "dict(type=..., ...)"),
     "test_datamodule": ((dict,), "dict(type=..., ...)"),
     "num_workers": ((int,), "an integer"),
-    "amp": ((bool,), "True or False"),
+    "precision": ((str,), "'fp32', 'bf16' or 'auto'"),
     "ema": ((dict, type(None)), "dict(decay=NUMBER), or None to disable it"),
     "log_interval": ((int,), "an integer number of iterations"),
     "checkpoint_interval": ((int,), "an integer number of iterations"),

@@ -10,6 +10,8 @@ from mmengine.config import Config
 from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.evaluation.load_checked import differing_parts
+from declouds.hardware import pick_device
+from declouds.inference import choose_precision
 from declouds.layers.timm_encoder import without_pretrained
 from declouds.models import build_model, model_class
 from declouds.registry import DATAMODULES
@@ -44,11 +46,12 @@ class Settings:
 
 
 def settings_of(config: Config, launcher: str) -> Settings:
-    """Set up the data, complete the model's config, and build the model once to check it.
+    """Choose the precision, set up the data, complete the model's config, and build the model once to check it.
 
     Raises:
-        UserError: data or model are invalid, or do not match.
+        UserError: data or model are invalid, or do not match; see also `choose_precision`.
     """
+    config.precision = choose_precision(config.get("precision", "fp32"), pick_device(), safe=True)
     datamodule = DATAMODULES.build(config.datamodule)
     datamodule.setup("fit")
     model_config = _with_bands_and_units(plain(config.model), datamodule)

@@ -91,7 +91,7 @@ class Stage:
         """Return the configs of the learning rate schedulers, by iteration unless set otherwise."""
         return [{"by_epoch": False, **item} for item in self.param_scheduler]
 
-    def optim_wrapper(self, amp: bool, parts: Sequence[str] = ()) -> dict[str, Any]:
+    def optim_wrapper(self, precision: str, parts: Sequence[str] = ()) -> dict[str, Any]:
         """Return the config of MMEngine's optimiser wrapper, or one per part of ``parts``.
 
         Raises:
@@ -102,13 +102,14 @@ class Stage:
             expected = f"a number, or one for each of {', '.join(parts)}" if parts else "one number"
             raise UserError(f"stage {self.name}: lr must be {expected}, got {self.lr}")
         if isinstance(self.lr, dict) or parts:
-            return dict(constructor="PartOptimizers", **{part: self._wrapper(amp, rates[part]) for part in parts})
-        return self._wrapper(amp, self.lr)
+            return dict(constructor="PartOptimizers", **{part: self._wrapper(precision, rates[part]) for part in parts})
+        return self._wrapper(precision, self.lr)
 
-    def _wrapper(self, amp: bool, lr: float) -> dict[str, Any]:
+    def _wrapper(self, precision: str, lr: float) -> dict[str, Any]:
         optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=lr)
         clip = None if self.clip_grad is None else dict(max_norm=self.clip_grad)
-        return dict(type="AutocastOptimWrapper" if amp else "OptimWrapper", optimizer=optimizer, clip_grad=clip)
+        kind = "AutocastOptimWrapper" if precision == "bf16" else "OptimWrapper"
+        return dict(type=kind, optimizer=optimizer, clip_grad=clip)
 
 
 def read_stages(configs: Sequence[dict[str, Any]], model: type[CloudRemover]) -> list[Stage]:

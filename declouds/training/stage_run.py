@@ -80,10 +80,10 @@ class StageRun:
         """Build the model of the stage with the weights of ``state``."""
         return model_of_stage(self.model_config, self.changes, self.settings.seed, state, self.stage.name)
 
-    def optim_wrapper(self, amp: bool) -> dict[str, Any]:
+    def optim_wrapper(self, precision: str) -> dict[str, Any]:
         """Return the config of the optimiser wrapper, or one per trained part."""
         parts = [part for part in self.model_class.parts if part in self.changes]
-        return self.stage.optim_wrapper(amp, parts if self.model_class.separate_optimizers else ())
+        return self.stage.optim_wrapper(precision, parts if self.model_class.separate_optimizers else ())
 
     def patches(self) -> TrainingPatches:
         """Return the training patches of the stage."""
@@ -144,7 +144,7 @@ class StageRun:
                 val_interval=stage.val_interval or iterations,
                 check_interval=interval,
             ),
-            optim_wrapper=self.optim_wrapper(config.get("amp", False)),
+            optim_wrapper=self.optim_wrapper(config.precision),
             param_scheduler=stage.schedulers() or None,
             default_hooks=dict(
                 checkpoint=None,
@@ -235,7 +235,7 @@ def check_stage(run: StageRun) -> None:
         )
     try:
         weight = torch.nn.Parameter(torch.zeros(1))
-        config = run.optim_wrapper(False)
+        config = run.optim_wrapper("fp32")
         by_part = [value for value in config.values() if isinstance(value, dict) and "optimizer" in value]
         for wrapper_config in by_part or [config]:
             optimizer = OPTIMIZERS.build({**wrapper_config["optimizer"], "params": [weight]})

@@ -28,7 +28,7 @@ from declouds.training.stage_run import StageRun
 
 SHAPES_TRAINING = (
     "seed",
-    "amp",
+    "precision",
     "ema",
     "custom_hooks",
     "custom_imports",

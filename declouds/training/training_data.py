@@ -193,12 +193,14 @@ class EvaluationImages(Dataset):
 
 
 def train_loader(patches: TrainingPatches, batches: StageBatches, workers: int) -> DataLoader:
-    """Return the training loader of a stage; workers persist for the stage."""
+    """Return the training loader of a stage, which is iterated once, so that its workers end with the stage.
+
+    Persistent workers would live until garbage collection, and then take seconds each to exit.
+    """
     return DataLoader(
         patches,
         batch_sampler=batches,
         num_workers=workers,
-        persistent_workers=workers > 0,
         worker_init_fn=_exit_quietly,
     )
 

@@ -156,7 +156,7 @@ def check_parts(config: dict[str, Any], source: str) -> None:
     MMEngine imports and calls whatever has a dotted path for a type, so without this a weights file could run code.
 
     Raises:
-        UserError: names what is asked for.
+        UserError: names the unknown part.
     """
     from mmengine.registry import MODELS
 
@@ -208,14 +208,14 @@ def load_strictly(module: torch.nn.Module, state_dict: dict[str, torch.Tensor], 
             key for key in own.keys() & state_dict.keys() if _kind_of(own[key]) != _kind_of(state_dict[key])
         ),
     }
-    told = [
+    listed = [
         f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for fault, keys in faults.items()
         if keys
     ]
-    if told:
+    if listed:
         raise UserError(
-            f"{source} does not fit {type(module).__name__}: {'; '.join(told)}: use the config it was trained with"
+            f"{source} does not fit {type(module).__name__}: {'; '.join(listed)}: use the config it was trained with"
         )
     module.load_state_dict(state_dict, strict=True)
 

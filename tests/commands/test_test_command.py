@@ -8,6 +8,7 @@ from declouds.cli import main
 from declouds.evaluation import lpips_net
 from declouds.evaluation.load_checked import differing_entries, differing_parts
 from declouds.image_io import read_image, write_image
+from declouds.weights.file import read_weights
 
 MODEL = dict(
     type="DiffusionEnhancement",
@@ -223,3 +224,66 @@ def test_an_argument_left_out_counts_as_its_default():
     assert differing_parts(MODEL | {"type": "OnePass"}, MODEL) == ["model: OnePass, not DiffusionEnhancement"]
     other = MODEL | {"noise_schedule": dict(type="CosineSchedule")}
     assert differing_parts(other, MODEL) == ["noise_schedule: CosineSchedule, not LinearSchedule"]
+
+
+@pytest.fixture
+def with_val(setting, monkeypatch):
+    """The setting with the test images for validation too, on a device with bfloat16."""
+    monkeypatch.setattr("declouds.inference.has_bf16", lambda device: True)
+    monkeypatch.setattr("declouds.evaluation.inference_search.has_bf16", lambda device: True)
+    (setting / "data" / "split.json").write_text('{"train": ["0", "4"], "val": ["1", "2", "3"], "test": []}')
+    config = setting / "config.py"
+    config.write_text(config.read_text().replace("'val': None", "'split': 'split.json'"))
+    return setting
+
+
+def test_numbers_of_steps_are_compared(setting, capsys):
+    run(setting, "--steps", "1", "4", "2", "--out", setting / "out", "--protocol", "official", "--precision", "fp32")
+    content = results(setting)
+    assert list(content["methods"]) == ["4 steps", "2 steps", "1 step"]
+    assert list(content["differences"]) == ["2 steps - 4 steps", "1 step - 4 steps"]
+    assert set(content["about"]["seconds_an_image"]) == set(content["methods"])
+    mean = {method: found["summary"]["official.psnr"]["mean"] for method, found in content["methods"].items()}
+    names = {2: "2 steps", 1: "1 step"}
+    lost = {number: content["differences"][f"{name} - 4 steps"]["official.psnr"] for number, name in names.items()}
+    good = [n for n, found in lost.items() if found["mean"] >= -0.02 and found["low"] >= -0.1]
+    enough = min([4, *good])
+    assert f"enough steps: {enough}\n" in capsys.readouterr().out
+    # A single number is measured as the model.
+    run(setting, "--steps", "1", "--out", setting / "out", "--overwrite", "--precision", "fp32")
+    single = results(setting)
+    assert single["methods"]["DE"]["summary"]["official.psnr"]["mean"] == mean["1 step"]
+    assert (single["about"]["steps"], single["about"]["precision"]) == (1, "fp32")
+
+
+def test_what_is_enough_is_recorded_and_used(with_val, capsys):
+    made = with_val / "recorded.safetensors"
+    run(with_val, "--split", "val", "--steps", "1", "2", "--record", made, "--out", with_val / "out")
+    record = read_weights(made).record
+    found = results(with_val)["methods"]
+    assert record["splits"] == {"train": {"count": 2}} and record["inference"]["split"]["part"] == "val"
+    steps, bf16 = record["inference"]["steps"], record["inference"]["bf16"]
+    assert steps in (1, 2) and any(name.endswith(", bf16") for name in found)
+    capsys.readouterr()
+    main(["test", str(with_val / "config.py"), str(made), "--split", "val", "--out", str(with_val / "again")])
+    about = json.loads((with_val / "again" / "results.json").read_text())["about"]
+    assert (about["steps"], about["precision"]) == (steps, "bf16" if bf16 else "fp32")
+    # A config that changes the sampler counts more than the record.
+    changed = ["--cfg-options", "model.sampler.steps=5"]
+    main(["test", str(with_val / "config.py"), str(made), "--split", "val", "--out", str(with_val / "five"), *changed])
+    assert json.loads((with_val / "five" / "results.json").read_text())["about"]["steps"] == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--record", "r.safetensors"], "--record chooses by validation images: give --split val"),
+        (["--split", "val", "--record", "r.pth"], "r.pth: give a name that ends in .safetensors"),
+        (["--steps", "1", "2", "--variants"], "only with a single number of --steps"),
+        (["--steps", "2", "2"], "--steps 2 2: give each number once"),
+        (["--steps", "1", "2000"], "between 1 and 1000, got 2000"),
+        (["--precision", "half"], "unknown precision 'half': use auto, fp32, bf16"),
+    ],
+)
+def test_impossible_searches_are_refused_before_any_work(setting, capsys, more, message):
+    assert message in refused(capsys, setting, "--out", setting / "out", *more)

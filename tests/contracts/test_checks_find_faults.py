@@ -149,16 +149,16 @@ class BatchMean(Denoiser):
     [
         (NoDescription, "docstring of NoDescription"),
         (WrongPredicts, "predicts='epsilon'"),
-        (EvenSizes, r"1 bands of 13x18 is of shape \(2, 1, 12, 18\)"),
+        (EvenSizes, r"1 bands of 13x18 has shape \(2, 1, 12, 18\)"),
         (Doubles, "torch.float64, not float32"),
         (Unused, "spare.weight has no gradient"),
-        (InfiniteGradient, "gradient of conv.weight is finite"),
-        (Detached, "some gradient .* is not zero"),
+        (InfiniteGradient, "gradient of conv.weight must be finite"),
+        (Detached, "all gradients .* are zero"),
         (OnlyFloat32, "finite in bfloat16"),
-        (Unsaved, "saved and loaded"),
-        (BatchDeviation, "a batch of one image .* trains"),
-        (DropsInEval, "the same every time"),
-        (BatchMean, "does not depend on the others"),
+        (Unsaved, "saving and loading"),
+        (BatchDeviation, "a batch of one image .* must be trainable"),
+        (DropsInEval, "must be deterministic"),
+        (BatchMean, "not depend on the other images"),
     ],
 )
 def test_faults_of_networks_are_named(part, fault):
@@ -179,7 +179,7 @@ def test_a_prior_outside_its_range_is_named():
         def forward(self, cloudy):
             return super().forward(cloudy) + 2
 
-    with pytest.raises(AssertionError, match=r"prior leaves \[-1, 1\]"):
+    with pytest.raises(AssertionError, match=r"prior must be in \[-1, 1\]"):
         testing.check_reference(dict(type=Bright))
 
 
@@ -221,7 +221,7 @@ class Changed(Outputs):
         (lambda maps: dict(maps, latent=(maps["attention"],)), r"mean and log variance, \(B, length\) each"),
         (lambda maps: dict(maps, latent=(maps["latent"][0][:1],)), r"mean and log variance, \(B, length\) each"),
         (lambda maps: dict(maps, latent=(maps["latent"][0], maps["latent"][1].exp() / 0)), "finite"),
-        (lambda maps: dict(maps, restorations=[maps["restorations"][0][:, :, 1:]]), "of shape"),
+        (lambda maps: dict(maps, restorations=[maps["restorations"][0][:, :, 1:]]), "has shape"),
     ],
     ids=["map size", "map infinite", "map rounded", "code of maps", "code of one", "code infinite", "image size"],
 )
@@ -303,8 +303,8 @@ class Dimmed(DDIM):
 @pytest.mark.parametrize(
     ("part", "fault"),
     [
-        (NoNoise, "of the noise it should have"),
-        (OwnStart, "what a result starts from"),
+        (NoNoise, "of the expected noise"),
+        (OwnStart, "depend on the start noise"),
         (GlobalNoise, "the same result"),
         (Dimmed, "a perfect denoiser"),
     ],
@@ -383,14 +383,14 @@ class OfWhat(nn.Module):
 @pytest.mark.parametrize(
     ("part", "fault"),
     [
-        (RootOfNothing, "gradient are finite"),
+        (RootOfNothing, "gradient must be finite"),
         (PerImage, "one number"),
-        (Negative, "grows"),
-        (Saved, "leaves nothing in checkpoints"),
-        (WrongWay, "falls with the logits at logits of 0.5 with target 1.0"),
-        (Overflows, "gradient are finite at logits of 20.0 with target 1.0"),
-        (SummedOverImages, "does not grow with the batch"),
-        (OfWhat, "takes='masks' is none of images, logits, latent"),
+        (Negative, "must grow"),
+        (Saved, "not add to checkpoints"),
+        (WrongWay, "fall with the logits at logits of 0.5 with target 1.0"),
+        (Overflows, "gradient must be finite at logits of 20.0 with target 1.0"),
+        (SummedOverImages, "not grow with the batch"),
+        (OfWhat, "takes='masks' must be one of images, logits, latent"),
     ],
 )
 def test_faults_of_losses_are_named(part, fault):
@@ -416,12 +416,15 @@ class Faulty(Simulated):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda data: (("same", "same"), data.right), "no name occurs twice"),
+        (lambda data: (("same", "same"), data.right), "names must be unique"),
         (lambda data: (data.names, lambda index: tuple(x if x is None else x[:, :8] for x in data.right(index))), None),
-        (lambda data: (data.names, lambda index: (data.right(index)[0][:, :8], *data.right(index)[1:])), "of one size"),
+        (
+            lambda data: (data.names, lambda index: (data.right(index)[0][:, :8], *data.right(index)[1:])),
+            "same size",
+        ),
         (
             lambda data: (data.names, lambda index: (*data.right(index)[:2], data.right(index)[2] * 0.5)),
-            "mask is 0 or 1",
+            "must be 0 or 1",
         ),
     ],
     ids=["names", "none", "sizes", "mask"],
@@ -499,11 +502,11 @@ class Forgetful(Detector):
     [
         (FalseMargin, "farther away than margin=0"),
         (StatisticsOfAll, "farther away than margin=1"),
-        (NoMargin, "margin is a number of pixels, 0 or more, not None"),
+        (NoMargin, "margin must be .* 0 or more, got None"),
         (Probability, "is float32, not bool"),
-        (CloudOfEachBand, r"for 1 bands of 16x16 is of shape \(1, 16, 16\)"),
-        (ChangesTheImage, "is not changed"),
-        (Forgetful, "gives the same cloud"),
+        (CloudOfEachBand, r"for 1 bands of 16x16 has shape \(1, 16, 16\)"),
+        (ChangesTheImage, "must not be modified"),
+        (Forgetful, "give the same cloud mask"),
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )

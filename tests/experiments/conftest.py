@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from declouds.cli import main
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SWEEP = """
@@ -43,13 +45,36 @@ def sweep_file(tmp_path):
 
 
 @pytest.fixture
-def sweep_process():
-    """Return a function that starts `declouds sweep` as a user would."""
+def environment(monkeypatch):
+    """What `declouds sweep` and its cells find in the environment."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("http_proxy", "https_proxy"):  # no network for LPIPS
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def sweep(environment, capfd):
+    """Return a function that runs `declouds sweep` to its end and returns its exit code and all that it prints."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        code = 0
+        try:
+            main(["sweep", *map(str, arguments)])
+        except SystemExit as stopped:
+            code = stopped.code
+        return code, "".join(capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def sweep_process(environment):
+    """Return a function that starts `declouds sweep` in a process of its own, which can be killed."""
 
     def start(*arguments):
-        environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", OMP_NUM_THREADS="1")
-        environment |= {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}  # no network for LPIPS
         command = [sys.executable, "-m", "declouds", "sweep", *map(str, arguments)]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     return start

@@ -181,7 +181,7 @@ def test_a_sweep_on_this_machine_is_silent_and_leaves_nothing(ray, cells):
         {
             "good": "echo out; echo err >&2",
             "killed": "kill -9 $$",
-            "long": "sleep 60 & echo $! $$ >pids; trap 'echo asked >asked; exit' TERM; wait",
+            "long": "trap 'echo asked >asked; exit' TERM; sleep 60 & echo $! $$ >pids; wait",
             "longer": "sleep 60 & echo $! $$ >pids; wait",
         }
     )

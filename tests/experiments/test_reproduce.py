@@ -94,7 +94,7 @@ def save(tmp_path, draw=0, **record):
     torch.manual_seed(draw)
     state = {key: value + 0.05 * torch.randn_like(value) for key, value in MODELS.build(MODEL).state_dict().items()}
     splits = dict(train=dict(count=2, digest=digest(["0", "4"])))
-    told = dict(stages=[STAGE], seed=0, amp=False, splits=splits) | record
+    told = dict(stages=[STAGE], seed=0, precision="fp32", splits=splits) | record
     (tmp_path / "work_dirs" / "small").mkdir(parents=True, exist_ok=True)
     save_weights(tmp_path / "work_dirs" / "small" / "model.safetensors", MODEL, state, told, overwrite=True)
 
@@ -162,7 +162,7 @@ def test_a_wrong_copy_of_the_data_fails(table, data, tmp_path, capsys):
     image[0, 0, 0] += 1  # one byte
     write_image(data / "label" / "2.png", image, overwrite=True)
     code, printed = reproduce(capsys, data=data)
-    assert code == 1 and "other pictures: SHA-256 of the pixels" in printed and "1 rows: 1 FAIL." in printed
+    assert code == 1 and "other pixels: their SHA-256 is" in printed and "1 rows: 1 FAIL." in printed
     assert not (tmp_path / "reproduced" / "tiny" / "cloudy").exists()
     (data / "label" / "2.png").write_bytes((data / "label" / "2.png").read_bytes()[:200])
     code, printed = reproduce(capsys, data=data)

@@ -23,11 +23,6 @@ def write_scores(cell, psnr=20.0):
     write_evaluation(evaluation, cell.results.parent)
 
 
-def finish(process):
-    output, _ = process.communicate(timeout=300)
-    return process.returncode, output
-
-
 def kill_when(process, appears):
     """Kill a sweep without warning as soon as a file is there."""
     until = time.monotonic() + 120
@@ -35,10 +30,10 @@ def kill_when(process, appears):
         time.sleep(0.02)
     assert process.poll() is None, "the sweep was over before it could be killed"
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
 
 
-def test_a_sweep_killed_at_three_moments_ends_in_the_same_table(sweep_file, sweep_process, tmp_path):
+def test_a_sweep_killed_at_three_moments_ends_in_the_same_table(sweep_file, sweep_process, sweep, tmp_path):
     path, out, stages = sweep_file(), tmp_path / "out", tmp_path / "stages"
     arguments = (path, "--out", out, "--stages", stages, "--jobs", "2")
     moments = (
@@ -49,11 +44,9 @@ def test_a_sweep_killed_at_three_moments_ends_in_the_same_table(sweep_file, swee
     for moment in moments:
         kill_when(sweep_process(*arguments), moment)
         assert not (out / "table.csv").exists()
-    code, output = finish(sweep_process(*arguments))
+    code, output = sweep(*arguments)
     assert code == 0, output
-    code, output = finish(
-        sweep_process(path, "--out", tmp_path / "whole", "--stages", tmp_path / "others", "--jobs", "2")
-    )
+    code, output = sweep(path, "--out", tmp_path / "whole", "--stages", tmp_path / "others", "--jobs", "2")
     assert code == 0, output
     assert (out / "table.csv").read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()
     assert (out / "table.tex").read_bytes() == (tmp_path / "whole" / "table.tex").read_bytes()
@@ -62,7 +55,7 @@ def test_a_sweep_killed_at_three_moments_ends_in_the_same_table(sweep_file, swee
     assert "fusion=half,eta=0.0" in means[0]
 
     before = {file: file.stat().st_mtime_ns for file in out.glob("cells/*/scores/*")}
-    code, output = finish(sweep_process(*arguments))  # all is finished: nothing is run
+    code, output = sweep(*arguments)  # all is finished: nothing is run
     assert code == 0, output
     assert before == {file: file.stat().st_mtime_ns for file in out.glob("cells/*/scores/*")}
 
@@ -72,14 +65,14 @@ def test_a_sweep_killed_at_three_moments_ends_in_the_same_table(sweep_file, swee
     assert sorted(trained) == ["coarse", "fine", "fine", "fusion", "reference"]  # 12 stages in all
 
 
-def test_a_cell_that_fails_is_named_and_the_others_go_on(sweep_file, sweep_process, tmp_path):
+def test_a_cell_that_fails_is_named_and_the_others_go_on(sweep_file, sweep, tmp_path):
     text = """
 base = "tiny.py"
 axes = dict(fusion=dict(broken=dict(type="NoSuchFusion"), half=dict(type="FixedWeight", weight=0.5)))
 """
     out = tmp_path / "out"
     arguments = (sweep_file(text), "--out", out, "--stages", tmp_path / "stages")
-    code, output = finish(sweep_process(*arguments))
+    code, output = sweep(*arguments)
     assert code == 2
     assert "cell broken failed: unknown fusion 'NoSuchFusion'" in output
     assert str(out / "cells" / "broken" / "log.txt") in output
@@ -88,16 +81,16 @@ axes = dict(fusion=dict(broken=dict(type="NoSuchFusion"), half=dict(type="FixedW
     assert read_state(out / "cells" / "broken").status == FAILED
 
     log = (out / "cells" / "broken" / "log.txt").read_text()
-    finish(sweep_process(*arguments))
+    sweep(*arguments)
     assert (out / "cells" / "broken" / "log.txt").read_text() == log  # not tried again unasked
-    code, output = finish(sweep_process(*arguments, "--retry"))
+    code, output = sweep(*arguments, "--retry")
     assert code == 2
     assert len((out / "cells" / "broken" / "log.txt").read_text()) > len(log)
 
 
-def test_a_dry_run_says_what_is_trained_once_and_leaves_nothing(sweep_file, sweep_process, tmp_path):
+def test_a_dry_run_says_what_is_trained_once_and_leaves_nothing(sweep_file, sweep, tmp_path):
     out, stages = tmp_path / "out", tmp_path / "stages"
-    code, output = finish(sweep_process(sweep_file(), "--out", out, "--stages", stages, "--dry-run"))
+    code, output = sweep(sweep_file(), "--out", out, "--stages", stages, "--dry-run")
     assert code == 0, output
     assert "3 cells, 3 to run" in output
     assert not out.exists()
@@ -139,7 +132,7 @@ def test_the_folder_of_another_config_and_broken_records_are_refused(sweep_file,
     record.unlink()
     assert cells[0].state().status == WAITING  # killed before it was written: the config is written anew
     (cells[0].folder / "run").mkdir()
-    with pytest.raises(UserError, match=r"has no cell\.json that tells its config"):
+    with pytest.raises(UserError, match=r"has no cell\.json with its config"):
         cells[0].state()
 
 
@@ -152,7 +145,7 @@ def test_a_dry_run_tells_of_cells_that_cannot_be_run(sweep_file, tmp_path, capsy
     print_costs(Sweep(cells), tmp_path / "stages", jobs=1)
     shown = " ".join(capsys.readouterr().out.split())
     assert "2 cells, 0 to run" in shown
-    assert "is no record" in shown
+    assert "is not a record" in shown
     assert "is finished" in shown
 
 

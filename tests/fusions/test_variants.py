@@ -82,7 +82,7 @@ def test_a_sigmoid_starts_from_the_weight_it_is_given():
     weight = build("sigmoid", awake=False, start=0.9)(**images())
     torch.testing.assert_close(weight, torch.full_like(weight, 0.9))
     for start in (0.0, 1.0, -0.5):
-        with pytest.raises(UserError, match=f"between 0 and 1, without the two, not from {start}"):
+        with pytest.raises(UserError, match=f"between 0 and 1, exclusive, got {start}"):
             build("sigmoid", start=start)
 
 
@@ -132,7 +132,7 @@ def test_the_curve_over_time_has_one_value_per_step_and_band():
     weight = net(**(images(bands=2) | dict(t=torch.tensor([0, 19]))))
     assert weight[:, :, 0, 0].tolist() == pytest.approx(torch.tensor([[0, 1 / 40], [38 / 40, 39 / 40]]).numpy())
     assert torch.equal(weight, weight[:, :, :1, :1].expand_as(weight))
-    with pytest.raises(UserError, match=r"a curve of 20 steps and is asked for step 907.*set num_steps"):
+    with pytest.raises(UserError, match=r"20 steps but got timestep 907.*set its num_steps"):
         net(**(images(bands=2) | dict(t=torch.tensor([3, 907]))))
 
 
@@ -161,13 +161,13 @@ def test_disagreement_of_flat_images_is_their_distance_alone():
 
 @pytest.mark.parametrize("window", [0, 4, -3])
 def test_a_window_without_a_middle_is_a_user_error(window):
-    with pytest.raises(UserError, match=f"{window} is not odd"):
+    with pytest.raises(UserError, match=f"odd number, got {window}"):
         build("disagreement", window=window)
 
 
 @pytest.mark.parametrize("sees", [(), ("cloudy", "mask"), "prior"])
 def test_images_that_a_fusion_is_not_given_are_a_user_error(sees):
-    with pytest.raises(UserError, match="sees one or more of clear_hat, prior, x_t, cloudy, not"):
+    with pytest.raises(UserError, match="one or more of clear_hat, prior, x_t, cloudy, got"):
         build("official", sees=sees)
 
 

@@ -118,7 +118,7 @@ def test_weights_out_of_reach_are_a_user_error(monkeypatch):
         raise OSError("Name or service not known\nand more lines")
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fetch)
-    with pytest.raises(UserError, match=r"test_resnet cannot be loaded \(Name or .* known\): set pretrained=False"):
+    with pytest.raises(UserError, match=r"test_resnet are unavailable \(Name or .* known\): set pretrained=False"):
         TimmEncoder("test_resnet", 3, pretrained=True)
 
 
@@ -136,12 +136,12 @@ def test_an_encoder_without_features_is_a_user_error(monkeypatch):
     ("name", "arguments", "says"),
     [
         ("convnext_tinny", {}, "did you mean 'convnext_tiny'"),
-        ("qqqqqqqqqqqq", {}, "no encoder 'qqqqqqqqqqqq': timm.list_models"),
-        ("resnet18.a9_in1k", {}, "no weights 'a9_in1k' of resnet18: known: resnet18.a1_in1k"),
-        ("test_coatnet", {}, "test_coatnet does not take images of any size .*: choose"),
-        ("crossvit_9_240", {}, r"shrinks by \[12, 17\]"),
-        ("test_resnet", dict(img_size=64), "leave img_size=64 out"),
-        ("levit_128s", dict(pretrained=True), "normalises over the batch"),
+        ("qqqqqqqqqqqq", {}, "unknown timm encoder 'qqqqqqqqqqqq': timm.list_models"),
+        ("resnet18.a9_in1k", {}, "no weights 'a9_in1k' for resnet18; known: resnet18.a1_in1k"),
+        ("test_coatnet", {}, "test_coatnet does not support arbitrary image sizes .*: choose"),
+        ("crossvit_9_240", {}, r"downsamples by \[12, 17\]"),
+        ("test_resnet", dict(img_size=64), "remove img_size=64"),
+        ("levit_128s", dict(pretrained=True), "cannot be frozen: set pretrained=False"),
     ],
 )
 def test_encoders_that_cannot_be_used_are_user_errors(name, arguments, says):

@@ -104,7 +104,7 @@ def test_a_wrong_file_is_named(vgg16_weights, tmp_path):
         Perceptual(tmp_path / "absent.pth")
     broken = tmp_path / "broken.pth"
     broken.write_bytes(vgg16_weights.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"broken\.pth.*damaged"):
+    with pytest.raises(UserError, match=r"broken\.pth.*corrupt"):
         Perceptual(broken)
     content = torch.load(vgg16_weights, weights_only=True)
     for number, wrong in enumerate(
@@ -117,5 +117,5 @@ def test_a_wrong_file_is_named(vgg16_weights, tmp_path):
     ):
         path = tmp_path / f"wrong{number}.pth"
         torch.save(wrong, path)
-        with pytest.raises(UserError, match=rf"wrong{number}\.pth: not VGG16's weights: features\.[05]\.weight"):
+        with pytest.raises(UserError, match=rf"wrong{number}\.pth: not VGG16's weights .features\.[05]\.weight"):
             Perceptual(path)

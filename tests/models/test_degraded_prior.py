@@ -73,7 +73,7 @@ def test_blur_comes_first_and_the_clamp_last():
 
 @pytest.mark.parametrize("wrong", [dict(blur=-1.0), dict(noise=-0.1)])
 def test_less_than_nothing_is_refused(wrong):
-    with pytest.raises(UserError, match="degrade_prior: blur and noise are 0 or more"):
+    with pytest.raises(UserError, match="degrade_prior: blur and noise must be 0 or more"):
         DegradedPrior(**wrong)
 
 

@@ -155,7 +155,7 @@ def test_a_process_that_ends_in_the_cloudy_image_needs_no_new_argument(images):
 
 def test_eta_is_a_number_from_0_to_1():
     for eta in ("0,3", (0, 3), 1.5, True):
-        with pytest.raises(UserError, match="eta is a number from 0 to 1"):
+        with pytest.raises(UserError, match="eta must be a number from 0 to 1"):
             build(eta=eta)
 
 
@@ -184,9 +184,9 @@ def test_a_stage_is_trained_by_the_parts_that_it_needs():
     assert own == dict(type="OnePass", reference=dict(type="A"), losses=[dict(type="MSE")], bands=4)
     against = dict(discriminator=dict(type="PatchDiscriminator"), adversarial_loss=dict(type="SoftplusGAN"))
     assert of(config, ["reference"], against)["type"] == "Adversarial"
-    with pytest.raises(UserError, match="some of reference, denoiser, fusion"):
+    with pytest.raises(UserError, match="reference, denoiser, fusion"):
         of(config, ["decoder"], {})
-    with pytest.raises(UserError, match="go together"):
+    with pytest.raises(UserError, match="must be set together"):
         of(config, ["reference"], dict(discriminator=dict(type="PatchDiscriminator")))
 
 

@@ -138,10 +138,10 @@ def test_the_official_number_of_parameters():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (dict(samples=-1), "give 1 or more, or 0"),
-        (dict(size=250), "give a multiple of 16"),
-        (dict(size=0), "give a multiple of 16"),
-        (dict(width=30), "give a multiple of it"),
+        (dict(samples=-1), "1 or more, or 0"),
+        (dict(size=250), "size must be a multiple of 16"),
+        (dict(size=0), "size must be a multiple of 16"),
+        (dict(width=30), "multiple of heads = 8, got 30"),
         (dict(features=3), "use more features"),
     ],
 )

@@ -165,8 +165,8 @@ def test_the_memory_stays_in_float32_under_autocast():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (dict(classes=40), "less than 400 parts; classes=40 x prototypes=2 x parts=5 are 400"),
-        (dict(parts=0), "at least 1"),
+        (dict(classes=40), "1 to 399 parts; classes=40 x prototypes=2 x parts=5 is 400"),
+        (dict(parts=0), "1 to 399 parts; .* is 0"),
         (dict(features=3), "more features"),
     ],
 )

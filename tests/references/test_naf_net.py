@@ -111,5 +111,5 @@ def test_bfloat16_stays_near_float32():
 
 
 def test_levels_that_do_not_match_are_a_user_error():
-    with pytest.raises(UserError, match="2 and 3: give"):
+    with pytest.raises(UserError, match="same length, got 2 and 3"):
         REFERENCES.build(dict(type="NAFNet", **{**SMALL, "decoder_blocks": (1, 1, 1)}))

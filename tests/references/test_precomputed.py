@@ -50,8 +50,8 @@ def test_value_range_and_other_types(folder):
         ((1, 3, 6, 8), ["missing"], r"missing\.png.*no prior"),
         ((1, 3, 6, 4), ["a"], r"a\.png.*3 bands of 6x8 pixels.*3 bands of 6x4 pixels.*crop"),
         ((1, 4, 6, 8), ["b"], r"b\.tif.*3 bands.*4 bands"),
-        ((2, 3, 6, 8), ["a"], "one for each of 2 images; got 1"),
-        ((1, 3, 6, 8), None, "got none.*not scenes"),
+        ((2, 3, 6, 8), ["a"], "one per image \\(2\\), got 1"),
+        ((1, 3, 6, 8), None, "got none.*for scenes, use"),
     ],
 )
 def test_bad_input_names_the_file_and_the_fix(folder, shape, names, says):
@@ -79,5 +79,5 @@ def test_broken_picture_and_nan(folder):
     reference = build(folder, value_range=(0, 1))
     with pytest.raises(UserError, match=r"cut\.png"):
         reference(torch.zeros(1, 3, 6, 8), ["cut"])
-    with pytest.raises(UserError, match=r"nan\.tif.*no numbers"):
+    with pytest.raises(UserError, match=r"nan\.tif.*non-finite values: fill"):
         reference(torch.zeros(1, 3, 6, 8), ["nan"])

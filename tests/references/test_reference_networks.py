@@ -116,7 +116,7 @@ def test_full_size_networks_have_the_known_number_of_parameters():
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (dict(type="MSDA", columns=5), "even number of columns"),
+        (dict(type="MSDA", columns=5), "columns must be even"),
         (dict(type="MSDA", columns=2), "at least 4"),
         (dict(type="MSDA", features=3), "more features"),
         (dict(type="MPRNet", features=3), "more features"),
@@ -130,7 +130,7 @@ def test_impossible_sizes_are_user_errors(config, says):
 @pytest.mark.parametrize("name", ["CVAE", "GainOffsetUNet", "Identity", "NAFNet", "TimmUNet"])
 @pytest.mark.parametrize("in_bands", [0, 1, 2])
 def test_fewer_bands_in_than_out_are_a_user_error(name, in_bands):
-    with pytest.raises(UserError, match=f"^{name} corrects the first 3 bands of its input, which has {in_bands}: give"):
+    with pytest.raises(UserError, match=f"^{name}: in_bands must be at least bands = 3, got {in_bands}"):
         REFERENCES.build(dict(type=name, bands=3, in_bands=in_bands))
 
 

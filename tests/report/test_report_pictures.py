@@ -83,7 +83,7 @@ def copy_of(measured_run, tmp_path, **changes):
         ({"checkpoint": "/nowhere/model.safetensors"}, "give --checkpoint FILE"),
         ({"config": "/nowhere/config.py"}, "give --config FILE"),
         ({"cfg_options": ["datamodule.root=/nowhere"]}, "give --cfg-options datamodule.root=DIR"),
-        ({"checkpoint": None}, "of pictures, not of a model"),
+        ({"checkpoint": None}, "of image files, not of a model"),
         ({"weights": {"sha256": "0" * 64}}, "other weights than were measured"),
     ],
 )
@@ -114,8 +114,8 @@ def test_what_is_given_stands_in_for_what_is_gone(measured_run, report, tmp_path
 def test_another_model_than_was_measured_is_noticed(measured_run, report, capsys, tmp_path):
     scores = copy_of(measured_run, tmp_path, cfg_options=["model.eta=0.99"])
     _, content = report(scores, "--worst", "1")
-    assert "is it still the same one?" in content["runs"][0]["pictures"][0]["differs"]
-    assert "is it still the same one?" in capsys.readouterr().err
+    assert "is it the same model?" in content["runs"][0]["pictures"][0]["differs"]
+    assert "is it the same model?" in capsys.readouterr().err
 
 
 def test_few_steps_are_kept_of_many_and_the_first_and_last_always():

@@ -20,6 +20,8 @@ SHORT = ["stages.0.iterations=2", "stages.1.iterations=40", "checkpoint_interval
 SHORT += ["datamodule.size=32", "datamodule.train=2", "datamodule.val=1", "datamodule.test=2"]
 SHORT += ["val.images=1", "val.panels=0", "stages.0.crop=16", "stages.1.crop=16"]
 
+COMMANDS = "import json, sys; from declouds.cli import main; [main(words) for words in json.loads(sys.argv[1])]"
+
 SWEEP = """
 base = "{config}"
 overrides = {overrides}
@@ -30,7 +32,7 @@ variants = ["cloudy", "draft"]
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory):
-    """Return the folder of the plugin, and a function that starts `declouds` where the plugin is installed."""
+    """Return the folder of the plugin, and a function that starts commands where it is installed."""
     folder = tmp_path_factory.mktemp("proof")
     source = write_plugin("model", "my_model", folder)
     metadata = source / "src" / "my_model-0.1.0.dist-info"  # what pip writes
@@ -40,9 +42,10 @@ def plugin(tmp_path_factory):
     paths = os.pathsep.join(map(str, (ROOT, source / "src")))
     environment = dict(os.environ, PYTHONPATH=paths, OMP_NUM_THREADS="1", DECLOUDS_OFFLINE="1")
 
-    def start(*words):
+    def start(*commands):
+        words = json.dumps([[str(word) for word in command] for command in commands])
         return subprocess.Popen(
-            [sys.executable, "-m", "declouds", *map(str, words)],
+            [sys.executable, "-c", COMMANDS, words],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -56,10 +59,10 @@ def plugin(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(plugin):
-    """Return a function that runs a command to its end and returns what it prints."""
+    """Return a function that runs commands to their end and returns what they print."""
 
-    def run(*words):
-        process = plugin[1](*words)
+    def run(*commands):
+        process = plugin[1](*commands)
         output, _ = process.communicate()
         assert process.returncode == 0, output
         return output
@@ -73,7 +76,7 @@ CONFIG = "my_model/configs/my_model.py"
 @pytest.fixture(scope="module")
 def weights(plugin, run):
     """The weights of an unbroken run."""
-    run("train", CONFIG, "--work-dir", "run", "--cfg-options", *SHORT)
+    run(["train", CONFIG, "--work-dir", "run", "--cfg-options", *SHORT])
     return plugin[0] / "run" / "model.safetensors"
 
 
@@ -86,13 +89,13 @@ def test_it_is_trained_in_two_stages(weights):
 def test_a_killed_run_resumes_to_the_same_weights(plugin, run, weights):
     folder, start = plugin
     train = ("train", CONFIG, "--work-dir", "killed", "--cfg-options", *SHORT)
-    process = start(*train)
+    process = start(train)
     while not list(folder.glob("killed/1_refiner/*.pth")) and process.poll() is None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL and not (folder / "killed" / "model.safetensors").exists()
-    run(*train, "--resume")
+    run([*train, "--resume"])
     resumed, unbroken = load_file(folder / "killed" / "model.safetensors"), load_file(weights)
     assert resumed.keys() == unbroken.keys()
     assert all((resumed[key] == unbroken[key]).all() for key in unbroken)
@@ -100,10 +103,16 @@ def test_a_killed_run_resumes_to_the_same_weights(plugin, run, weights):
 
 def test_it_is_evaluated_with_its_variants_and_reported(plugin, run, weights):
     out = plugin[0] / "run" / "scores"
-    run("test", CONFIG, weights, "--variants", "--out", "run/scores", "--cfg-options", *SHORT)
+    run(
+        ["test", CONFIG, weights, "--variants", "--out", "run/scores", "--cfg-options", *SHORT],
+        ["test", CONFIG, weights, "--tile", "24", "--out", "tiled", "--cfg-options", *SHORT],
+        ["report", "run", "--out", "page"],
+    )
     results = json.loads((out / "results.json").read_text())
     assert set(results["methods"]) == {"cloudy", "draft", "result"}
-    run("report", "run", "--out", "page")
+    tiled = json.loads((plugin[0] / "tiled" / "results.json").read_text())
+    assert set(tiled["methods"]) == {"result"}
+    assert tiled["methods"]["result"] != results["methods"]["result"]  # windows have other surroundings
     page = "".join(
         path.read_text() for path in (plugin[0] / "page").rglob("*") if path.suffix in (".html", ".js", ".json")
     )
@@ -114,7 +123,7 @@ def test_two_values_are_swept(plugin, run):
     folder = plugin[0]
     overrides = {key: int(value) for key, value in (item.split("=") for item in SHORT) if "sampler" not in key}
     (folder / "sweep.py").write_text(SWEEP.format(config=CONFIG, overrides=overrides))
-    run("sweep", "sweep.py", "--out", "sweep")
+    run(["sweep", "sweep.py", "--out", "sweep"])
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("sweep/cells/*/scores/results.json"))]
     assert len(results) == 2
     assert all({"cloudy", "draft", "result"} <= set(one["methods"]) for one in results)
@@ -127,8 +136,10 @@ def test_it_clears_a_scene_jointly_and_comes_back_from_its_weights_file(plugin, 
     with rasterio.open(folder / "scene.tif", "w", **profile) as file:
         file.write(scene)
     windows = ("--checkpoint", weights, "--tile", "24", "--overlap", "8")
-    run("predict", "scene.tif", "-o", "joint.tif", *windows)
-    run("predict", "scene.tif", "-o", "final.tif", *windows, "--blend", "final")
+    run(
+        ["predict", "scene.tif", "-o", "joint.tif", *windows],
+        ["predict", "scene.tif", "-o", "final.tif", *windows, "--blend", "final"],
+    )
     results = []
     for name in ("joint", "final"):
         with rasterio.open(folder / f"{name}.tif") as file:

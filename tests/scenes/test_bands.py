@@ -63,11 +63,11 @@ def test_bands_that_are_asked_for(scene, asked, indexes):
         (S2, ["0", "1", "2"], "'0' is not one of its bands"),
         (S2, ["5", "1", "2"], "'5' is not one of its bands"),
         ((None, None, None), ["red", "1", "2"], "it has 1, 2, 3$"),
-        (S2, ["1", "B02", "3"], r"band 1 is asked for twice \(1,B02,3\)"),
+        (S2, ["1", "B02", "3"], r"band 1 is listed twice \(1,B02,3\)"),
         (("a", "a", "b"), ["a", "b", "1"], r"'a' could be any of the bands \[1, 2\]"),
         (("2", "1", "b"), ["2", "1", "b"], r"'2' could be any of the bands \[1, 2\]"),
-        (S2, ["1", "2"], r"2 bands are asked for \(1,2\), the model takes 3 \(r, g, b\): .* 4 = B08"),
-        (S2, ["1", "2", "3", "4"], "4 bands are asked for .*, the model takes 3"),
+        (S2, ["1", "2"], r"2 bands given .1,2., but the model takes 3 \(r, g, b\): .* 4 = B08"),
+        (S2, ["1", "2", "3", "4"], "4 bands given .*, but the model takes 3"),
     ],
 )
 def test_what_is_asked_for_and_not_there(scene, names, asked, message):

@@ -165,12 +165,12 @@ def test_a_product_in_the_units_of_a_model_of_reflectance(product):
     [
         (lambda p: (p / "MTD_MSIL1C.xml").unlink(), "lacks MTD_MSIL1C.xml or MTD_MSIL2A.xml"),
         (lambda p: (p / "MTD_MSIL1C.xml").write_text("<a>"), r"MTD_MSIL1C\.xml: cannot be read"),
-        (lambda p: (p / "MTD_MSIL1C.xml").write_text("<a/>"), "do not tell what the values of B02 mean"),
-        (lambda p: (p / "MTD_MSIL1C.xml").write_text(metadata("1C", quantification="")), "do not tell what"),
-        (lambda p: (p / "MTD_MSIL1C.xml").write_text(metadata("1C", quantification="0")), "do not tell what"),
+        (lambda p: (p / "MTD_MSIL1C.xml").write_text("<a/>"), "do not say what the values of B02 mean"),
+        (lambda p: (p / "MTD_MSIL1C.xml").write_text(metadata("1C", quantification="")), "do not say what"),
+        (lambda p: (p / "MTD_MSIL1C.xml").write_text(metadata("1C", quantification="0")), "do not say what"),
         (
             lambda p: (p / "MTD_MSIL1C.xml").write_text(metadata("1C").replace('band_id="1"', 'band_id="x"')),
-            "do not tell what",
+            "do not say what",
         ),
         (lambda p: next(p.rglob("*.jp2")).unlink(), "holds no image of a band"),
         (
@@ -192,7 +192,7 @@ def test_a_product_that_is_incomplete_or_none(product, spoil, message):
 
 def test_what_is_called_safe_and_is_none(tmp_path):
     (tmp_path / "file.SAFE").touch()
-    with pytest.raises(UserError, match=r"file\.SAFE: is no folder"):
+    with pytest.raises(UserError, match=r"file\.SAFE: is not a folder"):
         safe_layers(tmp_path / "file.SAFE", ["B02"])
     with pytest.raises(UserError, match=r"none\.SAFE: no such folder"):
         safe_layers(tmp_path / "none.SAFE", ["B02"])

@@ -13,7 +13,7 @@ from declouds.value_range import ValueRange
 
 GIVEN = dict(
     version="1.2.3",
-    model="ab" * 32,
+    model=dict(sha256="ab" * 32, precision="bf16", steps=2),
     settings=dict(seed=7, nodata=float("nan"), mask=Path("clouds.tif"), bands=("B04", "B03"), cog=True, scale=None),
     pixels=dict(valid=np.int64(90), nodata=10, cleared=20, changed=19),
     windows=dict(all=4, skipped=1),
@@ -49,7 +49,7 @@ def test_the_file_holds_what_was_done(scene, tmp_path):
             "transform": [10, 0, 5e5, 0, -10, 5e6],
         },
         "result": "clear.tif",
-        "model": {"sha256": "ab" * 32},
+        "model": {"sha256": "ab" * 32, "precision": "bf16", "steps": 2},
         "settings": dict(seed=7, nodata="nan", mask="clouds.tif", bands=["B04", "B03"], cog=True, scale=None),
         "pixels": dict(valid=90, nodata=10, cleared=20, changed=19),
         "windows": dict(all=4, skipped=1),
@@ -62,8 +62,9 @@ def test_a_scene_without_a_crs_and_a_model_without_a_file(tmp_path):
         with memory.open(
             driver="GTiff", width=3, height=2, count=1, dtype="uint8", transform=Affine(1, 0, 9, 0, -1, 9)
         ) as file:
-            told = summary(opened(Path("a"), file), Path("b"), **GIVEN | dict(model=None))
-    assert told["source"]["crs"] is None and told["model"] == {"sha256": None}
+            given = GIVEN | dict(model=dict(sha256=None, precision="fp32", steps=None))
+            made = summary(opened(Path("a"), file), Path("b"), **given)
+    assert made["source"]["crs"] is None and made["model"] == {"sha256": None, "precision": "fp32", "steps": None}
 
 
 def test_an_existing_file_is_replaced_whole(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,16 +48,22 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def tiny_config(tmp_path):
-    """Return a function that writes the tiny config, with some workers."""
+@pytest.fixture(scope="session")
+def write_tiny_config():
+    """Return a function that writes the tiny config, with some workers, into a folder."""
 
-    def write(workers=0, extra=""):
-        path = tmp_path / f"tiny_{workers}.py"
+    def write(folder, workers=0, extra=""):
+        path = folder / f"tiny_{workers}.py"
         path.write_text(TINY.format(workers=workers) + extra)
         return path
 
     return write
+
+
+@pytest.fixture
+def tiny_config(write_tiny_config, tmp_path):
+    """Return a function that writes the tiny config, with some workers."""
+    return partial(write_tiny_config, tmp_path)
 
 
 @pytest.fixture

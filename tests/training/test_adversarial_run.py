@@ -46,9 +46,9 @@ def train(path, work_dir, resume=False, stop=False):
     return run.run(resume)
 
 
-@pytest.mark.parametrize("amp", [False, True])
-def test_both_optimisers_are_resumed(tiny_config, tmp_path, amp):
-    config = tiny_config(extra=AGAINST + f"amp = {amp}\n")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_both_optimisers_are_resumed(tiny_config, tmp_path, precision):
+    config = tiny_config(extra=AGAINST + f"precision = {precision!r}\n")
     unbroken = load_file(train(config, tmp_path / "unbroken"))
     with pytest.raises(Stop):
         train(config, tmp_path / "stopped", stop=True)
@@ -89,14 +89,14 @@ def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("del reference_stages[0]['adversarial_loss']\n", "discriminator and adversarial_loss go together"),
+        ("del reference_stages[0]['adversarial_loss']\n", "discriminator and adversarial_loss must be set together"),
         (
             "stages[0] = dict(stages[0], discriminator=1, adversarial_loss=dict(type='SoftplusGAN'))\n",
-            r"belongs to a stage that trains the reference: train=\['reference'\]",
+            r"only for a stage that trains the reference, with train=\['reference'\]",
         ),
         (
             "stages[0] = dict(stages[0], gradient_penalty=1.0)\n",
-            "gradient_penalty belongs to a stage that trains the ref",
+            "gradient_penalty: only for a stage that trains the ref",
         ),
         (
             "for _key in ('discriminator', 'adversarial_loss'):\n    del reference_stages[0][_key]\n",
@@ -108,16 +108,16 @@ def test_two_processes_take_the_steps_of_one(tiny_config, train_process, tmp_pat
         ),
         ("reference_stages[0]['adversarial_loss']['type'] = 'WasersteinGAN'\n", "did you mean 'WassersteinGAN'"),
         ("reference_stages[0]['adversarial_loss']['type'] = 'L1'\n", "adversarial_loss L1 is not a loss of logits"),
-        ("reference_stages[0]['adversarial_loss']['weight'] = 'big'\n", "a loss is dict.type=..., weight=NUMBER"),
+        ("reference_stages[0]['adversarial_loss']['weight'] = 'big'\n", "a loss must be dict.type=..., weight=NUMBER"),
         ("reference_stages[0]['losses'] = [dict(type='L1', of='attention')]\n", "has no output 'attention' .* L1"),
         (
             "reference_stages[0]['losses'] = [dict(type='KL')]\n",
-            "KL is a loss of latent, it cannot be taken",
+            "KL is a loss of latent and cannot",
         ),
-        ("reference_stages[0]['losses'] = [dict(type='L1', of='latent')]\n", "L1 is a loss of images, it cannot"),
-        ("reference_stages[0]['losses'] = []\n", "losses is a list of at least one loss"),
-        ("reference_stages[0]['losses'] = 'L1'\n", "losses is a list of at least one loss"),
-        ("reference_stages[0]['gradient_penalty'] = -1.0\n", "gradient_penalty is 0 or more"),
+        ("reference_stages[0]['losses'] = [dict(type='L1', of='latent')]\n", "L1 is a loss of images and cannot"),
+        ("reference_stages[0]['losses'] = []\n", "losses must be a non-empty list"),
+        ("reference_stages[0]['losses'] = 'L1'\n", "losses must be a non-empty list"),
+        ("reference_stages[0]['gradient_penalty'] = -1.0\n", "gradient_penalty must be 0 or more"),
         ("reference_stages[0]['lr']['discriminator'] = 0\n", "discriminator must be a positive number, got 0"),
         ("del reference_stages[0]['lr']['discriminator']\n", "one for each of reference, discriminator"),
         ("stages[0] = dict(stages[0], lr=dict(denoiser=1e-3))\n", "lr must be one number"),

@@ -7,11 +7,17 @@ from declouds.training.config import load_config
 
 
 def test_overrides_keep_spaces_and_commas_and_read_numbers(tiny_config):
-    options = ["datamodule.root=/my data/a,b", "stages.0.iterations=7", "ema.decay=0.5", "amp=True", "val.images=None"]
+    options = [
+        "datamodule.root=/my data/a,b",
+        "stages.0.iterations=7",
+        "ema.decay=0.5",
+        "precision=bf16",
+        "val.images=None",
+    ]
     config = load_config(tiny_config(), options)
     assert config.datamodule.root == "/my data/a,b"
     assert config.stages[0].iterations == 7
-    assert (config.ema.decay, config.amp, config.val.images) == (0.5, True, None)
+    assert (config.ema.decay, config.precision, config.val.images) == (0.5, "bf16", None)
 
 
 @pytest.mark.parametrize(

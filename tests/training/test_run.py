@@ -1,7 +1,9 @@
 """A whole run, its resumption after a kill, and the same run on two processes."""
 
 import json
+import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -42,9 +44,17 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.fixture(scope="module")
+def trained(write_tiny_config, tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("trained")
+    return train(write_tiny_config(folder), folder / "run").parent
+
+
 @pytest.fixture
-def unbroken(tiny_config, tmp_path):
-    return train(tiny_config(), tmp_path / "unbroken")
+def unbroken(trained, tmp_path):
+    """Return the weights of a copy of an unbroken run."""
+    return shutil.copytree(trained, tmp_path / "unbroken") / "model.safetensors"
 
 
 def test_a_run_trains_every_stage_and_ends_in_a_model_that_loads(unbroken, tmp_path):
@@ -92,6 +102,7 @@ def test_killed_and_resumed_run_equals_the_unbroken_one(unbroken, tiny_config, t
     process.wait()
     assert not (work_dir / "model.safetensors").exists()
     resumed = train(config, work_dir, resume=True)
+    assert multiprocessing.active_children() == []  # the loaders' workers have ended with their stages
     assert equal(load_file(resumed), load_file(unbroken))
     assert losses_of(work_dir) == losses_of(tmp_path / "unbroken")
 

@@ -225,7 +225,7 @@ def test_the_record_of_a_resumed_run_must_be_readable(tmp_path):
         ('{"format": 1, "sta', r"run\.json is broken, maybe half-written .*: delete it"),
         ('{"format": 7}', r"by another version of declouds \(format 7, this one reads 1\)"),
         ('{"name": "npm"}', r"is not a record of a declouds run"),
-        ('{"format": 1, "stages": []}', r"no whole record .*it lacks status, error"),
+        ('{"format": 1, "stages": []}', r"not a complete record .*it lacks status, error"),
     ):
         (tmp_path / "run.json").write_text(content)
         with pytest.raises(UserError, match=message), record(tmp_path):

@@ -154,7 +154,7 @@ def test_more_cloudy_bands_than_clear_ones_train(pairs):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("amp=nope", "amp must be True or False, got 'nope'"),
+        ("precision=true", "precision must be .fp32., .bf16. or .auto., got True"),
         ("ema=true", "ema must be dict.decay=NUMBER., or None"),
         ("val=none", "val must be dict"),
         ("num_workers=two", "num_workers must be an integer, got 'two'"),
@@ -169,8 +169,8 @@ def test_values_of_a_wrong_kind_are_named_before_anything_is_made(pairs, option,
 
 
 def test_words_for_true_false_and_none_are_understood(pairs):
-    loaded = load_config(config(pairs), ["amp=false", "ema=none"])
-    assert loaded.amp is False and loaded.ema is None
+    loaded = load_config(config(pairs), ["datamodule.cache=false", "ema=none"])
+    assert loaded.datamodule.cache is False and loaded.ema is None
 
 
 def test_a_loss_that_is_not_finite_is_found_without_asking_every_time():

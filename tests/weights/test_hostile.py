@@ -216,7 +216,7 @@ def test_a_config_runs_nothing(attempt, tmp_path, ours, name, place):
     assert attempt["load"](content) is None
     (tmp_path / "ours.safetensors").write_bytes(content)
     stored = read_weights(tmp_path / "ours.safetensors").config  # reading it is harmless
-    with pytest.raises(UserError, match="no registered part"):
+    with pytest.raises(UserError, match="not a registered part"):
         differing_parts(stored, config)
     assert not (tmp_path / "ran").exists()
 

@@ -125,7 +125,7 @@ def test_what_cannot_be_imported_or_shown(spa_gan_file, tmp_path, fails, spa_gan
         "weights", "import", file, "--as", "spagan", *common
     )
     assert "no such file" in fails("weights", "import", tmp_path / "absent.pth", "--as", "spa_gan", *common)
-    assert "--part goes with --as de" in fails(
+    assert "--part only applies to --as de" in fails(
         "weights", "import", file, "--as", "spa_gan", *common, "--part", f"reference={file}"
     )
     assert "--part reference=FILE" in fails("weights", "import", file, "--as", "de", "-o", target)

@@ -176,7 +176,7 @@ def test_the_same_weight_twice(zeros, save):
 def test_values_that_are_no_numbers(zeros, save, bad):
     content = zeros("msda")
     content["conv_in.bias"] = content["conv_in.bias"].float().index_fill(0, torch.tensor([1]), bad)
-    assert "conv_in.bias holds values that are no numbers" in refusal(save(content), "msda")
+    assert "conv_in.bias holds non-finite values" in refusal(save(content), "msda")
 
 
 def test_integers_are_no_weights(zeros, save):

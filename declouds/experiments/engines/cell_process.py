@@ -32,7 +32,7 @@ def last_lines(log: Path, size: int = 65536) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    # Terminal codes would reach the terminal of whoever shows the line.
+    # Terminal codes would reach the terminal that shows the line.
     plain = ("".join(filter(str.isprintable, ESCAPES.sub("", line))).strip() for line in text.splitlines())
     lines: list[str] = []
     for line in filter(None, plain):

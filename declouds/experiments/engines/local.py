@@ -27,7 +27,7 @@ class LocalEngine:
         """Run ``command(folder)`` for every folder, in order; that one fails does not stop the others.
 
         Raises:
-            KeyboardInterrupt, SystemExit: when interrupted, after all processes are gone.
+            KeyboardInterrupt, SystemExit: when interrupted, after all processes have ended.
         """
         waiting = list(reversed(folders))
         free = [share for share in reversed(shares(min(self.jobs, len(folders))))]

@@ -51,7 +51,7 @@ class RayEngine:
 
         Raises:
             UserError: if there is no cluster, or none of its nodes can run a cell.
-            KeyboardInterrupt, SystemExit: when interrupted, after all processes are gone.
+            KeyboardInterrupt, SystemExit: when interrupted, after all processes have ended.
         """
         with Interrupts() as interrupts:
             try:

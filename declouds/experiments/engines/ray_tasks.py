@@ -75,7 +75,7 @@ class RayTasks:
         jobs: how many run at a time.
         folders: of the cells, in order.
         command: what to run for a folder.
-        watch: is told of all of it.
+        watch: called with every event.
 
     Raises:
         UserError: if no node can hold a cell.
@@ -164,7 +164,7 @@ class RayTasks:
             return
         share = fitting_share(nodes, self.jobs, self.with_gpu)
         if share is not None:
-            # What was handed out waits for a node of a kind that is gone.
+            # Submitted tasks wait for a node of a kind that no longer exists.
             self.share = share
             for task, folder in reversed(self.running.items()):
                 self.ray.cancel(task)

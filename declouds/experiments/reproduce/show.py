@@ -18,7 +18,7 @@ from declouds.experiments.reproduce.plan import Plan
 from declouds.experiments.reproduce.table import Figure, Row, Table
 
 PASS, FAIL, MISSING, NO_EXPECTATION = "PASS", "FAIL", "MISSING", "NO EXPECTATION"
-ALL_PASSED, SOME_FAILED, NOTHING_RUN = 0, 1, 3  # exit codes; 2 is that of what the user has to mend
+ALL_PASSED, SOME_FAILED, NOTHING_RUN = 0, 1, 3  # exit codes; 2 is that of user errors
 ROUNDING = 1e-9  # a difference of exactly the tolerance passes
 
 
@@ -106,7 +106,7 @@ WIDE = 150  # columns where there is no terminal: nothing is folded
 
 
 def print_plan(table: Table, plans: Sequence[Plan], kept: Sequence[bool], console: Console | None = None) -> None:
-    """Print what can be done for each row, and for the others what to fetch or to run; ``kept`` tells old results."""
+    """Print what can be done for each row, and for the others what to fetch or to run; ``kept`` lists old results."""
     console = console or _console()
     grid = Grid("row", "what", "data", "weights", "state", title=Text(f"{table.name}: {table.about}"))
     for plan, old in zip(plans, kept, strict=True):

@@ -87,9 +87,9 @@ def _differing(record: dict[str, Any], config: Config, data: Data) -> list[str]:
     trained = {stage["name"]: stage for stage in record.get("stages", [])}
     names = [*wanted, *(name for name in trained if name not in wanted)]
     faults = [f"stage {name}" for name in names if not _same(trained.get(name), wanted.get(name))]
-    for key, default in (("seed", 0), ("amp", False)):
-        if record.get(key, default) != config.get(key, default):
-            faults.append(f"{key} ({record.get(key)}, not {config.get(key, default)})")
+    precision = config.get("precision", "fp32")
+    wished = dict(seed=config.get("seed", 0)) | ({} if precision == "auto" else dict(precision=precision))
+    faults += [f"{key} ({record.get(key)}, not {value})" for key, value in wished.items() if record.get(key) != value]
     if record.get("splits", {}).get("train", {}).get("digest") != data.found["train"].names:
         faults.append("list of training images")
     return faults

@@ -25,19 +25,19 @@ def choose_bands(
     Args:
         scene: the open file.
         asked: numbers or names.
-        band_names: what the model calls its bands, if it was told.
+        band_names: the model's names of its bands, if it has any.
         in_bands: how many it takes.
         source: the path, for messages.
 
     Raises:
-        UserError: see `find_bands`; another number of bands is asked for than the model takes; or nothing is asked, and
+        UserError: see `find_bands`; the number of bands is not the model's; or none are given, and
             the file has another number of bands, or some of the model's names but not all.
     """
     if asked:
         indexes = find_bands(scene, asked, source)
         if len(indexes) != in_bands:
             raise UserError(
-                f"{source}: {len(indexes)} bands are asked for ({','.join(asked)}), the model takes {in_bands}"
+                f"{source}: {len(indexes)} bands given ({','.join(asked)}), but the model takes {in_bands}"
                 f"{_in_brackets(band_names)}: ask for that many; the file has {_listing(scene)}"
             )
     else:
@@ -57,10 +57,10 @@ def choose_bands(
 
 
 def find_bands(scene: DatasetReader, asked: Sequence[str], source: Path | str) -> list[int]:
-    """Return the numbers of the bands asked for by number or name; see `plain_name` for what makes names equal.
+    """Return the numbers of bands given by number or name; see `plain_name` for what makes names equal.
 
     Raises:
-        UserError: a band is not there, is asked for twice, or could be one of several.
+        UserError: a band is missing, listed twice, or ambiguous.
     """
     indexes = []
     for name in asked:
@@ -74,7 +74,7 @@ def find_bands(scene: DatasetReader, asked: Sequence[str], source: Path | str) -
             raise UserError(f"{source}: {name!r} {fault}: it has {_listing(scene)}")
         indexes.append(matches.pop())
     if twice := {index for index in indexes if indexes.count(index) > 1}:
-        raise UserError(f"{source}: band {min(twice)} is asked for twice ({','.join(asked)}): name each band once")
+        raise UserError(f"{source}: band {min(twice)} is listed twice ({','.join(asked)}): name each band once")
     return indexes
 
 
@@ -112,7 +112,7 @@ def _by_colour(scene: DatasetReader, band_names: Sequence[str]) -> list[int]:
 
 
 def order_in_file(scene: DatasetReader, indexes: Sequence[int], asked: Sequence[str] | None) -> list[int]:
-    """Return in which order bands are written: as asked for or named; as in the file where their colours chose them."""
+    """Return in which order bands are written: as given or named; as in the file where their colours chose them."""
     by_colour = not asked and not any(scene.descriptions[index - 1] for index in indexes)
     return sorted(range(len(indexes)), key=lambda place: indexes[place]) if by_colour else list(range(len(indexes)))
 

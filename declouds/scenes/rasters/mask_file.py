@@ -59,7 +59,7 @@ def open_mask(
                 file,
                 **place,
                 **dict(height=scene.height, width=scene.width, src_nodata=None),
-                add_alpha=ColorInterp.alpha not in file.colorinterp,  # tells where the file lies
+                add_alpha=ColorInterp.alpha not in file.colorinterp,  # shows where the file has pixels
             )
         except (RasterioError, CRSError) as error:
             raise UserError(f"{name}: cannot be laid on the scene {scene.name} ({reason(error)})") from error
@@ -76,7 +76,7 @@ def open_mask(
 
 
 def _check_kind(file: DatasetReader, name: str) -> None:
-    """Refuse a raster that is no mask."""
+    """Refuse a raster that is not a mask."""
     bands = [colour for colour in file.colorinterp if colour != ColorInterp.alpha]
     if len(bands) != 1:
         raise UserError(
@@ -89,7 +89,7 @@ def _check_kind(file: DatasetReader, name: str) -> None:
 
 
 def _place(file: DatasetReader, name: str, scene: DatasetReader) -> dict[str, Any]:
-    """Return what lays the mask on the scene: their places on earth, or pixel by pixel."""
+    """Return how the mask is aligned with the scene: by georeference, or pixel by pixel."""
     ours, theirs = _georeference(scene), _georeference(file)
     if ours == theirs == "grid" and scene.crs and file.crs:
         if not _overlap(file, scene):

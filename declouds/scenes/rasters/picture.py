@@ -15,7 +15,7 @@ PICTURES = (".png", ".jpg", ".jpeg")  # what is read; a result is a PNG, since J
 
 
 def is_picture(path: Path) -> bool:
-    """Tell whether a scene is a picture without a place on earth, whose result is one too."""
+    """Return whether a scene is a PNG or JPEG without georeference, whose result is a PNG too."""
     if path.suffix.lower() not in PICTURES or not path.is_file():
         return False
     try:
@@ -31,7 +31,7 @@ def check_picture(destination: Path, scene: DatasetReader) -> None:
     """Refuse to write a PNG that would lose what the scene has.
 
     Raises:
-        UserError: the scene has a place on earth, or another type than a PNG.
+        UserError: the scene is georeferenced, or another type than a PNG.
     """
     cure = "let its name end in .tif"
     if scene.crs is not None or not scene.transform.is_identity or scene.gcps[0] or scene.rpcs:

@@ -1,4 +1,4 @@
-"""An open scene as one object: its file, the bands that a model takes of it, their units and what is no data."""
+"""An open scene as one object: its file, the bands that a model takes, their units and nodata."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

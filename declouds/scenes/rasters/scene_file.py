@@ -25,7 +25,7 @@ GDAL_OPTIONS = {
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG-compressed block cut short is an error, not grey pixels
     "GDAL_CACHEMAX": 64 * 2**20,  # bytes; by default it is a share of the machine's memory
 }
-MOST_BANDS = 4096  # of tens of thousands, which damaged headers tell of, each question to GDAL takes minutes
+MOST_BANDS = 4096  # with tens of thousands, which damaged headers claim, each GDAL call takes minutes
 SUBDATASET = re.compile(r'([A-Za-z]\w+):("?)([^"]+?)\2:(/?)(.+)')  # NETCDF:"file.nc":Band1, HDF5:"file.h5"://band
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 
@@ -61,7 +61,7 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
                 raise UserError(f"{path}: says that it has {scene.count} bands, more than any image: is it damaged?")
             try:
                 _ = scene.descriptions, scene.crs, scene.gcps, scene.rpcs, scene.units, scene.tags()
-            except Exception as error:  # read just now; rasterio lets GDAL's own classes out, which share no base
+            except Exception as error:  # read just now; rasterio raises GDAL's own classes, which share no base
                 raise UserError(
                     f"{path}: its header is damaged ({reason(error)}): copy or download it again"
                 ) from error
@@ -153,7 +153,7 @@ def _dataset(path: Path, bands: Sequence[str] | None) -> str | Path:
 
 
 def _masks(scene: DatasetReader, indexes: Sequence[int]) -> list[int]:
-    """Return the bands whose masks tell something: neither a nodata value nor transparency; one if they share it."""
+    """Return the bands whose masks add information: neither a nodata value nor transparency; one if they share it."""
     silent = [[MaskFlags.all_valid], [MaskFlags.nodata]]
     if scene.dtypes[indexes[0] - 1] in ("int64", "uint64"):
         silent = silent[:1]  # rasterio gives their nodata value as a float, which cannot hold all of them

@@ -29,7 +29,7 @@ def safe_layers(folder: Path, bands: Sequence[str] | None) -> list[Layer]:
     """Return where the bands of a product of level 1C or 2A lie, and what their values mean.
 
     Reflectance is (stored value + offset) / quantification value, by the product's metadata; products of processing
-    baselines before 04.00 have no offset. Stored 0 is no data.
+    baselines before 04.00 have no offset. Stored 0 is nodata.
 
     Args:
         folder: the product.
@@ -41,7 +41,7 @@ def safe_layers(folder: Path, bands: Sequence[str] | None) -> list[Layer]:
             Sentinel-2 product, is incomplete, or holds several tiles.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}: give the product's")
+        raise UserError(f"{folder}: {'is not a folder' if folder.exists() else 'no such folder'}: give the product's")
     metadata = _metadata(folder)
     images = _images(folder)
     listing = ", ".join(f"{band}_{metres}m" for band, metres in sorted(images, key=lambda key: (key[1], key[0])))
@@ -98,7 +98,7 @@ def _key(name: str) -> tuple[str, int] | None:
 
 
 def _check_resolution(folder: Path, keys: Sequence[tuple[str, int]], images: Images) -> None:
-    """Refuse bands of several resolutions, and tell those that would go together if there are any."""
+    """Refuse bands of several resolutions, and name the common resolutions if there are any."""
     if len({metres for _, metres in keys}) == 1:
         return
     coarsest = max(metres for _, metres in keys)
@@ -113,7 +113,7 @@ def _check_resolution(folder: Path, keys: Sequence[tuple[str, int]], images: Ima
 
 
 def _layer(folder: Path, metadata: ElementTree.Element, key: tuple[str, int], name: str, path: Path) -> Layer:
-    """Return one band with the units that the metadata tell."""
+    """Return one band with the units of the metadata."""
     band, metres = key
     number = str(list(RESOLUTIONS).index(band))
     try:
@@ -131,7 +131,7 @@ def _layer(folder: Path, metadata: ElementTree.Element, key: tuple[str, int], na
 
 
 def _found(metadata: ElementTree.Element, names: Sequence[str]) -> list[ElementTree.Element]:
-    """Return the elements with any of the names, wherever they are."""
+    """Return the elements with any of the names, at any depth."""
     return [found for name in names for found in metadata.findall(f".//{{*}}{name}")]
 
 

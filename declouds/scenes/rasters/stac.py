@@ -29,8 +29,8 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
         bands: names of assets; ``NAME:2`` is the second band of an asset that has several.
 
     Raises:
-        UserError: no bands are given; one is no asset of the item; an asset is not on this machine; the file is no STAC
-            item; or pystac is not installed.
+        UserError: no bands are given; one is not an asset of the item; an asset is not on this machine; the file is not
+            a STAC item; or pystac is not installed.
     """
     item = _item(path)
     listing = ", ".join(item.assets)
@@ -115,14 +115,14 @@ def _local(item: Any, key: str, path: Path) -> Path:
 
 
 def _units(item: Any, key: str, band: int, path: Path) -> dict[str, float]:
-    """Return scale, offset and nodata of a band as far as the item tells them."""
+    """Return scale, offset and nodata of a band as far as the item gives them."""
     fields = item.assets[key].extra_fields
-    told: dict[str, Any] = {name.removeprefix("raster:"): value for name, value in fields.items()}
+    units: dict[str, Any] = {name.removeprefix("raster:"): value for name, value in fields.items()}
     for listed in (fields.get("raster:bands"), fields.get("bands")):
         if isinstance(listed, list) and len(listed) >= band and isinstance(listed[band - 1], dict):
-            told |= {name.removeprefix("raster:"): value for name, value in listed[band - 1].items()}
+            units |= {name.removeprefix("raster:"): value for name, value in listed[band - 1].items()}
     try:
-        return {name: float(told[name]) for name in ("scale", "offset", "nodata") if told.get(name) is not None}
+        return {name: float(units[name]) for name in ("scale", "offset", "nodata") if units.get(name) is not None}
     except (TypeError, ValueError) as error:
         raise UserError(
             f"{path}: scale, offset or nodata of the asset {key} is not a number: correct the item"

@@ -57,7 +57,7 @@ class _Header:
         return None
 
     def corners(self) -> np.ndarray:
-        """Return where three corners lie, which tell the whole grid."""
+        """Return the coordinates of three corners, which determine the grid."""
         width, height = self.size
         return np.reshape(self.transform, (3, 3)) @ np.array([(0, 0, 1), (width, 0, 1), (0, height, 1)]).T
 

@@ -31,7 +31,7 @@ class SceneWriter:
     """A GeoTIFF like ``scene``, written in blocks and compared with what was to be written.
 
     Kept: size, CRS, transform, ground control points, RPCs, type, nodata, mask, transparency, band names, colour
-    interpretation, tags, scales, offsets, units. Left out: overviews and ``STATISTICS_*``, which tell of the old
+    interpretation, tags, scales, offsets, units. Left out: overviews and ``STATISTICS_*``, which describe the old
     values, and XML (XMP). Used as ``with SceneWriter(...) as writer``.
 
     Args:
@@ -104,7 +104,7 @@ def guarded(path: Path, action: Callable[..., Any], *args: Any, **kwargs: Any) -
     """Call GDAL; a failure becomes a `UserError` that names the output."""
     try:
         return action(*args, **kwargs)
-    except Exception as error:  # rasterio lets GDAL's own classes out here, which share no public base
+    except Exception as error:  # rasterio raises GDAL's own classes here, which share no public base
         raise UserError(
             f"{path}: cannot be written ({reason(error)}): is the disk full, or the folder read-only?"
         ) from error
@@ -116,7 +116,7 @@ def _chosen(values: Sequence[Any], indexes: Sequence[int]) -> tuple:
 
 
 def _describe(file: Any, scene: DatasetReader, indexes: Sequence[int]) -> None:
-    """Copy everything that tells what the pixels are."""
+    """Copy all metadata of the pixels."""
     points, points_crs = scene.gcps
     if points:
         file.gcps = points, points_crs or rasterio.CRS()

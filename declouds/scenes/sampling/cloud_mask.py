@@ -72,7 +72,7 @@ class CloudMask:
 def detect_clouds(
     detector: Any, read: Read, value_range: ValueRange, height: int, width: int, block: int = 1024
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Find the clouds of a scene block by block; pixels without data are no cloud.
+    """Find the clouds of a scene block by block; pixels without data are not cloud.
 
     Args:
         detector: one of `declouds.cloud_detectors`.

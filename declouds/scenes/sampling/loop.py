@@ -123,7 +123,7 @@ class PassLoop:
         """Run every pass that is not finished over ``areas``, and wait for the other processes after each.
 
         Raises:
-            UserError: the model gives values that are no numbers, or one window does not fit the device's memory.
+            UserError: the model returns non-finite values, or one window does not fit the device's memory.
         """
         for step in passes:
             self.channels[step.output] = step.output_bands

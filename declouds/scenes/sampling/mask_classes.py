@@ -12,7 +12,7 @@ from declouds.nodata import as_stored
 from declouds.scenes.sampling.tiles import Window
 
 BLOCK = 1024  # side of the blocks in which a mask is read
-MOST_CLASSES = 256  # more are no classes, and need not all be listed
+MOST_CLASSES = 256  # more are not classes, and are not all listed
 CLOUD = (1, 255)  # what a mask of clear (0) and cloud may call cloud
 
 ReadClasses = Callable[[Window], tuple[np.ndarray, np.ndarray]]  # window -> classes (h, w), known (h, w) bool
@@ -53,7 +53,7 @@ class MaskClasses:
     ) -> None:
         _check_values(name, dtype, values)
         self.name, self.read, self.values = name, read, values
-        # Many masks of 0 and 1 have nodata 0, which is "clear" to whoever wrote them.
+        # Many masks of 0 and 1 have nodata 0, which was meant as clear.
         self.nodata = None if nodata in ([0] if values is None else values) else as_stored(nodata, dtype)
         self.uncovered, self.classes = self._survey(height, width)
         if values is None:

@@ -1,4 +1,4 @@
-"""Start noise as a function of the place: whoever asks for a pixel gets the same numbers."""
+"""Start noise as a function of the pixel's position: the same in every window and process."""
 
 import zlib
 from collections.abc import Sequence

@@ -58,7 +58,7 @@ class Pass:
 
 
 def clear_name(sample: int) -> str:
-    """Return the name of the raster with the result of a sample: the bands, then the quality if it was asked for."""
+    """Return the name of the raster with the result of a sample: the bands, then the quality band if requested."""
     return f"clear{sample}"
 
 

@@ -105,7 +105,7 @@ class MemoryJob:
         self.rasters: dict[str, Raster] = {}
 
     def raster(self, name: str, channels: int) -> Raster:
-        """Return the raster called ``name``, made when it is first asked for."""
+        """Return the raster called ``name``, created on first use."""
         if name not in self.rasters:
             self.rasters[name] = MemoryRaster(channels, self.height, self.width)
         return self.rasters[name]

@@ -41,7 +41,7 @@ def import_official(
 
     Raises:
         UserError: the kind is unknown; the channel order is, or cannot be changed; the file is missing, broken, asks
-            to run code or is no state dict; or its keys and shapes are not exactly those of the network.
+            to run code or is not a state dict; or its keys and shapes are not exactly those of the network.
     """
     path = Path(path)
     order = checked_order(kind, channel_order)
@@ -76,7 +76,7 @@ def checked_order(kind: str, channel_order: str | None) -> str:
 
 
 def _network(path: Path, kind: str, shapes: Shapes) -> tuple[dict[str, Any], Shapes]:
-    """Return the config that the shapes tell of, and the shapes that its network has; it is built without memory."""
+    """Return the config implied by the shapes, and the shapes that its network has; it is built without memory."""
     try:
         config = KINDS[kind].config_of(shapes)
         with torch.device("meta"):
@@ -109,7 +109,7 @@ def _rename(path: Path, kind: Kind, official: dict[str, torch.Tensor]) -> dict[s
 def _check(
     path: Path, kind: str, ours: dict[str, tuple[str, torch.Tensor]], expected: Shapes, official: Iterable[str]
 ) -> None:
-    """Raise one error that tells of every missing, unexpected and misshapen key."""
+    """Raise one error that lists every missing, unexpected and misshapen key."""
     wrong = [
         f"{key} is {tuple(value.shape)}, not {expected[name]}"
         for name, (key, value) in ours.items()

@@ -1,5 +1,6 @@
-"""bfloat16 is what networks compute in under `--amp`, and nothing else is."""
+"""bfloat16 is what networks compute in under `--precision bf16`, and nothing else is."""
 
+import json
 from collections import defaultdict
 
 import pytest
@@ -55,12 +56,15 @@ def computed(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("amp", [False, True])
-def test_networks_train_in_bfloat16_and_are_evaluated_in_float32(tiny_config, tmp_path, computed, monkeypatch, amp):
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
+def test_networks_train_in_bfloat16_and_are_evaluated_in_float32(
+    tiny_config, tmp_path, computed, monkeypatch, precision
+):
     monkeypatch.setenv("DECLOUDS_OFFLINE", "1")  # no LPIPS
+    monkeypatch.setattr("declouds.inference.has_bf16", lambda device: True)
     config, work_dir = tiny_config(extra=EXTRA), tmp_path / "run"
-    main(["train", str(config), "--work-dir", str(work_dir), *(["--amp"] if amp else [])])
-    precision = {torch.bfloat16 if amp else torch.float32}
+    main(["train", str(config), "--work-dir", str(work_dir), "--precision", precision])
+    expected = {torch.float32 if precision == "fp32" else torch.bfloat16}
     training = {key[1:]: types for key, types in computed.items() if key[0] == "training"}
     # The reference and the fusion are trained beside frozen parts, and each against or by what is frozen.
     assert set(training) == {
@@ -69,10 +73,20 @@ def test_networks_train_in_bfloat16_and_are_evaluated_in_float32(tiny_config, tm
         ("PatchDiscriminator", "trained"),
         ("PatchDiscriminator", "frozen"),
     }
-    assert all(types == precision for types in training.values())
+    assert all(types == expected for types in training.values())
     elsewhere = {key: types for key, types in computed.items() if key[0] == "elsewhere"}
     assert elsewhere and all(types == {torch.float32} for types in elsewhere.values())
     computed.clear()
     main(["test", str(config), str(work_dir / "model.safetensors"), "--device", "cpu"])
     assert computed and all(types == {torch.float32} for types in computed.values())
     assert {value.dtype for value in load_file(work_dir / "model.safetensors").values()} == {torch.float32}
+    record = json.loads((work_dir / "run.json").read_text())
+    assert record["config"]["precision"] == ("fp32" if precision == "fp32" else "bf16")
+
+
+def test_a_device_without_bfloat16_is_refused_before_any_work(tiny_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("declouds.inference.has_bf16", lambda device: False)
+    with pytest.raises(SystemExit):
+        main(["train", str(tiny_config()), "--work-dir", str(tmp_path / "run"), "--precision", "bf16"])
+    assert "does not compute bfloat16 in hardware: use --precision fp32" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
