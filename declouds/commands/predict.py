@@ -160,7 +160,7 @@ def _clear_on_engine(args: argparse.Namespace, scenes: list[tuple[Path, Path]]) 
     engine = RayEngine(args.jobs, args.ray_address) if args.engine == "ray" else LocalEngine(args.jobs)
     failures = clear_scenes(engine, scenes, flags, args.jobs, args.overwrite)
     for source, why in failures.items():
-        logging.getLogger("declouds").error("%s: %s", source, why)
+        logging.getLogger("declouds").error(why if why.startswith(str(source)) else f"{source}: {why}")
     if failures:
         raise UserError(f"{len(failures)} of {len(scenes)} scenes were not cleared: {', '.join(map(str, failures))}")
 
