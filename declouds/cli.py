@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _with_negative_numbers(arguments: Sequence[str]) -> list[str]:
-    """Join a flag with a negative number after it: argparse takes -1e-1 and -3.4e+38 for flags of their own."""
+    """Join a flag with a negative number after it: argparse would read -1e-1 and -3.4e+38 as flags."""
     joined: list[str] = []
     for argument in arguments:
         flag = joined[-1] if joined else ""
@@ -55,25 +55,25 @@ def _with_negative_numbers(arguments: Sequence[str]) -> list[str]:
 
 
 def limit_spinning() -> None:
-    """Let OpenMP's threads wait for work by spinning for microseconds, then asleep, unless the user says otherwise.
+    """Make idle OpenMP threads spin for microseconds only before they sleep, unless the user set the wait policy.
 
-    Read when torch is first imported. Threads that sleep at once take a third longer on a free CPU, and those that
-    spin for milliseconds, as is the default, make a busy one many times slower.
+    Takes effect when torch is first imported. Sleeping at once costs a third more time on an idle CPU; spinning for
+    milliseconds, the default, slows a busy CPU down many times.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a sub-command; what the user can fix ends in one line and exit code 2."""
+    """Run a sub-command; an error that the user can fix prints one line and exits with code 2."""
     limit_spinning()
     args = build_parser().parse_args(_with_negative_numbers(sys.argv[1:] if arguments is None else arguments))
     try:
         args.run(args)
     except UserError as error:
-        # Out of a loader's worker the error comes wrapped in a traceback, its own words last.
-        words = str(error).rsplit("declouds.errors.UserError: ", 1)[-1].strip()
-        print(f"declouds: {words}", file=sys.stderr)
+        # An error in a data loader's worker arrives wrapped in a traceback, with its message last.
+        message = str(error).rsplit("declouds.errors.UserError: ", 1)[-1].strip()
+        print(f"declouds: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("declouds: interrupted", file=sys.stderr)

@@ -13,7 +13,7 @@ from declouds.errors import UserError
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory: on a CPU, returning every large buffer to the system takes half of the time."""
+    """Make glibc keep freed memory: on a CPU, returning every large buffer to the system takes half of the run time."""
     if platform.system() != "Linux":
         return
     try:
@@ -34,7 +34,7 @@ def pick_launcher(name: str) -> str:
     if name == "auto":
         return "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
     if name not in ("none", "pytorch", "slurm"):
-        raise UserError(f"--launcher is auto, none, pytorch or slurm, not {name!r}")
+        raise UserError(f"--launcher must be auto, none, pytorch or slurm, got {name!r}")
     return name
 
 
@@ -42,12 +42,12 @@ def start_processes(launcher: str, command: str = "tools/train.py CONFIG", only_
     """Join the process group of ``torchrun`` (gloo on CPU, nccl on GPUs) before MMEngine, which only knows GPUs.
 
     Args:
-        launcher: what started the processes.
-        command: what to start them with, for messages.
-        only_meet: the processes exchange no tensors, they wait for each other, days if it must be.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        command: the command line to suggest in messages.
+        only_meet: the processes only synchronise, without exchanging tensors; the timeout is then 7 days.
 
     Raises:
-        UserError: the launcher did not set the variables of a process group.
+        UserError: the environment variables of the process group are not set.
     """
     if launcher == "none":
         return
@@ -78,11 +78,11 @@ def pick_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``; ``auto`` is the first accelerator, else the CPU.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: the device is not available.
     """
     if name == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return found or torch.device("cpu")
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -100,7 +100,7 @@ def peak_memory(device: torch.device | None = None) -> int:
         return torch.cuda.max_memory_allocated(device)
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:  # elsewhere than on Linux; there, getrusage includes the process that started ours
+    except OSError:  # not Linux, where getrusage would include the parent process
         try:
             import resource
         except ModuleNotFoundError:  # Windows

@@ -1,4 +1,4 @@
-"""The one progress bar: on a terminal, with a count and the time left, removed when the work is done."""
+"""Progress bar on terminals, with count and remaining time; it disappears when the work is done."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 @contextmanager
 def progress_bar(title: str, total: int | None = None, *, shown: bool = True, in_bytes: bool = False) -> Iterator[Any]:
-    """Show a bar on stderr while the block runs, if that is a terminal.
+    """Show a progress bar on stderr while the block runs, if stderr is a terminal.
 
     Args:
-        title: what is done.
-        total: steps of the work, or bytes; None while it is not known.
-        shown: whether to show it at all.
-        in_bytes: count bytes.
+        title: label of the bar.
+        total: number of steps or bytes; None if not known yet.
+        shown: False shows no bar.
+        in_bytes: count bytes instead of steps.
 
     Yields:
-        what moves it: called with ``advance=1``, or with any of ``completed``, ``total`` and ``description``.
+        function that updates the bar: ``advance=1``, or any of ``completed``, ``total`` and ``description``.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -39,7 +39,7 @@ def progress_bar(title: str, total: int | None = None, *, shown: bool = True, in
 
 
 def tracked(items: Sequence[T], title: str) -> Iterator[T]:
-    """Yield the items, and show how many are done."""
+    """Yield the items, with a progress bar."""
     with progress_bar(title, len(items)) as move:
         for item in items:
             yield item

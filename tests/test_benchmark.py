@@ -79,9 +79,47 @@ def test_a_measurement_that_dies_is_recorded_and_the_others_go_on(configs, tmp_p
     assert small["results"][0]["median"] > 0 and small["ratio"] is None
 
 
+PROGRAM = """
+import sys
+kind, size, batch, device, precision, steps = sys.argv[1:]
+assert (kind, size, batch, precision, steps) == ("sample", "32", "1", "fp32", "2")
+print("ready", flush=True)
+for line in sys.stdin:
+    print({}, flush=True)
+"""
+
+
+def test_another_program_is_timed_in_turn(configs, tmp_path):
+    out, program = tmp_path / "out.json", tmp_path / "other.py"
+    program.write_text(PROGRAM.format('123.5 if line == "run\\n" else 4096'))
+    some = ("--only", "sample", "--size", 32, "--batch", 1, "--repeat", 2, "--steps", 2, "--threads", 1, "--profile")
+    done = benchmark(configs[0], *some, "--against", program, "--json", out)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(out.read_text())
+    (row,) = content["measurements"]
+    ours, theirs = row["results"]
+    assert content["configs"][0]["steps"] == 2 and content["machine"]["device"] == "cpu"
+    assert theirs["seconds"] == [123.5, 123.5] and theirs["memory"]["peak"] == 4096
+    assert row["ratio"]["median"] == pytest.approx(median([123.5 / value for value in ours["seconds"]]))
+    names = [name for name, _, _ in row["operators"]]
+    assert any("conv" in name for name in names) and "share of the time" in done.stdout
+    assert 0 < sum(share for _, share, _ in row["operators"]) <= 1
+
+
+def test_a_program_that_does_not_do_as_agreed(configs, tmp_path):
+    program = tmp_path / "other.py"
+    program.write_text(PROGRAM.format('"fast"'))
+    some = ("--only", "sample", "--size", 32, "--batch", 1, "--repeat", 1, "--steps", 2, "--threads", 1)
+    done = benchmark(configs[0], *some, "--against", program)
+    assert done.returncode == 1 and "other.py: printed 'fast' instead of a number" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["few.py", "--against", "absent.py"], "--against absent.py does not exist"),
+        (["few.py", "few.py", "--against", "few.py"], "give one config"),
+        (["few.py", "--steps", "0"], "--steps 0: give 1 or more"),
         (["absent.py"], "absent.py does not exist"),
         (["few.py", "few.py", "few.py"], "give one, or two"),
         (["few.py", "--repeat", "0"], "--repeat 0: give 1 or more"),

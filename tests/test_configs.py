@@ -164,7 +164,7 @@ def test_a_config_that_is_not_there_or_not_complete_is_named(tmp_path):
     with pytest.raises(UserError, match=r"absent\.py does not exist: give the path of a config file"):
         load_config(tmp_path / "absent.py")
     (tmp_path / "broken.py").write_text("model = dict(")
-    with pytest.raises(UserError, match=r"broken\.py cannot be read as a config: "):
+    with pytest.raises(UserError, match=r"broken\.py is not a readable config: "):
         load_config(tmp_path / "broken.py")
     (tmp_path / "half.py").write_text("model = dict()")
     with pytest.raises(UserError, match=r"half\.py lacks datamodule, stages"):

@@ -26,7 +26,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_first():
     with pytest.raises(UserError) as raised:
         FUSIONS.build(dict(type="WeightAlocation"))
     assert str(raised.value) == (
-        "no fusion is called 'WeightAlocation': did you mean 'WeightAllocation'? known: "
+        "unknown fusion 'WeightAlocation': did you mean 'WeightAllocation'? known: "
         "WeightAllocation, DisagreementWeight, FixedWeight, SigmoidWeight, TimeWeight, TimmUNet"
     )
 
@@ -35,13 +35,13 @@ def test_a_name_unlike_any_gets_the_whole_list():
     with pytest.raises(UserError) as raised:
         SAMPLERS.build(dict(type="xyz"))
     assert str(raised.value) == (
-        "no sampler is called 'xyz': known: DDIM, DDPM, Pyramid, and those of plugins once they are installed here"
+        "unknown sampler 'xyz': known: DDIM, DDPM, Pyramid, and the parts of plugins once these are installed"
     )
 
 
 @pytest.mark.parametrize("config", [None, "DDIM", {}, dict(steps=3), [dict(type="DDIM")]])
 def test_a_config_without_a_type_is_refused(config):
-    with pytest.raises(UserError, match=r"a sampler is dict\(type=\.\.\., \.\.\.\), type one of DDIM"):
+    with pytest.raises(UserError, match=r"a sampler must be dict\(type=\.\.\., \.\.\.\) with type one of DDIM"):
         SAMPLERS.build(config)
 
 
@@ -122,8 +122,8 @@ def test_a_broken_plugin_is_reported_and_does_not_stop_the_others(install, caplo
     assert outcome["good"] is None
     assert "PluginLoss" in LOSSES.names()
     assert [record.getMessage() for record in caplog.records] == [
-        "plugin early (fake_early:register) is left out: ValueError: no such accelerator",
-        "plugin missing (fake_missing:register) is left out: ModuleNotFoundError: No module named 'fake_missing'",
+        "plugin early (fake_early:register) is skipped: ValueError: no such accelerator",
+        "plugin missing (fake_missing:register) is skipped: ModuleNotFoundError: No module named 'fake_missing'",
     ]
 
 

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -77,22 +78,74 @@ class Worker:
         self.connection.close()
 
 
+class Program:
+    """Another program, timed in turn with declouds: ``python SCRIPT KIND SIZE BATCH DEVICE PRECISION STEPS``.
+
+    It prepares the work and warms up, prints ``ready``, then for each line ``run`` on its input does the work once and
+    prints the seconds, and for ``end`` prints its peak memory in bytes and ends. STEPS is 0 for its own number.
+
+    Raises:
+        ProcessDied: it ends early, or prints something else.
+    """
+
+    def __init__(self, job: Job) -> None:
+        assert job.program is not None
+        self.script = job.program
+        words = (job.kind, job.size, job.batch, job.device, job.precision, job.steps or 0)
+        pipes: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([sys.executable, str(job.program), *map(str, words)], **pipes)
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise ProcessDied(f"{self.script.name}: its process ended with code {self.process.wait()}")
+        return line.strip()
+
+    def answer(self) -> Any:
+        """Wait until it is ready; nothing is known of its model."""
+        if (line := self._line()) != "ready":
+            raise ProcessDied(f"{self.script.name}: printed {line!r} instead of 'ready'")
+        return dict(machine=None, model={})
+
+    def ask(self, request: str) -> Any:
+        """Send 'run' for the seconds of one more run, or 'end' for the memory in bytes, and wait."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(f"{request}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # `_line` finds out why
+        line = self._line()
+        try:
+            return float(line) if request == "run" else dict(kind="resident", before=None, peak=int(line))
+        except ValueError as error:
+            raise ProcessDied(f"{self.script.name}: printed {line!r} instead of a number") from error
+
+    def stop(self) -> None:
+        """End the program, whatever it is doing."""
+        self.process.kill()
+        self.process.communicate()
+
+
 def measure(jobs: list[Job], repeat: int, content: dict[str, Any]) -> dict[str, Any]:
     """Measure one job, or two in turn, each in its process, and note machine and models in ``content``.
 
     If one of the processes dies, that is what is returned.
     """
-    workers: list[Worker] = []
+    workers: list[Worker | Program] = []
+    operators: Any = None
     seconds: list[list[float]] = [[] for _ in jobs]
     try:
         for job, config in zip(jobs, content["configs"], strict=True):
-            workers.append(Worker(job))
+            workers.append(Program(job) if job.program else Worker(job))
             ready = workers[-1].answer()  # waited for: two that warm up at once would disturb each other
-            content["machine"] = ready["machine"]
+            content["machine"] = ready["machine"] or content["machine"]
             config.update(ready["model"])
         for _ in range(repeat):
             for worker, values in zip(workers, seconds, strict=True):
                 values.append(worker.ask("run"))
+        operators = workers[0].ask("profile") if content["profile"] else None
         memory = [worker.ask("end") for worker in workers]
     except ProcessDied as error:
         return dict(failed=str(error))
@@ -101,7 +154,7 @@ def measure(jobs: list[Job], repeat: int, content: dict[str, Any]) -> dict[str, 
             worker.stop()
     results = [dict(spread(values), seconds=values, memory=used) for values, used in zip(seconds, memory, strict=True)]
     ratio = spread([b / a for a, b in zip(*seconds, strict=True)]) if len(jobs) == 2 else None
-    return dict(results=results, ratio=ratio)
+    return dict(results=results, ratio=ratio, operators=operators)
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -111,13 +164,15 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def jobs_of(args: argparse.Namespace, folder: Path) -> Iterator[tuple[list[Job], int]]:
     """Yield what to measure, one job a config, with the number of runs."""
-    shared = dict(device=args.device, threads=args.threads)
+    shared = dict(device=args.device, threads=args.threads, precision=args.precision, steps=args.steps)
     cases = [(kind, args.size, batch) for kind in ("train", "sample") if kind in args.only for batch in args.batch]
     cases += [("scene", args.scene, 1)] if "scene" in args.only else []
+    programs = [(config, None) for config in args.configs]
+    programs += [(args.against, args.against)] if args.against else []
     for kind, size, batch in cases:
         jobs = [
-            Job(kind, config, size, batch, **shared, precision=args.precision, folder=folder / str(number))
-            for number, config in enumerate(args.configs)
+            Job(kind, config, size, batch, **shared, folder=folder / str(number), program=program)
+            for number, (config, program) in enumerate(programs)
         ]
         yield jobs, args.scene_repeat if kind == "scene" else args.repeat
 
@@ -144,6 +199,11 @@ def print_table(content: dict[str, Any]) -> None:
             peak, kind = result["memory"]["peak"], result["memory"]["kind"]
             cells += [shown(result), "?" if peak is None else f"{peak / 2**30:.2f} GiB {kind}"]
         table.add_row(row["measurement"], *cells, *([shown(row["ratio"])] if row["ratio"] else []))
+    for row in content["measurements"]:
+        if row.get("operators"):
+            table.caption_justify = "left"
+            lines = "\n".join(f"{share:6.1%} {calls:6} x {name}" for name, share, calls in row["operators"])
+            table.caption = Text(f"{table.caption or ''}\n{row['measurement']}, share of the time\n{lines}\n")
     console = Console()
     console = console if console.is_terminal else Console(width=160)
     console.print(table)
@@ -169,6 +229,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="runs of each step and sample (5)")
     parser.add_argument("--scene-repeat", type=int, default=1, metavar="N", help="runs of the scene (1)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the networks (fp32)")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (those of the config)")
+    parser.add_argument(
+        "--against", type=Path, metavar="SCRIPT", help="another program to time in turn, see `Program` in this file"
+    )
+    parser.add_argument("--profile", action="store_true", help="also the share of time by operator, of the first")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (as many as torch takes)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured into this file")
@@ -176,10 +241,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if len(args.configs) > 2:
         raise UserError(f"{len(args.configs)} configs: give one, or two to compare")
+    if args.against is not None and len(args.configs) > 1:
+        raise UserError("--against compares one config with another program: give one config")
     for config in args.configs:
         if not config.is_file():
             raise UserError(f"{config} does not exist: give the path of a config file")
-    for name in ("size", "scene", "repeat", "scene_repeat", "threads"):
+    if args.against is not None and not args.against.is_file():
+        raise UserError(f"--against {args.against} does not exist: give the path of a Python script")
+    for name in ("size", "scene", "repeat", "scene_repeat", "threads", "steps"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more")
     if min(args.batch) < 1:
@@ -201,7 +270,8 @@ def run(args: argparse.Namespace) -> int:
         machine={},
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # timings of a busy machine say little
         scene_windows=dict(tile=TILE, overlap=OVERLAP),
-        configs=[dict(file=str(config)) for config in args.configs],
+        profile=args.profile,
+        configs=[dict(file=str(path)) for path in (*args.configs, *([args.against] if args.against else []))],
         measurements=[],
     )
     with TemporaryDirectory() as folder:

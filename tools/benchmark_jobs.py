@@ -28,6 +28,8 @@ class Job:
     threads: int | None
     precision: str
     folder: Path
+    steps: int | None = None
+    program: Path | None = None  # what is timed in place of declouds, see `benchmark.Program`
 
     @property
     def title(self) -> str:
@@ -48,8 +50,8 @@ def serve(connection: Connection, job: Job) -> None:
         for _ in range(1 if device.type == "cpu" else 3):
             timed(work, device)
         connection.send(("ready", about))
-        while connection.recv() == "run":
-            connection.send(("seconds", timed(work, device)))
+        while (request := connection.recv()) != "end":
+            connection.send((request, profile(work, device) if request == "profile" else timed(work, device)))
         on_gpu = device.type == "cuda"
         peak = torch.cuda.max_memory_allocated(device) if on_gpu else resident_memory("VmHWM")
         connection.send(("memory", dict(kind="allocated" if on_gpu else "resident", before=before, peak=peak)))
@@ -79,6 +81,8 @@ def prepare(job: Job) -> tuple[Callable[[], object], dict[str, Any], Any]:
     torch.manual_seed(0)
     model = build_model(config.model).to(device).eval()
     precision = choose_precision(job.precision, device, safe=True)
+    if job.steps is not None:
+        model.set_steps(job.steps)
     if job.kind != "train":
         use_precision(model, precision)
     work = dict(train=training_step, sample=sampling, scene=scene)[job.kind](job, model, device)
@@ -92,7 +96,7 @@ def prepare(job: Job) -> tuple[Callable[[], object], dict[str, Any], Any]:
         declouds=declouds.__version__,
     )
     parts = {part: sum(p.numel() for p in getattr(model, part).parameters()) for part in model.existing_parts()}
-    about = dict(machine=machine, model=dict(parameters=parts, sampler=config.model.get("sampler")))
+    about = dict(machine=machine, model=dict(parameters=parts, sampler=config.model.get("sampler"), steps=model.steps))
     return work, about, device
 
 
@@ -182,6 +186,18 @@ def timed(work: Callable[[], object], device: Any) -> float:
     if device.type != "cpu":
         torch.accelerator.synchronize()
     return time.perf_counter() - begin
+
+
+def profile(work: Callable[[], object], device: Any) -> list[tuple[str, float, int]]:
+    """Return the operators that take most of the time: name, share of the time, calls."""
+    import torch
+
+    with torch.profiler.profile() as profiler:
+        timed(work, device)
+    key = "self_cpu_time_total" if device.type == "cpu" else "self_device_time_total"
+    operators = sorted(profiler.key_averages(), key=lambda operator: -getattr(operator, key))
+    total = sum(getattr(operator, key) for operator in operators)
+    return [(operator.key, getattr(operator, key) / total, operator.count) for operator in operators[:12]]
 
 
 def resident_memory(key: str) -> int | None:

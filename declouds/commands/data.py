@@ -1,4 +1,4 @@
-"""`declouds data`: look after data sets before they are trained on."""
+"""`declouds data`: check and split data sets before training."""
 
 import argparse
 import sys
@@ -16,26 +16,39 @@ HELP = "check a data set of cloudy and clear images, or split it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `declouds data check` and `declouds data split`."""
+    """Add `declouds data check` and `declouds data split`."""
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     text = "open every file, compare pairs, find duplicates; exit code 2 if training would fail"
     check = tasks.add_parser("check", help=text, description=text)
-    text = "write a split file that keeps images of one place together"
+    text = "write a split file that keeps images of the same location in one part"
     split = tasks.add_parser("split", help=text, description=text)
     for task in (check, split):
         task.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
-        task.add_argument("--cloudy", default="cloud", metavar="NAME", help="its folder of cloudy images (cloud)")
-        task.add_argument("--clear", default="label", metavar="NAME", help="its folder of clear images (label)")
-    check.add_argument("--mask", default="mask", metavar="NAME", help="its folder of cloud masks, if any (mask)")
-    check.add_argument("--bands", type=_bands, metavar="N,N,...", help="bands to take, as bands=[...] in a config")
-    check.add_argument("--split", metavar="FILE", help="split file or shipped split (DIR/split.json if it is there)")
-    split.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSON file to write")
-    split.add_argument("--seed", type=int, default=0, metavar="N", help="another number, another split (0)")
-    split.add_argument(
-        "--fractions", type=float, nargs="+", default=[0.8, 0.2], metavar="F", help="train test, or train val test"
+        task.add_argument(
+            "--cloudy", default="cloud", metavar="NAME", help="subfolder of cloudy images (default: cloud)"
+        )
+        task.add_argument("--clear", default="label", metavar="NAME", help="subfolder of clear images (default: label)")
+    check.add_argument(
+        "--mask", default="mask", metavar="NAME", help="subfolder of cloud masks, if any (default: mask)"
     )
-    split.add_argument("--group", metavar="REGEX", help="names in which this finds the same text stay together")
-    split.add_argument("--block", type=int, metavar="N", help="numbers 0 to N-1, N to 2N-1, ... stay together")
+    check.add_argument("--bands", type=_bands, metavar="N,N,...", help="bands to use, like bands=[...] in a config")
+    check.add_argument(
+        "--split", metavar="FILE", help="split file or shipped split (default: DIR/split.json if it exists)"
+    )
+    split.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSON file to write")
+    split.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (default: 0)")
+    split.add_argument(
+        "--fractions",
+        type=float,
+        nargs="+",
+        default=[0.8, 0.2],
+        metavar="F",
+        help="train test, or train val test (default: 0.8 0.2)",
+    )
+    split.add_argument(
+        "--group", metavar="REGEX", help="keep images together in whose names this matches the same text"
+    )
+    split.add_argument("--block", type=int, metavar="N", help="keep images numbered 0 to N-1, N to 2N-1, ... together")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -53,8 +66,8 @@ def _check(args: argparse.Namespace) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)  # rich folds a table at 80 in a log file
     subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split, args.bands)
     if not subsets:
-        console.print(f"What a data set looks like:\n{EXPECTED}", markup=False, highlight=False, soft_wrap=True)
-        raise UserError(f"{args.folder}: no data set is recognised here: arrange it as one of the trees above")
+        console.print(f"Expected layouts:\n{EXPECTED}", markup=False, highlight=False, soft_wrap=True)
+        raise UserError(f"{args.folder}: no data set recognised: arrange the files in one of the layouts above")
     diagnosis = examine(subsets, track=_progress)
     console.print(_table(diagnosis))
     for kind, colour, findings in (("fault", "red", diagnosis.faults), ("warning", "yellow", diagnosis.warnings)):
@@ -62,7 +75,7 @@ def _check(args: argparse.Namespace) -> None:
             console.print(f"[{colour}]{kind}[/]: ", end="")
             console.print(finding, markup=False, highlight=False, soft_wrap=True)
     if diagnosis.faults:
-        raise UserError(f"{args.folder}: {len(diagnosis.faults)} faults would break training: fix what is listed above")
+        raise UserError(f"{args.folder}: {len(diagnosis.faults)} faults would break training: fix those listed above")
     console.print(f"ready for training, {len(diagnosis.warnings)} warnings")
 
 
@@ -73,7 +86,7 @@ def _split(args: argparse.Namespace) -> None:
     from declouds.errors import UserError
 
     if args.output.exists():
-        raise UserError(f"{args.output} exists already: choose another name, or remove it")
+        raise UserError(f"{args.output} already exists: choose another name, or remove it")
     pairs = pairs_in(args.folder, args.cloudy, args.clear)
     made = make_split(pairs, args.fractions, args.seed, args.group, args.block, track=_progress)
     kept = (
@@ -87,11 +100,13 @@ def _split(args: argparse.Namespace) -> None:
 
 
 def _bands(text: str) -> list[int]:
-    """Return the numbers in a list with commas."""
+    """Return the numbers of a comma-separated list."""
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of band numbers such as 1,2,3") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a comma-separated list of band numbers such as 1,2,3"
+        ) from None
 
 
 def _progress(pairs: Sequence[T]) -> Iterable[T]:

@@ -1,4 +1,4 @@
-"""`declouds evaluate`: result images of any method against the clear ones."""
+"""`declouds evaluate`: measure the result images of any method."""
 
 import argparse
 from pathlib import Path
@@ -7,24 +7,27 @@ HELP = "measure the result images of any method against clear ones"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments."""
     parser.add_argument("results", type=Path, metavar="RESULT_DIR", help="the images to measure")
     parser.add_argument("clear", type=Path, metavar="CLEAR_DIR", help="the clear images, with the same file names")
     parser.add_argument(
-        "--mask", type=Path, metavar="DIR", help="cloud masks (not 0 = cloud): figures apart for cloudy pixels"
+        "--mask",
+        type=Path,
+        metavar="DIR",
+        help="cloud masks (not 0 = cloud): measure cloudy and clear pixels separately too",
     )
     parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
     parser.add_argument("--split", metavar="FILE[:NAME]", help="only these images, e.g. split.json:test")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, JSON and the table into this folder")
     parser.add_argument(
-        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet's layers (else a cache or a download)"
+        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet weights (default: cached or downloaded)"
     )
     parser.add_argument(
         "--value-range",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="sensor values that stand for -1 and 1; known for 8-bit images, required for all others",
+        help="sensor values that map to -1 and 1; required unless images are 8-bit",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace result files that exist")
 
@@ -48,9 +51,7 @@ def run(args: argparse.Namespace) -> None:
     pairs = find_pairs(args.results, args.clear, args.mask, names)
     for pair in pairs if value_range is None else ():
         if (dtype := image_header(pair.clear).dtype) != "uint8":
-            raise UserError(
-                f"{pair.clear}: is {dtype}, which has no known range of values: give --value-range LOW HIGH"
-            )
+            raise UserError(f"{pair.clear}: {dtype} images have no known value range: give --value-range LOW HIGH")
     lpips = load_lpips(args.lpips_weights)
 
     rows = []

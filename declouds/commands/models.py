@@ -1,4 +1,4 @@
-"""`declouds models`: everything that a config can name."""
+"""`declouds models`: the models and parts that a config can name."""
 
 import argparse
 
@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the parts, kind by kind, those of plugins included."""
+    """Print all parts by kind, including those of plugins."""
     from mmengine.registry import MODELS
     from rich.console import Console
     from rich.table import Table
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     whole = {name: model for name, model in MODELS.module_dict.items() if issubclass(model, CloudRemover)}
     kinds = {"model": whole} | {registry.name: registry.parts() for registry in PART_REGISTRIES}
     if args.kind and args.kind not in kinds:
-        raise UserError(f"no kind of part is called {args.kind!r}: known: {', '.join(kinds)}")
+        raise UserError(f"unknown kind of part {args.kind!r}: known: {', '.join(kinds)}")
     for kind, parts in kinds.items():
         if args.kind in (None, kind):
             table = Table(title=kind, title_justify="left", show_header=False, box=None, padding=(0, 2))

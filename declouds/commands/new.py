@@ -1,4 +1,4 @@
-"""`declouds new`: a package of one's own with a part that declouds finds."""
+"""`declouds new`: write a plugin package with a part of your own."""
 
 import argparse
 from pathlib import Path
@@ -9,14 +9,14 @@ HELP = "write a package with a part of your own, ready to install, test and trai
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what to write, and where."""
+    """Add the arguments."""
     parser.add_argument("kind", choices=KINDS, metavar="KIND", help=f"kind of part: {', '.join(KINDS)}")
     parser.add_argument("name", metavar="NAME", help="name of the package: my_fusion has a class MyFusion")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="write DIR/NAME (default: ./NAME)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the package, and say what to do with it."""
+    """Write the package and print the next steps."""
     from declouds.scaffold.names import class_of
     from declouds.scaffold.plugin import use_command, write_plugin
 

@@ -1,4 +1,4 @@
-"""`declouds predict`: scenes in, the scenes without clouds out."""
+"""`declouds predict`: remove the clouds of whole scenes."""
 
 import argparse
 import logging
@@ -10,61 +10,94 @@ HELP = "remove the clouds of scenes of any size: GeoTIFFs, other rasters, .SAFE 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("scenes", nargs="+", metavar="IN", help="scenes, folders or patterns")
+    """Add the arguments."""
+    parser.add_argument("scenes", nargs="+", metavar="IN", help="scenes, folders or glob patterns")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="a .tif, or a folder for several"
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="output .tif, or a folder for several scenes"
     )
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="the model's weights, or a name of the zoo")
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="weights file, or a name from the zoo")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.add_argument("--restart", action="store_true", help="drop the unfinished work of an earlier command")
-    _add_input(parser.add_argument_group("what goes in"))
-    _add_mask(parser.add_argument_group("what is cleared"))
-    _add_output(parser.add_argument_group("what comes out"))
-    _add_windows(parser.add_argument_group("how"))
+    parser.add_argument("--restart", action="store_true", help="discard unfinished work of an earlier command")
+    _add_engine(parser.add_argument_group("many scenes"))
+    _add_input(parser.add_argument_group("input"))
+    _add_mask(parser.add_argument_group("cloud mask"))
+    _add_output(parser.add_argument_group("output"))
+    _add_windows(parser.add_argument_group("windows and sampling"))
+
+
+def _add_engine(group: Any) -> None:
+    group.add_argument("--engine", choices=("local", "ray"), help="a process per scene, on this machine or by Ray")
+    group.add_argument("--jobs", type=int, default=1, metavar="N", help="scenes at a time, with --engine (1)")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: one on this machine)")
 
 
 def _add_input(group: Any) -> None:
-    group.add_argument("--bands", metavar="B,B,...", help="numbers or names of the bands, in the model's order")
-    group.add_argument("--scale", type=float, metavar="S", help="model value = stored value * S + O (the file's own)")
+    group.add_argument("--bands", metavar="B,B,...", help="band numbers or names, in the model's order")
+    group.add_argument(
+        "--scale", type=float, metavar="S", help="model value = stored value * S + O (default: from the file)"
+    )
     group.add_argument("--offset", type=float, metavar="O", help="see --scale")
-    group.add_argument("--nodata", type=float, metavar="V", help="the value that means no data, not the file's own")
+    group.add_argument("--nodata", type=float, metavar="V", help="nodata value (default: from the file)")
 
 
 def _add_mask(group: Any) -> None:
-    group.add_argument("--mask", metavar="FILE", help="a raster of what is cloud, or auto; without it all is cleared")
     group.add_argument(
-        "--mask-values", type=_numbers, metavar="N,N,...", help="values that mean cloud, if there are several"
+        "--mask",
+        metavar="FILE",
+        help="cloud mask raster, or auto to detect clouds; without it the whole scene is restored",
     )
-    group.add_argument("--detector", default="BrightWhite", metavar="NAME", help="what finds clouds for --mask auto")
-    group.add_argument("--dilate", type=int, default=0, metavar="N", help="pixels by which clouds are grown (0)")
-    group.add_argument("--feather", type=int, default=0, metavar="N", help="pixels inside over which they fade in (0)")
+    group.add_argument("--mask-values", type=_numbers, metavar="N,N,...", help="mask values that mean cloud")
+    group.add_argument(
+        "--detector", default="BrightWhite", metavar="NAME", help="cloud detector of --mask auto (default: BrightWhite)"
+    )
+    group.add_argument("--dilate", type=int, default=0, metavar="N", help="pixels to dilate clouds by (default: 0)")
+    group.add_argument(
+        "--feather",
+        type=int,
+        default=0,
+        metavar="N",
+        help="width in pixels of the fade inside the cloud edge (default: 0)",
+    )
 
 
 def _add_output(group: Any) -> None:
     group.add_argument("--cog", action="store_true", help="write a Cloud Optimised GeoTIFF")
     group.add_argument(
-        "--preview", action="store_true", help="write a quick-look PNG and a page with a before/after slider"
+        "--preview", action="store_true", help="write a quick-look PNG and an HTML page with a before/after slider"
     )
-    group.add_argument("--quality", action="store_true", help="write weight, deviation and changed pixels beside it")
-    group.add_argument("--samples", type=int, default=1, metavar="N", help="runs with other noise, for --quality (1)")
+    group.add_argument(
+        "--quality",
+        action="store_true",
+        help="write maps of prior weight, deviation and changed pixels next to the output",
+    )
+    group.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="samples with different noise, for --quality (default: 1)"
+    )
 
 
 def _add_windows(group: Any) -> None:
-    group.add_argument("--tile", type=int, default=256, metavar="N", help="side of a window (256)")
-    group.add_argument("--overlap", type=int, default=64, metavar="N", help="pixels that windows share (64)")
-    group.add_argument("--blend", default="joint", help="joint: at every step (default); final: once at the end")
-    group.add_argument("--taper", default="cosine", help="how windows fade at their edges: cosine (default) or linear")
-    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="windows at a time (1)")
+    group.add_argument("--tile", type=int, default=256, metavar="N", help="window size in pixels (default: 256)")
+    group.add_argument(
+        "--overlap", type=int, default=64, metavar="N", help="overlap of windows in pixels (default: 64)"
+    )
+    group.add_argument(
+        "--blend",
+        default="joint",
+        help="how to blend windows; joint: at every sampling step (default); final: once at the end",
+    )
+    group.add_argument("--taper", default="cosine", help="window function for blending: cosine (default) or linear")
+    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="windows per batch (default: 1)")
     group.add_argument("--precision", default="auto", help="fp32, bf16, or auto (default): bf16 where it is as good")
-    group.add_argument("--steps", type=int, metavar="N", help="sampling steps (those recorded with the weights)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (0)")
-    group.add_argument("--memory", type=_bytes, metavar="SIZE", help="most memory to take, such as 4G")
+    group.add_argument(
+        "--steps", type=int, metavar="N", help="sampling steps (default: those recorded with the weights)"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    group.add_argument("--memory", type=_bytes, metavar="SIZE", help="memory limit, such as 4G")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the files, load the model, clear the scenes, and print what was done."""
+    """Check the files, load the model, clear the scenes and print a summary."""
     from declouds.errors import UserError
     from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
     from declouds.scenes.api import remover_of
@@ -82,13 +115,16 @@ def run(args: argparse.Namespace) -> None:
     for source, destination in scenes if len(scenes) == 1 else ():
         check_files(source, destination, **options.for_files())
         Products(destination, options).check([source])
+    if args.engine is not None:
+        _clear_on_engine(args, scenes)
+        return
     keep_freed_memory()
     start_processes(pick_launcher("auto"), "-m declouds predict ...", only_meet=True)
     try:
         ranks = Ranks.here()
         failed = []
         with remover_of(args.checkpoint, options, _device(args.device, ranks)) as remover:
-            # As many scenes as processes or more: each takes its own. Fewer: all share each.
+            # With at least as many scenes as processes, each process takes its own scenes; else all share each scene.
             apart = len(scenes) >= ranks.world > 1
             for source, destination in scenes[ranks.rank :: ranks.world] if apart else scenes:
                 try:
@@ -105,8 +141,32 @@ def run(args: argparse.Namespace) -> None:
         stop_processes()
 
 
+def _clear_on_engine(args: argparse.Namespace, scenes: list[tuple[Path, Path]]) -> None:
+    """Clear each scene in a process of its own."""
+    from dataclasses import fields
+
+    from declouds.errors import UserError
+    from declouds.experiments.engines.local import LocalEngine
+    from declouds.experiments.engines.ray_engine import RayEngine
+    from declouds.experiments.many_scenes import clear_scenes, flags_of
+    from declouds.scenes.options import SceneOptions
+    from declouds.weights.zoo import find_weights
+
+    if scenes[0][1] == args.output:
+        raise UserError("--engine is for several scenes: give a folder of scenes, or omit it")
+    find_weights(args.checkpoint)  # before any process is started
+    names = ("checkpoint", "device", *(field.name for field in fields(SceneOptions)))
+    flags = flags_of({name: getattr(args, name) for name in names})
+    engine = RayEngine(args.jobs, args.ray_address) if args.engine == "ray" else LocalEngine(args.jobs)
+    failures = clear_scenes(engine, scenes, flags, args.jobs, args.overwrite)
+    for source, why in failures.items():
+        logging.getLogger("declouds").error(why if why.startswith(str(source)) else f"{source}: {why}")
+    if failures:
+        raise UserError(f"{len(failures)} of {len(scenes)} scenes were not cleared: {', '.join(map(str, failures))}")
+
+
 def _check_apart(scenes: list[tuple[Path, Path]], options: Any) -> None:
-    """Refuse scenes of which one's output is another's, or another's input."""
+    """Refuse scenes whose outputs would overwrite each other or an input."""
     from declouds.errors import UserError
     from declouds.scenes.products import Products
 
@@ -115,23 +175,27 @@ def _check_apart(scenes: list[tuple[Path, Path]], options: Any) -> None:
     for source, destination in scenes:
         for path in (destination, *Products(destination, options).beside.values()):
             if path.absolute() in sources:
-                raise UserError(f"{path}: is a scene, and a result of {source} would go there: choose another folder")
+                raise UserError(
+                    f"{path}: is an input scene that {source} would overwrite: choose another output folder"
+                )
             if (other := taken.setdefault(path.absolute(), source)) != source:
-                raise UserError(f"{other} and {source} would both write {path}: clear them apart, into two folders")
+                raise UserError(
+                    f"{other} and {source} would both write {path}: process them separately, into two folders"
+                )
 
 
 def _make_folder(path: Path) -> None:
-    """Make the folder for several results."""
+    """Create the output folder for several scenes."""
     from declouds.errors import UserError
 
     try:
         path.mkdir(exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be made a folder ({error.strerror}): give another one") from error
+        raise UserError(f"{path}: cannot create this folder ({error.strerror}): give another one") from error
 
 
 def _options(args: argparse.Namespace) -> Any:
-    """Return the choices of the command line."""
+    """Return the options given on the command line."""
     from dataclasses import fields
 
     from declouds.scenes.options import SceneOptions
@@ -141,7 +205,7 @@ def _options(args: argparse.Namespace) -> Any:
 
 
 def _device(name: str, ranks: Any) -> str:
-    """Return the device of this process: on a machine with several GPUs, each process takes one."""
+    """Return the device of this process: with several GPUs, each process uses its own."""
     import os
 
     import torch
@@ -152,7 +216,7 @@ def _device(name: str, ranks: Any) -> str:
 
 
 def _clear(remover: Any, source: Path, destination: Path, options: Any, ranks: Any) -> None:
-    """Clear one scene, with progress on a terminal."""
+    """Clear one scene, with a progress bar on a terminal."""
     from declouds.progress import progress_bar
     from declouds.scenes.clear import clear_scene
 
@@ -163,11 +227,10 @@ def _clear(remover: Any, source: Path, destination: Path, options: Any, ranks: A
 
         report = clear_scene(remover, source, destination, options, ranks, progress)
     if ranks.leads:
-        _tell(report, remover)
+        _print_summary(report, remover)
 
 
-def _tell(report: Any, remover: Any) -> None:
-    """Print what was done."""
+def _print_summary(report: Any, remover: Any) -> None:
     tally = report.tally
     print(
         f"{report.path}: {report.width} x {report.height} pixels in {report.seconds:.1f} s ({report.speed:.3g} Mpx/s), "
@@ -180,16 +243,16 @@ def _tell(report: Any, remover: Any) -> None:
 
 
 def _numbers(text: str) -> list[int]:
-    """Return whole numbers out of a list with commas."""
+    """Return the integers of a comma-separated list."""
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 8,9,10") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma-separated list of integers such as 8,9,10") from None
 
 
 def _bytes(text: str) -> int:
-    """Return a number of bytes, given as such or with K, M, G or T."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if found is None:
+    """Return a number of bytes, given plainly or with a suffix K, M, G or T."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a memory size: give one such as 800M or 4G")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))

@@ -1,33 +1,37 @@
-"""`declouds reproduce`: published tables, obtained again."""
+"""`declouds reproduce`: reproduce published tables."""
 
 import argparse
 import sys
 from pathlib import Path
 
-HELP = "obtain the figures of a table again: published, expected, obtained"
+HELP = "reproduce a published table: published, expected and obtained scores"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("table", nargs="?", help="name of a table, or a .toml file of your own; without it: list them")
+    """Add the arguments."""
+    parser.add_argument("table", nargs="?", help="name of a table, or your own .toml file (default: list the tables)")
     parser.add_argument(
-        "--data", nargs="+", default=[], metavar="NAME=FOLDER", help="where data sets lie, e.g. rice1=/data/RICE1"
+        "--data", nargs="+", default=[], metavar="NAME=FOLDER", help="folders of data sets, e.g. rice1=/data/RICE1"
     )
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows")
-    parser.add_argument("--train", action="store_true", help="train what has not been trained; the plan says how long")
+    parser.add_argument("--train", action="store_true", help="train missing models; --plan shows how long it takes")
     parser.add_argument(
-        "--work-dirs", type=Path, default=Path("work_dirs"), metavar="DIR", help="folder of the runs (work_dirs)"
+        "--work-dirs",
+        type=Path,
+        default=Path("work_dirs"),
+        metavar="DIR",
+        help="folder of the runs (default: work_dirs)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (reproduced/TABLE)")
-    parser.add_argument("--plan", action="store_true", help="say what can be done and what is missing, and stop")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: reproduced/TABLE)")
+    parser.add_argument("--plan", action="store_true", help="print what can be measured and what is missing, then stop")
     parser.add_argument(
-        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet's layers (else a cache or a download)"
+        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet weights (default: cached or downloaded)"
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
 
 
 def run(args: argparse.Namespace) -> None:
-    """List the tables; or plan, measure and print one, with an exit code that says whether it was reproduced."""
+    """List the tables; or plan, measure and print one, with exit code 0 only if it was reproduced."""
     from declouds.experiments.reproduce.table import read_table
 
     if args.table is None:
@@ -76,6 +80,6 @@ def _roots(given: list[str]) -> dict[str, Path]:
     for text in given:
         name, separator, folder = text.partition("=")
         if not separator or not folder:
-            raise UserError(f"--data {text}: give the name of a data set and its folder, as rice1=/data/RICE1")
+            raise UserError(f"--data {text}: give NAME=FOLDER, e.g. rice1=/data/RICE1")
         roots[name] = Path(folder)
     return roots

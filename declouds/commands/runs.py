@@ -1,4 +1,4 @@
-"""`declouds runs`: what was trained and measured, listed, filtered, or one in full."""
+"""`declouds runs`: list and filter runs, or show one in detail."""
 
 import argparse
 from pathlib import Path
@@ -14,9 +14,9 @@ COLUMNS = ("name", "status", "config", "model", "data", "seed", "stages", "secon
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments."""
     parser.add_argument(
-        "folders", nargs="*", type=Path, metavar="DIR", help="where to look (default: work_dirs); or one run"
+        "folders", nargs="*", type=Path, metavar="DIR", help="folders to search (default: work_dirs), or one run"
     )
     parser.add_argument(
         "--where",
@@ -24,14 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="only those for which all hold: = (with * and ?), != < > <= >=; in quotes, for the shell",
+        help="only runs that meet all conditions: = (with * and ?), != < > <= >=; quote them in the shell",
     )
-    parser.add_argument("--sort", metavar="KEY", help="sort by this, the smallest first (default: by name)")
-    parser.add_argument("--reverse", action="store_true", help="highest first")
+    parser.add_argument("--sort", metavar="KEY", help="sort by this key, ascending (default: name)")
+    parser.add_argument("--reverse", action="store_true", help="sort in descending order")
     parser.add_argument(
-        "--columns", nargs="+", metavar="KEY", help=f"what to show (default: {' '.join(COLUMNS)}); any key of --json"
+        "--columns", nargs="+", metavar="KEY", help=f"columns to show, any key of --json (default: {' '.join(COLUMNS)})"
     )
-    parser.add_argument("--json", action="store_true", help="write JSON: all keys, or those of --columns")
+    parser.add_argument("--json", action="store_true", help="print JSON with all keys, or those of --columns")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -41,13 +41,13 @@ def run(args: argparse.Namespace) -> None:
 
     folders = args.folders or [Path("work_dirs")]
     conditions = [read_condition(text) for text in args.where]
-    listed = [found for folder in folders for found in find_listed(folder)]
+    listed = [entry for folder in folders for entry in find_listed(folder)]
     give_scores(listed)
-    rows = [found.values() for found in listed]
+    rows = [entry.values() for entry in listed]
     known = {key for row in rows for key in row}
     if rows:
-        asked = [condition.key for condition in conditions] + ([args.sort] if args.sort else []) + (args.columns or [])
-        check_keys(asked, known)
+        used = [condition.key for condition in conditions] + ([args.sort] if args.sort else []) + (args.columns or [])
+        check_keys(used, known)
     places = [place for place, row in enumerate(rows) if all(condition.holds(row) for condition in conditions)]
     places = [places[place] for place in in_order([rows[place] for place in places], args.sort or "name", args.reverse)]
     listed, rows = [listed[place] for place in places], [rows[place] for place in places]
@@ -78,7 +78,7 @@ def _print_table(listed: "list[Listed]", rows: list[dict[str, Any]], columns: "t
         table.add_row(*(Text(shown(column, row.get(column))) for column in columns))
     console = _console()
     console.print(table)
-    for problem in dict.fromkeys(problem for found in listed for problem in found.problems):
+    for problem in dict.fromkeys(problem for entry in listed for problem in entry.problems):
         console.print(Text(problem))
 
 
@@ -90,7 +90,7 @@ def _print_json(rows: list[dict[str, Any]], columns: list[str] | None) -> None:
 
 
 def _console() -> "Console":
-    """Return the terminal, or, where output goes into a file or pipe, a page on which no line is folded."""
+    """Return the terminal's console, or, for a file or pipe, one too wide to wrap lines."""
     from rich.console import Console
 
     console = Console()

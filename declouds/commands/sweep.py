@@ -1,14 +1,14 @@
-"""`declouds sweep`: an ablation in one file."""
+"""`declouds sweep`: run an ablation described by one file."""
 
 import argparse
 import sys
 from pathlib import Path
 
-HELP = "run every cell of an ablation, and write one table"
+HELP = "run every cell of an ablation and write one table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments."""
     parser.add_argument("sweep", type=Path, help="sweep file, for example configs/ablations/fusions.py")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the cells (default: work_dirs/sweeps/SWEEP)")
     parser.add_argument(
@@ -19,22 +19,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], metavar="AXIS=NAME,...", help="only these values of an axis"
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[], metavar="N", help="run every cell with each of them"
+        "--seeds", type=int, nargs="+", default=[], metavar="N", help="run every cell with each of these seeds"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells side by side (default: 1)")
-    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="where cells run (default: local)")
-    parser.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: one on this machine)")
-    parser.add_argument("--retry", action="store_true", help="run those cells again that have failed")
-    parser.add_argument("--dry-run", action="store_true", help="print the cells and what they cost, and run none")
-    parser.add_argument("--lpips-weights", type=Path, metavar="FILE", help="as of `declouds test`")
-    parser.add_argument("--device", default="auto", help="as of `declouds test`")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cells to run in parallel (default: 1)")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="how cells are run (default: local)"
+    )
+    parser.add_argument(
+        "--ray-address", metavar="ADDRESS", help="address of a Ray cluster (default: start one on this machine)"
+    )
+    parser.add_argument("--retry", action="store_true", help="rerun failed cells")
+    parser.add_argument("--dry-run", action="store_true", help="print the cells and their costs without running them")
+    parser.add_argument("--lpips-weights", type=Path, metavar="FILE", help="see `declouds test`")
+    parser.add_argument("--device", default="auto", help="see `declouds test`")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the base config"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the cells that are not finished, then tabulate all that are."""
+    """Run the unfinished cells, then tabulate all finished ones."""
     from declouds.errors import UserError
     from declouds.experiments.costs import print_costs
     from declouds.experiments.engines.local import LocalEngine
@@ -45,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     from declouds.experiments.sweep_table import write_tables
 
     if args.jobs < 1:
-        raise UserError(f"--jobs {args.jobs}: at least one cell runs at a time")
+        raise UserError(f"--jobs must be at least 1, got {args.jobs}")
     sweep_file = read_sweep(args.sweep, args.cfg_options)
     folder = args.out or Path("work_dirs/sweeps") / sweep_file.name
     cells = sweep_file.cells(folder, _choice(args.only), args.seeds)
@@ -67,9 +71,9 @@ def run(args: argparse.Namespace) -> None:
         print(f"written: {', '.join(map(str, tables))}")
     failures = sweep.failures()
     for name, why in failures.items():
-        print(f"cell {name} has failed: {why} (log: {folder / 'cells' / name / 'log.txt'})", file=sys.stderr)
+        print(f"cell {name} failed: {why} (log: {folder / 'cells' / name / 'log.txt'})", file=sys.stderr)
     if failures:
-        raise UserError(f"{len(failures)} of {len(cells)} cells have failed: fix the cause, then add --retry")
+        raise UserError(f"{len(failures)} of {len(cells)} cells failed: fix the cause, then rerun with --retry")
 
 
 def _choice(options: list[str]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""`declouds test`: a trained model on the images of its config's data set."""
+"""`declouds test`: measure a trained model on the data set of its config."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,30 +11,31 @@ STAGE_OF_PART = {"train": "fit", "val": "validate", "test": "test"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add the arguments."""
     parser.add_argument(
-        "config", type=Path, help="config file; its test_datamodule, or else its datamodule, gives the images"
+        "config", type=Path, help="config file; images come from its test_datamodule, else its datamodule"
     )
     parser.add_argument("checkpoint", type=Path, help="weights file (.safetensors) of a model of this config")
-    parser.add_argument("--split", choices=tuple(STAGE_OF_PART), default="test", help="which part of the data set")
+    parser.add_argument(
+        "--split", choices=tuple(STAGE_OF_PART), default="test", help="part of the data set (default: test)"
+    )
     parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
     parser.add_argument(
-        "--variants", action="store_true", help="measure the cloudy image and all variants of the model too"
+        "--variants", action="store_true", help="also measure the cloudy image and all variants of the model"
     )
     parser.add_argument(
-        "--variant", action="append", default=[], metavar="NAME", help="measure this one of them (may be repeated)"
+        "--variant", action="append", default=[], metavar="NAME", help="also measure this variant (may be repeated)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, JSON and the table into this folder")
-    parser.add_argument("--save-images", action="store_true", help="write results and comparisons into --out as well")
     parser.add_argument(
-        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet's layers (else a cache or a download)"
-    )
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images predicted at a time")
-    parser.add_argument(
-        "--tile", type=int, metavar="N", help="clear in overlapping windows of N pixels, as predict does"
+        "--save-images", action="store_true", help="also write result images and comparisons into --out"
     )
     parser.add_argument(
-        "--blend", default="joint", help="of windows; joint: at every step (default); final: once at the end"
+        "--lpips-weights", type=Path, metavar="FILE", help="AlexNet weights (default: cached or downloaded)"
+    )
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images per batch (default: 1)")
+    parser.add_argument(
+        "--tile", type=int, metavar="N", help="clear in overlapping windows of N pixels, like `declouds predict`"
     )
     parser.add_argument("--precision", default="auto", help="fp32, bf16, or auto (default): bf16 where it is as good")
     parser.add_argument(
@@ -42,16 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs="+",
         metavar="N",
-        help="sampling steps (those recorded with the weights); several are compared",
+        help="sampling steps (default: those recorded with the weights); several are compared",
     )
     parser.add_argument(
         "--record",
         type=Path,
         metavar="FILE",
-        help="with --split val: write the weights with the fewest of --steps that are enough, and whether bf16 is",
+        help="with --split val: write weights that record the fewest sufficient --steps, and whether bf16 suffices",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the start noise, which also depends on the image's name"
+        "--blend",
+        default="joint",
+        help="how to blend windows; joint: at every sampling step (default); final: once at the end",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the start noise, which also depends on the image's name"
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace result files that exist")
@@ -69,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Choices:
-    """What is measured and how, as the arguments of the command say."""
+    """The arguments of the command."""
 
     config: Path
     checkpoint: Path
@@ -96,8 +102,8 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     """Measure a model on a data set.
 
     Args:
-        args: the choices.
-        only_existing: leave out variants that the model does not have, where they would be an error.
+        args: the arguments of the command.
+        only_existing: skip variants that the model lacks instead of raising an error.
     """
     _check_arguments(args)
 
@@ -218,9 +224,9 @@ def _check_arguments(args: Choices) -> None:
     from declouds.evaluation.tables import check_free
 
     if args.batch_size < 1:
-        raise UserError(f"--batch-size {args.batch_size}: at least one image is predicted at a time")
+        raise UserError(f"--batch-size must be at least 1, got {args.batch_size}")
     if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: give 0 or more")
+        raise UserError(f"--seed must be at least 0, got {args.seed}")
     tiling = _tiling(args)
     if tiling is not None:
         tiling.check()
@@ -239,7 +245,7 @@ def _check_arguments(args: Choices) -> None:
         if args.save_images and not args.overwrite:
             for folder in (args.out / "results", args.out / "comparisons"):
                 if folder.exists():
-                    raise UserError(f"{folder} is there already: choose another --out, or give --overwrite")
+                    raise UserError(f"{folder} already exists: choose another --out, or give --overwrite")
 
 
 def _tiling(args: Choices) -> Any:
@@ -253,12 +259,12 @@ def _dataset(datamodule: Any, part: str) -> Any:
 
     dataset = getattr(datamodule, f"{part}_dataset", None)
     if not dataset:
-        raise UserError(f"the data set has no {part} images: choose another --split, or list some in its split file")
+        raise UserError(f"the data set has no {part} images: choose another --split, or add them to its split file")
     return dataset
 
 
 def _picture_writer(args: Choices, model: Any, units: Any) -> Any:
-    """Return what `evaluate_model` calls with each image: it writes the result and a comparison."""
+    """Return the callback of `evaluate_model` that writes each result and a comparison."""
     from declouds.report.pictures import write_result, write_side_by_side
 
     assert args.out is not None  # --save-images needs it

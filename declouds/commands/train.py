@@ -1,19 +1,19 @@
-"""`declouds train`: every stage of a config, one command."""
+"""`declouds train`: train all stages of a config."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-HELP = "train a model through all the stages of a config"
+HELP = "train all stages of a config"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add MMEngine's usual flags."""
+    """Add the arguments, with MMEngine's usual names."""
     parser.add_argument("config", type=Path, help="config file, for example configs/de_cuhkcr_thick.py")
     parser.add_argument("--work-dir", type=Path, help="folder of the run (default: work_dirs/CONFIG)")
-    parser.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
-    parser.add_argument("--precision", help="of the networks: fp32 (default), bf16, or auto")
+    parser.add_argument("--resume", action="store_true", help="resume the run in the work dir")
+    parser.add_argument("--precision", help="precision of the networks: fp32 (default), bf16, or auto")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override entries of the config"
     )
@@ -21,21 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stages",
         type=Path,
         metavar="DIR",
-        help="folder of trained stages, shared with other runs: none is trained twice",
+        help="folder of trained stages shared by runs, so that none is trained twice",
     )
-    parser.add_argument("--launcher", default="auto", help="auto (default: knows torchrun), none, pytorch or slurm")
+    parser.add_argument("--launcher", default="auto", help="auto (default: detects torchrun), none, pytorch or slurm")
     parser.add_argument(
-        "--dry-run", action="store_true", help="two iterations of each stage, then what the full run costs"
+        "--dry-run", action="store_true", help="run two iterations of each stage and print the cost of the full run"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, or say what training would cost."""
+    """Train, or print what training would cost."""
     from declouds.training.config import load_config
 
     config = load_config(args.config, args.cfg_options)
     if args.precision is not None:
-        config.precision = args.precision  # part of the run: a resume must agree
+        config.precision = args.precision  # recorded in the config, so that --resume can check it
     work_dir = args.work_dir or Path("work_dirs") / args.config.stem
     train(config, work_dir, args.launcher, args.stages, args.resume, args.dry_run)
 
@@ -48,7 +48,7 @@ def train(
     resume: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Train all stages of a loaded config in ``work_dir``; the other arguments are those of the command."""
+    """Train all stages of a loaded config in ``work_dir``; the other arguments are as for the command."""
     from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
 
     keep_freed_memory()
@@ -71,7 +71,7 @@ def train(
             target = training.run(resume)
         except StoppedError as stopped:
             if is_main_process():
-                print(f"declouds: stopped by {stopped.signal}: --resume continues the run", file=sys.stderr)
+                print(f"declouds: stopped by {stopped.signal}: continue with --resume", file=sys.stderr)
             raise
         if is_main_process():
             print(f"weights: {target}\nevaluate them: declouds test {config.filename} {target}")
@@ -83,7 +83,7 @@ def _print_costs(costs: list) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="What the full run costs, extrapolated from two iterations of each stage on this machine")
+    table = Table(title="Cost of the full run, extrapolated from two iterations of each stage on this machine")
     for column in ("stage", "trains", "iterations", "images", "hours", "peak memory"):
         table.add_column(column, justify="left" if column in ("stage", "trains") else "right")
     for cost in costs:
@@ -92,8 +92,8 @@ def _print_costs(costs: list) -> None:
             f"{cost.seconds / 3600:.2f}", f"{cost.memory / 2**30:.2f} GiB",
         )  # fmt: skip
     table.add_row(
-        "all", "", f"{sum(c.iterations for c in costs):,}", f"{sum(c.images for c in costs):,}",
+        "total", "", f"{sum(c.iterations for c in costs):,}", f"{sum(c.images for c in costs):,}",
         f"{sum(c.seconds for c in costs) / 3600:.2f}", f"{max((c.memory for c in costs), default=0) / 2**30:.2f} GiB",
     )  # fmt: skip
     Console().print(table)
-    print("The first iterations are slow, so the hours are an upper estimate; evaluations come on top.")
+    print("The first iterations are slow, so the hours are an upper estimate; they exclude evaluations.")

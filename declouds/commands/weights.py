@@ -1,26 +1,28 @@
-"""`declouds weights`: files of weights in, out, looked into, fetched and verified."""
+"""`declouds weights`: import, export, show, fetch and verify weights files."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-HELP = "import, export and show weights; fetch and verify published ones"
+HELP = "import, export and show weights; fetch and verify published weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions."""
+    """Add the actions and their arguments."""
     from declouds.weights.kinds import KINDS
 
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    bring = actions.add_parser("import", help="turn a state dict of the official code into a self-describing file")
+    bring = actions.add_parser(
+        "import", help="convert a state dict of the official code into a self-describing weights file"
+    )
     bring.add_argument("file", type=Path, help="the official .pth file")
-    bring.add_argument("--as", dest="kind", required=True, help=f"which network it is: {', '.join(KINDS)}")
+    bring.add_argument("--as", dest="kind", required=True, help=f"the network: {', '.join(KINDS)}")
     bring.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file to write")
     bring.add_argument(
         "--channel-order",
         metavar="ORDER",
-        help="rgb (default) or bgr: the order of bands it was trained on; spa_gan has no default",
+        help="band order the network was trained on, rgb (default) or bgr; required for spa_gan",
     )
     bring.add_argument(
         "--part",
@@ -28,58 +30,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_part,
         default=[],
         metavar="NAME=FILE",
-        help="imported weights of a part that the official file lacks, for de: reference=FILE",
+        help="imported weights of a part missing in the official file, e.g. reference=FILE for de",
     )
     bring.add_argument(
         "--value-range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="sensor values that stand for -1 and 1 (default: those of --part, else 0 255)",
+        help="sensor values that map to -1 and 1 (default: those of --part, else 0 255)",
     )
     bring.add_argument(
         "--band-names",
         nargs="+",
         metavar="NAME",
-        help="of all bands (default: those of --part; 3 bands: red green blue)",
+        help="names of all bands (default: those of --part; red green blue for 3 bands)",
     )
     bring.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
-    info = actions.add_parser("info", help="show what a weights file holds, and how it was made")
-    info.add_argument("file", help="a weights file, or a name of the zoo")
-    info.add_argument("--json", action="store_true", help="config and record in full, as JSON")
+    info = actions.add_parser("info", help="show the contents of a weights file and how it was trained")
+    info.add_argument("file", help="a weights file, or a name from the zoo")
+    info.add_argument("--json", action="store_true", help="print the full config and training record as JSON")
 
     export = actions.add_parser("export", help="write one part of a model as a plain state dict")
-    export.add_argument("file", help="a weights file, or a name of the zoo")
-    export.add_argument("--part", required=True, help="a part of the model, as `declouds weights info` lists them")
+    export.add_argument("file", help="a weights file, or a name from the zoo")
+    export.add_argument("--part", required=True, help="a part of the model, see `declouds weights info`")
     export.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors or .pth file to write")
     export.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
     actions.add_parser(
         "list",
-        help="list the published weights that go by a name",
-        description="List the published weights. Their names can be used wherever a weights file is expected.",
+        help="list the published weights",
+        description="List the published weights. Their names can be used in place of a weights file.",
     )
 
     fetch = actions.add_parser("fetch", help="download published weights into the cache")
-    fetch.add_argument("name", help="a name of the zoo (see `declouds weights list`)")
+    fetch.add_argument("name", help="a name from the zoo (see `declouds weights list`)")
     _add_origin(fetch)
-    fetch.add_argument("--overwrite", action="store_true", help="import it again, even if the cache has it")
+    fetch.add_argument("--overwrite", action="store_true", help="import again, even if cached")
 
-    verify = actions.add_parser("verify", help="measure published weights: do they score what they should?")
-    verify.add_argument("name", help="a name of the zoo (see `declouds weights list`)")
+    verify = actions.add_parser("verify", help="measure published weights and compare with the expected scores")
+    verify.add_argument("name", help="a name from the zoo (see `declouds weights list`)")
     verify.add_argument("data", type=Path, metavar="DATA_DIR", help="folder with cloud/ and label/")
     _add_origin(verify)
     verify.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
 
 
 def _add_origin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="origin", type=Path, metavar="FILE", help="the official file, if you have it")
-    parser.add_argument("--offline", action="store_true", help="download nothing (or set $DECLOUDS_OFFLINE=1)")
+    parser.add_argument("--from", dest="origin", type=Path, metavar="FILE", help="use this copy of the official file")
+    parser.add_argument("--offline", action="store_true", help="do not download (or set $DECLOUDS_OFFLINE=1)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the action says."""
+    """Run the action."""
     actions = dict(import_=_import, info=_info, export=_export, list=_list, fetch=_fetch, verify=_verify)
     actions["import_" if args.action == "import" else args.action](args)
 
@@ -107,7 +109,7 @@ def _import(args: argparse.Namespace) -> None:
         about=dict(versions=dict(declouds=__version__)),
         overwrite=args.overwrite,
     )
-    print(f"{args.output}: {len(weights.state_dict)} tensors, every key and shape accounted for")
+    print(f"{args.output}: {len(weights.state_dict)} tensors, all keys and shapes matched")
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -125,7 +127,7 @@ def _export(args: argparse.Namespace) -> None:
     from declouds.weights.export import SUFFIXES, export_part
     from declouds.weights.file import check_output, read_weights
 
-    check_output(args.output, args.overwrite, SUFFIXES)  # before a name of the zoo is fetched
+    check_output(args.output, args.overwrite, SUFFIXES)  # before anything is fetched from the zoo
     state_dict = export_part(read_weights(args.file), args.part, args.output, args.overwrite)
     print(f"{args.output}: {len(state_dict)} tensors of the {args.part}")
 
@@ -136,7 +138,7 @@ def _list(args: argparse.Namespace) -> None:
     for entry in zoo().values():
         expected = entry.expected
         scores = ", ".join(f"{metric} {value:g}" for metric, value in expected.scores.items())
-        print(f"{entry.name} ({'in the cache' if entry.cached.is_file() else 'not fetched yet'})")
+        print(f"{entry.name} ({'cached' if entry.cached.is_file() else 'not fetched'})")
         print(f"  {entry.about}")
         print(f"  {entry.licence}, {entry.bytes / 1e6:.1f} MB, {entry.source}")
         print(f"  {scores}: {expected.protocol} protocol, {len(expected.split)} images of {expected.data_set}")
@@ -170,7 +172,7 @@ def _verify(args: argparse.Namespace) -> None:
         table.add_row(score.metric, *figures, "pass" if score.passes else "FAIL")
     Console().print(table)
     images = f"{len(expected.split)} images of {expected.data_set}"
-    print(f"{images}{'' if outcome.same_pixels else ', but with other pixels than the expected score is of'}")
+    print(f"{images}{'' if outcome.same_pixels else ', but their pixels differ from those of the expected scores'}")
     print("pass" if outcome.passes else "FAIL")
     if not outcome.passes:
         sys.exit(1)

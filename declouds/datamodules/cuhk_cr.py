@@ -39,12 +39,12 @@ class CUHKCR(PairDataModule):
     """CUHK-CR1 (``cloud='thin'``) or CUHK-CR2 (``'thick'``), with ``nir=True`` as red, green, blue, near infrared.
 
     Sui et al. 2024, arXiv:2401.15105; Jilin-1 KF01B, 0.5 m. The folders hold the official split, ``split='folders'``;
-    the shipped split 'cuhk_cr1_test_dedup98' leaves out the 36 CR1 test images that repeat others. ``reduce=2`` brings
-    the stored 512x512 to the 256x256 of the published experiments. ``val`` as for `PairedFolder`. Layouts:
+    the shipped split 'cuhk_cr1_test_dedup98' leaves out the 36 duplicated CR1 test images. ``reduce=2`` downsamples
+    the stored 512x512 to the 256x256 of the published experiments. ``val`` as for `PairedFolder`. Folder layouts:
     `cuhk_cr_pairs`.
 
     Raises:
-        UserError: at ``setup``, from names and headers: folders, partners, sizes, bands, split.
+        UserError: at ``setup``, from names and headers: bad folders, partners, sizes, bands or split.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The folders of CUHK-CR, in the layouts that are in use; `declouds data check` reads them without torch."""
+"""File layouts of CUHK-CR, read without torch for `declouds data check`."""
 
 from pathlib import Path
 
@@ -12,30 +12,29 @@ RGB = (1, 2, 3)
 def cuhk_cr_pairs(root: Path, cloud: str, nir: bool) -> dict[str, list[Pair]]:
     """Return part -> pairs of CUHK-CR1 (thin) or CUHK-CR2 (thick).
 
-    ``root`` holds ``CUHK-CR1/{train,test}/{cloud,label}/N.png``, or is the folder above (the archive calls it
-    ``C-CUHK``, with an addition in some copies). Near infrared lies in
-    ``nir/CUHK-CR1/{train,test}/{cloud,label}/N.png`` (the archive) or in
-    ``CUHK-CR1/{train,test}/nir/{cloud,label}/N.png`` (what the official code reads), as grey in three equal bands: the
-    first is taken.
+    ``root`` holds ``CUHK-CR1/{train,test}/{cloud,label}/N.png``, or is its parent folder (``C-CUHK`` in the archive,
+    with a suffix in some copies). Near infrared is in ``nir/CUHK-CR1/{train,test}/{cloud,label}/N.png`` (archive) or
+    ``CUHK-CR1/{train,test}/nir/{cloud,label}/N.png`` (official code), as grey in three equal bands, of which the first
+    is used.
 
     Raises:
-        UserError: the folders are not there, or an image has no partner.
+        UserError: a folder is missing, or an image has no partner.
     """
     if cloud not in FOLDERS:
         raise UserError(f"cloud={cloud!r}: CUHK-CR has 'thin' (CR1) and 'thick' (CR2)")
     folder = find_top(root, FOLDERS[cloud]) / FOLDERS[cloud]
     present = [part for part in PARTS if (folder / part).is_dir()]
     if not present:
-        raise UserError(f"{folder}: holds neither train/ nor test/: unpack the archive again")
+        raise UserError(f"{folder}: no folders train/ and test/: unpack the archive again")
     parts = {part: pairs_in(folder / part, bands=RGB) for part in present}
     return {part: _with_nir(pairs, folder, part) for part, pairs in parts.items()} if nir else parts
 
 
 def find_top(root: Path, name: str) -> Path:
-    """Return the folder that holds ``name``: ``root`` or the one folder right below it.
+    """Return the folder that holds ``name``: ``root`` or its only subfolder that does.
 
     Raises:
-        UserError: none does, or several do.
+        UserError: no folder holds it, or several do.
     """
     if (root / name).is_dir():
         return root
@@ -44,11 +43,11 @@ def find_top(root: Path, name: str) -> Path:
         return below[0]
     if below:
         raise UserError(f"{root}: {name} is in {', '.join(path.name for path in below)}: give one of these folders")
-    raise UserError(f"{root}: holds no {name}/: give the folder C-CUHK of the unpacked archive")
+    raise UserError(f"{root}: no folder {name}/: give the folder C-CUHK of the unpacked archive")
 
 
 def nir_folder(folder: Path, part: str) -> Path | None:
-    """Return the folder of a part's near-infrared images, if there is one; ``folder`` is that of CUHK-CR1 or CR2."""
+    """Return the folder of a part's near-infrared images, if it exists; ``folder`` is that of CUHK-CR1 or CR2."""
     return next((path for path in _nir_folders(folder, part) if path.is_dir()), None)
 
 
@@ -61,7 +60,7 @@ def _with_nir(pairs: list[Pair], folder: Path, part: str) -> list[Pair]:
     source = nir_folder(folder, part)
     if source is None:
         tried = " nor ".join(str(path) for path in _nir_folders(folder, part))
-        raise UserError(f"nir=True, but neither {tried} exists: unpack it, or say nir=False")
+        raise UserError(f"nir=True, but neither {tried} exists: unpack it, or set nir=False")
     infrared = {}
     for side in ("cloud", "label"):
         infrared[side] = images_in(source / side)

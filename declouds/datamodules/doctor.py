@@ -1,4 +1,4 @@
-"""Examine a data set before it is trained on: every file is opened, every pixel is read."""
+"""Check a data set before training: open every file and read every pixel."""
 
 import hashlib
 from collections import defaultdict
@@ -15,7 +15,7 @@ from declouds.image_io import image_header, read_image
 
 @dataclass
 class Examined:
-    """What the images of one subset hold."""
+    """Headers and value ranges of one subset's images."""
 
     subset: Subset
     headers: list[PairHeader] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Examined:
 
 @dataclass
 class Diagnosis:
-    """All that was found: what breaks training (faults), and what spoils it (warnings)."""
+    """All findings: faults break training, warnings degrade it."""
 
     examined: list[Examined]
     faults: list[str]
@@ -37,16 +37,16 @@ Work = Sequence[tuple["Examined", Pair]]
 
 
 def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examined, Pair]]] = iter) -> Diagnosis:
-    """Read every picture of the subsets; ``track`` may wrap the loop over pairs in a progress bar."""
+    """Read every image of the subsets; ``track`` can wrap the loop over pairs in a progress bar."""
     diagnosis = Diagnosis([Examined(subset) for subset in subsets], [], [])
     seen: dict[str, dict[str, list[str]]] = {"cloudy": defaultdict(list), "clear": defaultdict(list)}
     odd: dict[str, list[str]] = defaultdict(list)
     for subset in subsets:
         diagnosis.faults += subset.faults
-    for examined, pair in track([(one, pair) for one in diagnosis.examined for pair in one.subset.pairs]):
+    for examined, pair in track([(entry, pair) for entry in diagnosis.examined for pair in entry.subset.pairs]):
         try:
             header = read_header(pair)
-            cloudy, clear = _look(pair, examined, odd)
+            cloudy, clear = _read_pair(pair, examined, odd)
         except UserError as error:
             diagnosis.faults.append(str(error))
             continue
@@ -55,7 +55,7 @@ def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examin
         seen["cloudy"][_pixel_hash(cloudy)].append(place)
         seen["clear"][_pixel_hash(clear)].append(place)
         if np.array_equal(cloudy, clear):
-            odd["the cloudy image equals the clear one"].append(place)
+            odd["cloudy and clear image are identical"].append(place)
     diagnosis.warnings += [f"{what}: {some(places)}" for what, places in odd.items()]
     for examined in diagnosis.examined:
         _compare_headers(examined, diagnosis)
@@ -63,8 +63,8 @@ def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examin
     return diagnosis
 
 
-def _look(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Read a pair and note its values."""
+def _read_pair(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Read a pair, and record its value ranges and oddities."""
     place = f"{examined.subset.title}/{pair.name}"
     images = []
     for files, values in ((pair.cloudy, examined.cloudy_values), (pair.clear, examined.clear_values)):
@@ -73,22 +73,21 @@ def _look(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tuple[np
         known = image[:, valid]
         values.append((float(known.min()), float(known.max())))
         if not valid.all():
-            gaps = "pixels without data, which are left out of losses and scores"
-            odd[gaps].append(f"{place} ({1 - valid.mean():.2%})")
+            odd["nodata pixels, excluded from losses and scores"].append(f"{place} ({1 - valid.mean():.2%})")
         if known.min() == known.max():
-            odd["an image of one value everywhere"].append(place)
+            odd["a constant image"].append(place)
         elif len(image) == 4 and image.dtype == np.uint8 and len(files) == 1 and known[3].min() == 255:
-            odd["band 4 is 255 everywhere, an opacity band: choose bands=[1, 2, 3]"].append(place)
+            odd["band 4 is 255 everywhere, an alpha band: set bands=[1, 2, 3]"].append(place)
         header = image_header(files[0].path)
         if files[0].bands is None and len(header.image_bands) < header.bands:
-            odd["a band of transparency, which is left out: choose it with bands= if it is an image band"].append(place)
+            odd["an alpha band, which is ignored: select it with bands= if it is an image band"].append(place)
         if len(files) == 2 and not _is_grey(files[1]):
-            odd["near infrared whose bands differ, of which the first is taken"].append(place)
+            odd["near-infrared bands that differ, of which the first is used"].append(place)
     if pair.mask is not None:
         mask = read_image(pair.mask, palette=True)
         examined.mask_values |= set(np.unique(mask).tolist())
         if not mask.any():
-            odd["a mask that marks no cloud"].append(place)
+            odd["an empty cloud mask"].append(place)
     return images[0], images[1]
 
 
@@ -98,9 +97,9 @@ def _is_grey(file: BandFile) -> bool:
 
 
 def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
-    """Compare the pairs of a subset with one another, as a data set of them would."""
+    """Check that the pairs of a subset agree, as its data set would."""
     if len(examined.headers) != len(examined.subset.pairs) or not examined.headers:
-        return  # reported already
+        return  # already reported
     try:
         check_same_bands(examined.subset.pairs, examined.headers)
     except UserError as error:
@@ -114,21 +113,21 @@ def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
     if units:
         listed = some([f"stored * {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}" for scale, offset in units])
         diagnosis.warnings.append(
-            f"{title}: the files scale their values ({listed}), and training does so too: give value_range in these "
-            "units, or scale=1 to take values as stored"
+            f"{title}: the files define a scaling ({listed}), which training applies: give value_range in these "
+            "units, or scale=1 to use the stored values"
         )
     dtype = examined.headers[0].dtype
     if dtype != "uint8":
         low = min(low for low, _ in examined.cloudy_values + examined.clear_values)
         high = max(high for _, high in examined.cloudy_values + examined.clear_values)
         diagnosis.warnings.append(
-            f"{title}: {dtype} images have no known range: train with value_range=(low, high); "
-            f"found {low:g} to {high:g}"
+            f"{title}: {dtype} images have no known value range: set value_range=(low, high); "
+            f"the data range from {low:g} to {high:g}"
         )
 
 
 def _duplicates(seen: dict[str, dict[str, list[str]]]) -> list[str]:
-    """Return which images have identical pixels, so also files of the same bytes; leaks between parts first."""
+    """Return warnings about images with identical pixels; leaks between parts come first."""
     across, within = [], []
     for side, places_of in seen.items():
         for places in places_of.values():
@@ -139,7 +138,7 @@ def _duplicates(seen: dict[str, dict[str, list[str]]]) -> list[str]:
                 within.append(f"{side} {' = '.join(places)}")
     warnings = []
     if across:
-        warnings.append(f"the same image in several parts, so test images would be training data: {some(across, 10)}")
+        warnings.append(f"the same image in several parts, a leak of test images into training: {some(across, 10)}")
     if within:
         warnings.append(f"the same image more than once in one part: {some(within, 10)}")
     return warnings

@@ -1,4 +1,4 @@
-"""Smaller images and maps, for training from coarse to fine and for data sets at half their stored size."""
+"""Downsampling of images and masks, for coarse-to-fine training and data sets at reduced size."""
 
 import torch
 import torch.nn.functional as F
@@ -7,11 +7,11 @@ from declouds.errors import UserError
 
 
 def downsample(image: torch.Tensor, factor: int) -> torch.Tensor:
-    """Divide height and width by ``factor``: bicubic, antialiased, in floats and never rounded to the sensor's type.
+    """Divide height and width by ``factor``: bicubic with antialiasing, in float, without rounding to the stored type.
 
-    The kernel is Keys' cubic with a = -0.5, widened by ``factor``, as in MATLAB's ``imresize``: torch uses a = -0.5
-    with antialiasing, and -0.75 without. They differ at the border alone, in the outermost ``2 * factor`` pixels of the
-    input: MATLAB mirrors the image there, torch leaves out what lies outside and rescales the weights.
+    The kernel is Keys' cubic with a = -0.5, widened by ``factor``, as in MATLAB's ``imresize`` (torch uses a = -0.5
+    with antialiasing, -0.75 without). They differ only in the outermost ``2 * factor`` input pixels: MATLAB mirrors the
+    image, torch drops samples outside and renormalises the weights.
 
     Shapes: (C, H, W) -> (C, H / factor, W / factor).
 
@@ -25,7 +25,7 @@ def downsample(image: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def any_of(pixels: torch.Tensor, factor: int) -> torch.Tensor:
-    """Return a map at a smaller size, True where any of the pixels under one is. Shapes: as `downsample`, of bool."""
+    """Downsample a mask: True where any of the covered pixels is. Shapes: as `downsample`, of bool."""
     return pixels if factor == 1 else F.max_pool2d(pixels.float(), factor).bool()
 
 
@@ -36,5 +36,5 @@ def downsampled_size(height: int, width: int, factor: int) -> tuple[int, int]:
         UserError: ``factor`` does not divide it.
     """
     if height % factor or width % factor:
-        raise UserError(f"an image of {height}x{width} cannot be reduced by {factor}: choose a factor of both sides")
+        raise UserError(f"a {height}x{width} image cannot be downsampled by {factor}: choose a divisor of both sides")
     return height // factor, width // factor

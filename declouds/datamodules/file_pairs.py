@@ -1,4 +1,4 @@
-"""Pairs that lie in image files: headers are checked at once, pixels when they are read."""
+"""Pairs of image files: headers are checked at construction, pixels on reading."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,22 +22,21 @@ from declouds.nodata import fill_nodata
 from declouds.units import Units, choose_units, is_dark
 from declouds.value_range import ValueRange
 
-SAMPLE = 4096  # bytes read at each position of a file, to identify it
+SAMPLE = 4096  # bytes hashed at each of three positions of a file
 
 
 class FilePairDataset(PairDataset):
     """Pairs of image files.
 
     ``reduce=2`` halves height and width (512 -> 256, the size of the published experiments): see `downsample`. A mask
-    pixel counts as cloud if its value is above ``mask_above``; a reduced mask is cloud where any of its pixels was.
-    Model value = stored value * ``scale`` + ``offset``, by default the files' own. Pixels without data, by the rules of
-    `declouds.nodata`, take the values of the nearest one with data; a reduced pixel has data where all of its pixels
-    had.
+    pixel is cloud if its value is above ``mask_above``; a downsampled one if any of its pixels is. Model value = stored
+    value * ``scale`` + ``offset``, by default from the files. Nodata pixels (rules: `declouds.nodata`) take the values
+    of the nearest valid one; a downsampled pixel is valid if all of its pixels are.
 
     Raises:
-        UserError: from headers alone, when built: pairs that do not fit together, a type without a known value range, a
-            size that cannot be reduced. When a pair is read: a broken file, no pixel with data, values outside the
-            value range.
+        UserError: at construction, from headers: pairs that disagree, a data type without a known value range, a size
+            that ``reduce`` does not divide. On reading a pair: a damaged file, no valid pixel, values outside the value
+            range.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class FilePairDataset(PairDataset):
         self.mask_above = mask_above
 
     def content(self) -> str:
-        """Return a SHA-256 of names, and of the size, beginning, middle and end of each file, wherever it is stored."""
+        """Return a SHA-256 of names, and of size, start, middle and end of each file, independent of its path."""
         digest = hashlib.sha256()
         for pair in self.pairs:
             digest.update(pair.name.encode())
@@ -82,37 +81,37 @@ class FilePairDataset(PairDataset):
             for path in paths:
                 with path.open("rb") as data:
                     size = path.stat().st_size
-                    for at in (0, size // 2, max(size - SAMPLE, 0)):
-                        data.seek(at)
-                        digest.update(b"%d %d " % (size, at) + data.read(SAMPLE))
+                    for start in (0, size // 2, max(size - SAMPLE, 0)):
+                        data.seek(start)
+                        digest.update(b"%d %d " % (size, start) + data.read(SAMPLE))
         return digest.hexdigest()
 
     def load(self, index: int) -> Arrays:
         """Read one pair from its files, in sensor units."""
         pair = self.pairs[index]
-        cloudy, valid = self._read(pair.cloudy)
-        clear, valid_too = self._read(pair.clear)
+        cloudy, cloudy_valid = self._read(pair.cloudy)
+        clear, clear_valid = self._read(pair.clear)
         mask = None if pair.mask is None else (read_image(pair.mask, palette=True)[:1] > self.mask_above)
-        both = (valid & valid_too)[None] if self.has_gaps else None
+        valid = (cloudy_valid & clear_valid)[None] if self.has_gaps else None
         if self.reduce == 1:
-            return Arrays(cloudy, clear, mask, both)
+            return Arrays(cloudy, clear, mask, valid)
         return Arrays(
             _downsampled(cloudy, self.reduce),
             _downsampled(clear, self.reduce),
             None if mask is None else any_of(torch.from_numpy(mask), self.reduce).numpy(),
-            None if both is None else ~any_of(torch.from_numpy(~both), self.reduce).numpy(),
+            None if valid is None else ~any_of(torch.from_numpy(~valid), self.reduce).numpy(),
         )
 
     def _read(self, files: Sequence[BandFile]) -> tuple[np.ndarray, np.ndarray]:
-        """Return an image without gaps, and which of its pixels had data."""
+        """Return an image with nodata filled, and its mask of valid pixels."""
         values, valid = read_with_gaps(files, self.stored_range)
         known, stored = values[:, valid], self.stored_range
-        has_units = self.units.origin or values.dtype.kind == "f"  # integers of unknown units may be that dark
-        if known.min() > stored.high or known.max() < stored.low or (has_units and is_dark(known, stored)):
+        known_units = self.units.origin or values.dtype.kind == "f"  # integers of unknown units may be that dark
+        if known.min() > stored.high or known.max() < stored.low or (known_units and is_dark(known, stored)):
             raise UserError(
                 f"{files[0].path}: all values ({known.min():g} to {known.max():g}){self.units.meaning(known)} lie "
                 f"outside value_range ({self.value_range.low:g}, {self.value_range.high:g}), or at its dark end: give "
-                "the range of this sensor, or scale and offset"
+                "the value range of this sensor, or scale and offset"
             )
         return fill_nodata(values, valid), valid
 
@@ -135,21 +134,21 @@ def _range_for(
         return value_range
     if value_range is None and units.origin:
         raise UserError(
-            f"value_range is not given, and stored values are scaled ({units}): give value_range=(low, high) in these "
-            "units, or scale=1 to take values as stored"
+            f"stored values are scaled ({units}), but value_range is not set: give value_range=(low, high) in these "
+            "units, or scale=1 to use the stored values"
         )
     if value_range is None:
         return ValueRange.of_dtype(headers[0].dtype if headers else "uint8")
     if len(value_range) != 2:
-        raise UserError(f"value_range={value_range}: give the two sensor values that stand for black and white")
+        raise UserError(f"value_range={value_range}: give two sensor values, (low, high)")
     return ValueRange(float(value_range[0]), float(value_range[1]))
 
 
 def _check_reducible(pairs: Sequence[Pair], headers: Sequence[PairHeader], reduce: int) -> None:
     if reduce < 1:
-        raise UserError(f"reduce={reduce}: give 1 (as stored), 2 (half the size) or more")
+        raise UserError(f"reduce must be at least 1, got {reduce}")
     odd = [pair.name for pair, h in zip(pairs, headers, strict=True) if h.height % reduce or h.width % reduce]
     if odd:
         raise UserError(
-            f"reduce={reduce} does not divide the size of {some(odd)}: give another factor or cut the images"
+            f"reduce={reduce} does not divide the size of {some(odd)}: give another factor or crop the images"
         )

@@ -1,4 +1,4 @@
-"""Recognise how a data set lies on disk, so that it can be checked without a config."""
+"""Recognise the folder layout of a data set."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ cloud/ and label/ can have other names: --cloudy NAME --clear NAME"""
 
 @dataclass
 class Subset:
-    """The pairs of one part of one data set, and what was wrong with finding them."""
+    """The pairs of one part of one data set, and the faults of the others."""
 
     data_set: str
     part: str
@@ -29,7 +29,7 @@ class Subset:
 
     @property
     def title(self) -> str:
-        """How the subset is called in messages."""
+        """Name of the subset in messages."""
         return f"{self.data_set}/{self.part}" if self.part else self.data_set
 
 
@@ -41,13 +41,13 @@ def recognise(
     split: str | None = None,
     bands: Sequence[int] | None = None,
 ) -> list[Subset]:
-    """Find the data sets below a folder; ``bands`` are the numbers of those to take, in plain folders of pairs.
+    """Find the data sets below a folder; ``bands`` selects bands in plain folders of pairs.
 
-    Images without a partner and similar faults are listed in the subset, which then holds the other pairs. The list is
-    empty if the folder looks like nothing in `EXPECTED`.
+    Faults such as images without a partner are listed in the subset, which then holds the remaining pairs. The list is
+    empty if the folder has none of the layouts in `EXPECTED`.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder of a data set")
@@ -77,7 +77,7 @@ def _cuhk_cr(root: Path) -> Iterator[Subset]:
 
 
 def _plain_folders(root: Path, cloudy: str) -> dict[str, Path]:
-    """Return name -> folder for each folder of pairs: the root itself, or RICE1 and RICE2 below it."""
+    """Return name -> folder for each folder of pairs: the root, or RICE1 and RICE2 below it."""
     return {
         path.name: path
         for path in (root, root / "RICE1", root / "RICE2")
@@ -88,7 +88,7 @@ def _plain_folders(root: Path, cloudy: str) -> dict[str, Path]:
 def _matched(
     folder: Path, cloudy: str, clear: str, mask: str, bands: Sequence[int] | None
 ) -> tuple[list[Pair], list[str]]:
-    """Return the pairs of a folder, and what is wrong with its other images."""
+    """Return the pairs of a folder, and the faults of its other images."""
     masks = mask if (folder / mask).is_dir() else None
     try:
         return pairs_in(folder, cloudy, clear, masks, bands), []
@@ -116,11 +116,10 @@ def _split_subset(name: str, folder: Path, split: str | None, pairs: list[Pair],
         return
     by_name = {pair.name: pair for pair in pairs}
     for part, names in chosen.parts.items():
-        absent = [absent for absent in names if absent not in by_name]
-        missing = (
-            [f"{folder}: split {chosen.name} lists {part} images that are not there: {some(absent)}"] if absent else []
-        )
-        yield Subset(name, part, [by_name.pop(there) for there in names if there in by_name], missing + faults)
+        missing = [image for image in names if image not in by_name]
+        if missing:
+            faults = [f"{folder}: split {chosen.name} lists {part} images that do not exist: {some(missing)}", *faults]
+        yield Subset(name, part, [by_name.pop(image) for image in names if image in by_name], faults)
         faults = []
     if by_name:
         yield Subset(name, "in no part", list(by_name.values()), [])

@@ -1,4 +1,4 @@
-"""Make a split of a folder of pairs in which images of one place stay together, found by a perceptual hash."""
+"""Split a folder of pairs so that images of one location, found by a perceptual hash, stay in one part."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ import scipy.fft
 from declouds.datamodules.pairs import Pair, read_bands
 from declouds.errors import UserError
 
-LOOK_ALIKE_BITS = 8  # of 64; the real RICE pairs we looked at, all different places, differ in 13 bits or more
+LOOK_ALIKE_BITS = 8  # of 64; the RICE pairs inspected, all of different locations, differ in 13 bits or more
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ def make_split(
     """Divide pairs at random into train and test (two fractions), or train, val and test (three).
 
     Pairs stay together when their clear images look alike (`perceptual_hash` differing in ``bits`` or fewer), when
-    ``group``, a regular expression, finds the same text in their names (its first bracket if it has one), or when
-    their numbers are in one ``block`` of so many. Large groups are placed first, each where most is missing.
+    ``group``, a regular expression, matches the same text in their names (its first group if it has one), or when
+    their numbers are in the same ``block`` of that many. Large groups are assigned first, each to the part that lacks
+    most.
 
     Raises:
-        UserError: fractions that do not add up to 1, a pattern that does not fit, a part that stays empty.
+        UserError: fractions that do not add up to 1, a pattern that does not match, or an empty part.
     """
     parts = _part_names(fractions)
     keys = [_group_key(pair.name, group, block) for pair in pairs]
@@ -61,44 +62,44 @@ def _part_names(fractions: Sequence[float]) -> dict[str, float]:
     if names is None or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise UserError(
             f"fractions {' '.join(f'{fraction:g}' for fraction in fractions)}: give two (train test) or three "
-            "(train val test) above 0 that add up to 1"
+            "(train val test) positive numbers that add up to 1"
         )
     return dict(zip(names, fractions, strict=True))
 
 
 def _group_key(name: str, pattern: str | None, block: int | None) -> str:
-    """Return what the names of images of one place share: the first group of a pattern, or a block of numbers.
+    """Return the key shared by images of one location: the text matched by a pattern, or the block of a number.
 
     Raises:
-        UserError: the pattern is none, or does not fit the name; or the name is not a number.
+        UserError: the pattern is invalid or does not match the name, or the name is not a number.
     """
     if pattern is not None:
         try:
-            found = re.search(pattern, name)
+            match = re.search(pattern, name)
         except re.error as error:
-            raise UserError(f"group {pattern!r} is not a regular expression: {error}") from error
-        if found is None:
-            raise UserError(f"group {pattern!r} does not fit the name {name!r}: give a pattern that fits every name")
-        return found.group(1) if found.groups() else found.group(0)
+            raise UserError(f"group {pattern!r} is not a valid regular expression: {error}") from error
+        if match is None:
+            raise UserError(f"group {pattern!r} does not match {name!r}: give a pattern that matches every name")
+        return match.group(1) if match.groups() else match.group(0)
     if block is not None:
         if block < 1:
-            raise UserError(f"block {block}: a block holds at least one number")
+            raise UserError(f"block must be at least 1, got {block}")
         if not name.isdecimal():
-            raise UserError(f"block {block}: the name {name!r} is not a number: use group with a pattern instead")
+            raise UserError(f"block {block}: the name {name!r} is not a number: use group instead")
         return str(int(name) // block)
     return name
 
 
-SIDE = 32  # a picture is compared as this many by this many means
-FREQUENCIES = 8  # of which the slowest 8x8 cosines count
+SIDE = 32  # images are averaged to 32x32 before hashing
+FREQUENCIES = 8  # the lowest 8x8 frequencies are hashed
 BITS = FREQUENCIES**2
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
-    """Return 64 bits that similar images share: the signs of the slowest cosines (pHash; Zauner 2010, section 3.2.1).
+    """Return a 64-bit hash that similar images share (pHash; Zauner 2010, section 3.2.1).
 
-    The picture is made grey and reduced to 32x32 means; of its discrete cosine transform the 8x8 slowest coefficients
-    are compared with their median. Brightness, contrast, noise and size hardly change the bits; a shift of a quarter
+    The image is averaged to 32x32 grey pixels; the 8x8 lowest frequencies of its discrete cosine transform are compared
+    with their median. Brightness, contrast, noise and size hardly change the bits; a shift by a quarter of the image
     does.
 
     Shapes: (C, H, W) -> bool (64,).
@@ -109,13 +110,13 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
         widths = np.diff(edges).reshape((-1, 1) if axis == 0 else (1, -1))
         grey = np.add.reduceat(grey, edges[:-1], axis=axis) / widths
     cosines = scipy.fft.dctn(grey, norm="ortho")[:FREQUENCIES, :FREQUENCIES]
-    bits = np.zeros((FREQUENCIES, FREQUENCIES), dtype=bool)  # a picture of less than 8 pixels has fewer cosines
+    bits = np.zeros((FREQUENCIES, FREQUENCIES), dtype=bool)  # an image below 8 pixels has fewer frequencies
     bits[: cosines.shape[0], : cosines.shape[1]] = cosines > np.median(cosines.ravel()[1:])
     return bits.ravel()
 
 
 def group_together(count: int, links: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Return the groups of 0..count-1 that the links join, directly or through others."""
+    """Return the connected components of 0..count-1 under the links."""
     leader = list(range(count))
 
     def lead(member: int) -> int:
@@ -124,8 +125,8 @@ def group_together(count: int, links: Iterable[tuple[int, int]]) -> list[list[in
             member = leader[member]
         return member
 
-    for one, other in links:
-        leader[lead(one)] = lead(other)
+    for first, second in links:
+        leader[lead(first)] = lead(second)
     groups: dict[int, list[int]] = {}
     for member in range(count):
         groups.setdefault(lead(member), []).append(member)
@@ -133,8 +134,8 @@ def group_together(count: int, links: Iterable[tuple[int, int]]) -> list[list[in
 
 
 def look_alike_links(hashes: Sequence[np.ndarray], most_bits: int) -> list[tuple[int, int]]:
-    """Return the pairs of images whose hashes differ in ``most_bits`` of the 64 or fewer."""
+    """Return the index pairs of images whose hashes differ in at most ``most_bits`` bits."""
     signs = np.where(np.stack(hashes), 1, -1).astype(np.int32)
     differing = (BITS - signs @ signs.T) // 2
-    one, other = np.nonzero(np.triu(differing <= most_bits, k=1))
-    return list(zip(one.tolist(), other.tolist(), strict=True))
+    first, second = np.nonzero(np.triu(differing <= most_bits, k=1))
+    return list(zip(first.tolist(), second.tolist(), strict=True))

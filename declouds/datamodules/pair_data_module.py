@@ -1,4 +1,4 @@
-"""What every data module of pairs shares: the three data sets, and a record of which pairs they hold."""
+"""Base class of all data modules of pairs."""
 
 import inspect
 from collections.abc import Callable
@@ -21,14 +21,14 @@ PARTS_OF_STAGE = {
 
 
 class PairDataModule(NonGeoDataModule):
-    """Training, validation and test pairs; ``setup`` reads headers only.
+    """Training, validation and test pairs; ``setup`` reads only headers.
 
     After ``setup(stage)``: ``train_dataset`` and ``val_dataset`` for 'fit', ``test_dataset`` for 'test', all three for
-    None; and ``bands``, ``value_range``. ``val_dataset`` is None where the data have no validation part.
+    None; and ``bands``, ``value_range``. ``val_dataset`` is None if the data have no validation part.
     """
 
     band_names: tuple[str, ...] = ()
-    # Arguments that say where the data are or how they are read: with the same `content`, they change no result.
+    # Arguments for the location and reading of the data: with the same `content` they do not affect results.
     places = ("root", "split", "num_workers", "batch_size", "cache")
 
     def __init__(
@@ -39,21 +39,21 @@ class PairDataModule(NonGeoDataModule):
         split_name: str = "folders",
         **kwargs: Any,
     ) -> None:
-        inspect.signature(dataset_class).bind(**kwargs)  # an argument that does not exist fails here, not at setup
+        inspect.signature(dataset_class).bind(**kwargs)  # an unknown argument fails here, not at setup
         super().__init__(dataset_class, batch_size, num_workers, **kwargs)
         self.pair_dataset_class: Callable[..., PairDataset] = dataset_class
         self.split_name = split_name
-        # TorchGeo's default divides `image` by 255, and only under a Lightning trainer: ours are ready as they come.
+        # TorchGeo's default divides `image` by 255; ours are already normalised.
         self.aug = nn.Identity()
 
     def setup(self, stage: str | None = None) -> None:
         """Build the data sets of a stage: 'fit', 'validate', 'test', or None for all.
 
         Raises:
-            UserError: the data do not fit together; found from headers, before any pixel is read.
+            UserError: the data are inconsistent; found from headers, before any pixel is read.
         """
         if stage not in PARTS_OF_STAGE:
-            raise UserError(f"stage={stage!r}: known are 'fit', 'validate', 'test' and None (all)")
+            raise UserError(f"unknown stage {stage!r}: known: 'fit', 'validate', 'test' and None (all)")
         for part in PARTS_OF_STAGE[stage]:
             dataset = self.pair_dataset_class(part=part, **self.kwargs)
             setattr(self, f"{part}_dataset", dataset if len(dataset) else None)
@@ -66,18 +66,18 @@ class PairDataModule(NonGeoDataModule):
 
     @property
     def value_range(self) -> ValueRange:
-        """The sensor values that stand for -1 and 1."""
+        """The sensor values that map to -1 and 1."""
         return self._any_dataset().value_range
 
     def split_record(self) -> dict[str, dict[str, Any]]:
-        """Return part -> count of pairs, SHA-256 of their sorted names and name of the split, for what is set up."""
+        """Return part -> number of pairs, SHA-256 of their sorted names and name of the split, for the parts set up."""
         return {
             part: {"count": len(dataset), "digest": digest(dataset.names), "split": self.split_name}
             for part, dataset in self._datasets().items()
         }
 
     def content(self) -> dict[str, str]:
-        """Return part -> SHA-256 of its files, wherever they are, for what is set up; see `PairDataset.content`."""
+        """Return part -> SHA-256 of its files, independent of their paths, for the parts set up."""
         return {part: dataset.content() for part, dataset in self._datasets().items()}
 
     def _datasets(self) -> dict[str, PairDataset]:
@@ -87,11 +87,11 @@ class PairDataModule(NonGeoDataModule):
     def _any_dataset(self) -> PairDataset:
         datasets = self._datasets()
         if not datasets:
-            raise RuntimeError(f"{type(self).__name__}: no data set is set up, call setup() first")
+            raise RuntimeError(f"{type(self).__name__}: no data set is set up: call setup() first")
         return next(iter(datasets.values()))
 
     def _check_same_bands(self) -> None:
         bands = {part: dataset.bands for part, dataset in self._datasets().items()}
         if len(set(bands.values())) > 1:
             listed = ", ".join(f"{part} {count}" for part, count in bands.items())
-            raise UserError(f"the parts of the data set differ in bands ({listed}): choose the same with `bands`")
+            raise UserError(f"the parts of the data set differ in bands ({listed}): select the same with `bands`")

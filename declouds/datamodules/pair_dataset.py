@@ -1,4 +1,4 @@
-"""What every data set of pairs shares: samples in [-1, 1], a cache of decoded images, and their plot."""
+"""Base class of all data sets of pairs: samples in [-1, 1], a cache of decoded images, and plots."""
 
 import abc
 import hashlib
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 from typing import TYPE_CHECKING
 
-CACHE_LIMIT = 2 * 1024**3  # bytes of decoded images that one data set keeps in memory, in each process that reads it
+CACHE_LIMIT = 2 * 1024**3  # bytes of decoded images cached per data set and process
 
 
 class Arrays(NamedTuple):
-    """One pair in sensor units: images (C, H, W), the cloud mask and which pixels have data (1, H, W), if any."""
+    """One pair in sensor units: images (C, H, W), and the masks of cloud and of valid pixels (1, H, W), if any."""
 
     cloudy: np.ndarray
     clear: np.ndarray
@@ -34,12 +34,12 @@ class Arrays(NamedTuple):
 class PairDataset(NonGeoDataset, abc.ABC):
     """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask][, valid]``.
 
-    Pixels without data have the values of the nearest one with data, and are False in ``valid``; a data set has
-    ``valid`` in every sample or in none. ``value_range`` are the model values that stand for -1 and 1, and
-    ``stored_range`` the same as stored in the files, if their values are scaled.
+    Nodata pixels have the values of the nearest valid one, and are False in ``valid``; a data set has ``valid`` in all
+    samples or in none. ``value_range`` are the model values that map to -1 and 1, and ``stored_range`` the
+    corresponding stored values, if the files are scaled.
 
     ``names`` and ``sizes`` (height, width) are known before any pixel is read. With ``cache`` decoded images stay in
-    memory, in sensor units, if all of them fit in `CACHE_LIMIT`.
+    memory, in sensor units, if they all fit in `CACHE_LIMIT`.
 
     Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
     Units: [-1, 1].
@@ -65,7 +65,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         self._kept: dict[int, Arrays] = {}
         if cache and not self._keep:
             logging.getLogger("declouds").info(
-                "%s: %.1f GB of images exceed the cache: each image is decoded every time it is read",
+                "%s: %.1f GB of images exceed the cache: images are decoded on every read",
                 type(self).__name__,
                 size_in_memory / 1e9,
             )
@@ -75,7 +75,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         """Return one pair in sensor units, as stored."""
 
     def content(self) -> str:
-        """Return a SHA-256 that identifies the data; of the names alone, where a function makes the pixels."""
+        """Return a SHA-256 that identifies the data; of the names only, where pixels are generated."""
         return hashlib.sha256("\n".join(self.names).encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         """Return one pair in [-1, 1].
 
         Raises:
-            UserError: its pixels cannot be read or used.
+            UserError: its pixels are unreadable or unusable.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
@@ -106,24 +106,24 @@ class PairDataset(NonGeoDataset, abc.ABC):
         return sample
 
     def plot(self, sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
-        """Draw cloudy, prediction (where the sample has one), clear and mask side by side."""
+        """Plot cloudy, prediction (if any), clear and mask side by side."""
         return plot_sample(sample, show_titles=show_titles, suptitle=suptitle)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": {}}  # a worker process fills a cache of its own; gigabytes are not pickled
+        return {**self.__dict__, "_kept": {}}  # workers fill their own cache; gigabytes are not pickled
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(self.stored_range.to_model(values))
 
 
 def pairs_of(parts: dict[str, Any], part: str) -> Any:
-    """Return one part of a split; none for a validation part that nothing fills.
+    """Return one part of a split; only the validation part may be empty.
 
     Raises:
-        UserError: there is no such part, or it is empty.
+        UserError: unknown or empty part.
     """
     if part not in PARTS:
-        raise UserError(f"part={part!r}: a data set has the parts {', '.join(PARTS)}")
+        raise UserError(f"unknown part {part!r}: known: {', '.join(PARTS)}")
     if not parts.get(part) and part != "val":
         raise UserError(f"the split has no {part} images: give a split that lists some")
     return parts.get(part, [])
@@ -133,11 +133,11 @@ IMAGES = ("cloudy", "prediction", "clear", "mask")
 
 
 def plot_sample(sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
-    """Draw what the sample holds of cloudy, prediction, clear and mask; the first 3 bands as red, green, blue.
+    """Plot the sample's cloudy, prediction, clear and mask, as far as present; the first 3 bands as red, green, blue.
 
     Units: images in [-1, 1], mask in [0, 1].
     """
-    from matplotlib.figure import Figure  # not pyplot: no window system, and no figure kept open in a long training
+    from matplotlib.figure import Figure  # not pyplot, which needs a display and keeps figures open
 
     shown = [key for key in IMAGES if key in sample]
     figure = Figure(figsize=(4 * len(shown), 4), layout="constrained")

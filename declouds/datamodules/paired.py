@@ -1,4 +1,4 @@
-"""Anybody's own pairs: a folder of cloudy images and a folder of clear ones."""
+"""Your own pairs: a folder of cloudy images and a folder of clear ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,19 +42,19 @@ class PairedFolderDataset(FilePairDataset):
 
 @DATAMODULES.register_module()
 class PairedFolder(PairDataModule):
-    """Your own pairs: ``root/cloud/*`` and ``root/label/*``, files of one name together; PNG, JPEG or GeoTIFF.
+    """Your own pairs: ``root/cloud/*`` and ``root/label/*``, matched by file name; PNG, JPEG or GeoTIFF.
 
-    ``split`` is a JSON file (seen from ``root``, or from where we are), the name of a shipped split,
+    ``split`` is a JSON file (relative to ``root`` or the working directory), the name of a shipped split,
     ``dict(train='train.txt', test='test.txt')`` for lists of names, or 'folders' for
-    ``root/train/{cloud,label}`` and ``root/test/{cloud,label}`` (and ``val``). Where that names no validation pairs,
-    ``val`` says what to do: a fraction of the training pairs, held out of them (default 0.1), 'test' or None:
-    `with_validation`. ``bands`` chooses and orders bands, counted from 1: ``[4, 3, 2]`` makes a true-colour image of
-    Sentinel-2's 13; by default all but transparency. Any type is read; ``value_range`` are the sensor values that stand
-    for -1 and 1; only uint8 is known (0 to 255). ``mask`` names a folder of cloud masks; for ``reduce``,
-    ``mask_above``, ``scale`` and ``offset`` see `FilePairDataset`.
+    ``root/train/{cloud,label}`` and ``root/test/{cloud,label}`` (and ``val``). If the split has no validation pairs,
+    ``val`` defines them: a held-out fraction of the training pairs (default 0.1), 'test' or None: `with_validation`.
+    ``bands`` selects and orders bands, counted from 1: ``[4, 3, 2]`` is true colour for Sentinel-2's 13; by default all
+    but alpha. Any data type is read; ``value_range`` are the sensor values that map to -1 and 1, required unless uint8
+    (0 to 255). ``mask`` names a folder of cloud masks; for ``reduce``, ``mask_above``, ``scale`` and ``offset`` see
+    `FilePairDataset`.
 
     Raises:
-        UserError: at ``setup``, from names and headers: folders, partners, sizes, bands, split.
+        UserError: at ``setup``, from names and headers: bad folders, partners, sizes, bands or split.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class PairedFolder(PairDataModule):
         self.band_names = tuple(band_names)
 
     def setup(self, stage: str | None = None) -> None:
-        """Build the data sets of a stage, and check that each band has a name if any has."""
+        """Build the data sets of a stage, and check the number of band names."""
         super().setup(stage)
         if self.band_names and len(self.band_names) != self.bands:
-            raise UserError(f"band_names={self.band_names}: the images have {self.bands} bands: name each of them")
+            raise UserError(f"band_names={self.band_names}: the images have {self.bands} bands: give one name per band")
 
 
 def split_pairs(root: Path, split: str | Path | Mapping[str, Any], **folders: Any) -> dict[str, list[Pair]]:
-    """Return part -> pairs of a folder, by its own ``train`` and ``test`` folders or by a split file.
+    """Return part -> pairs of a folder, from its ``train`` and ``test`` folders or a split file.
 
     ``folders`` are the arguments of `pairs_in`.
 
     Raises:
-        UserError: no such folder, an image without a partner, or a split that does not fit.
+        UserError: missing folder, image without a partner, or a split that does not fit.
     """
     if split != "folders":
         chosen = find_split(split, root)
@@ -98,5 +98,5 @@ def split_pairs(root: Path, split: str | Path | Mapping[str, Any], **folders: An
         return {part: choose(pairs, chosen, part) for part in chosen.parts}
     below = part_folders(root)
     if not below:
-        raise UserError(f"{root}: holds none of the folders {', '.join(PARTS)} that split='folders' needs")
+        raise UserError(f"{root}: has none of the folders {', '.join(PARTS)}, which split='folders' needs")
     return {part: pairs_in(folder, **folders) for part, folder in below.items()}

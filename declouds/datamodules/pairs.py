@@ -1,4 +1,4 @@
-"""Cloudy/clear pairs of image files: what a pair is, its headers and pixels, and how pairs are found in folders."""
+"""Cloudy/clear pairs of image files: finding them in folders, reading headers and pixels."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from declouds.value_range import ValueRange
 
 @dataclass(frozen=True)
 class BandFile:
-    """An image file and the bands taken from it, counted from 1 (None: all but transparency, in order)."""
+    """An image file and the bands used, counted from 1 (None: all but alpha, in order)."""
 
     path: Path
     bands: tuple[int, ...] | None = None
@@ -24,7 +24,7 @@ class BandFile:
 
 @dataclass(frozen=True)
 class Pair:
-    """One place, cloudy and clear; the bands of several files follow one another."""
+    """A cloudy and a clear image of one location; bands of several files are concatenated."""
 
     name: str
     cloudy: tuple[BandFile, ...]
@@ -35,14 +35,14 @@ class Pair:
     def of(
         cls, name: str, cloudy: Path, clear: Path, mask: Path | None = None, bands: tuple[int, ...] | None = None
     ) -> "Pair":
-        """Return a pair of one file each."""
+        """Return a pair with one file per image."""
         return cls(name, (BandFile(cloudy, bands),), (BandFile(clear, bands),), mask)
 
 
 class PairHeader(NamedTuple):
-    """What the file headers of a pair say.
+    """The file headers of a pair.
 
-    ``has_gaps`` is whether some of its pixels may have no data, ``units`` holds the scale and offset of each band.
+    ``has_gaps`` is True if some pixels may be nodata; ``units`` holds the scale and offset of each band.
     """
 
     bands: int
@@ -57,28 +57,28 @@ def read_header(pair: Pair) -> PairHeader:
     """Read the headers of all files of a pair.
 
     Raises:
-        UserError: a band does not exist, or the files differ in size, type or number of bands.
+        UserError: a band does not exist, or the files differ in size, data type or number of bands.
     """
     headers = {image: _header_of(image) for image in pair.cloudy + pair.clear}
     first_file, first = pair.cloudy[0].path, headers[pair.cloudy[0]]
     for image, header in headers.items():
         if header[1:4] != first[1:4]:
             raise UserError(
-                f"{image.path} is {_words(header)}, but {first_file} is {_words(first)}: "
-                "the images of a pair must have one size and one type"
+                f"{image.path} is {_size_and_type(header)}, but {first_file} is {_size_and_type(first)}: "
+                "the images of a pair must have the same size and data type"
             )
     bands, clear_bands = (sum(headers[image].bands for image in side) for side in (pair.cloudy, pair.clear))
     if bands != clear_bands:
         raise UserError(
             f"{pair.clear[0].path} has {clear_bands} bands, but {first_file} has {bands}: "
-            "both images of a pair must have the same bands (choose them with `bands`)"
+            "both images of a pair must have the same bands: select them with `bands`"
         )
     if pair.mask is not None:
         mask = image_header(pair.mask, palette=True)
         if (mask.height, mask.width) != (first.height, first.width):
             raise UserError(
                 f"{pair.mask} is {mask.height}x{mask.width}, but {first_file} is {first.height}x{first.width}: "
-                "a mask must have the size of its image"
+                "a mask must have the same size as its image"
             )
     return first._replace(
         bands=bands,
@@ -88,51 +88,51 @@ def read_header(pair: Pair) -> PairHeader:
 
 
 def check_same_bands(pairs: Sequence[Pair], headers: Sequence[PairHeader]) -> None:
-    """Check that all pairs have the bands, the type and the units of the first one; sizes may differ.
+    """Check that all pairs have the bands and data type of the first one; sizes may differ.
 
     Raises:
-        UserError: they have not; the message names the first file that differs.
+        UserError: names the first file that differs.
     """
     for pair, header in zip(pairs, headers, strict=True):
         if (header.bands, header.dtype) != (headers[0].bands, headers[0].dtype):
             raise UserError(
                 f"{pair.cloudy[0].path} has {header.bands} bands of {header.dtype}, but {pairs[0].cloudy[0].path} has "
-                f"{headers[0].bands} of {headers[0].dtype}: all pairs must agree (choose bands "
-                "with `bands`, --bands of `data check`)"
+                f"{headers[0].bands} of {headers[0].dtype}: all pairs must agree: select bands "
+                "with `bands` (--bands of `data check`)"
             )
 
 
 def read_bands(files: Iterable[BandFile]) -> np.ndarray:
-    """Read the chosen bands of the files, one after another.
+    """Read the selected bands of the files, concatenated.
 
     Shapes: (C, H, W).
     Units: sensor units, as stored.
 
     Raises:
-        UserError: a file is broken, or holds values that are not finite numbers.
+        UserError: a file is damaged or holds non-finite values.
     """
     parts = []
     for file in files:
         header, values, _ = read_masked(file.path)
         values = _chosen(values, file, header)
         if not np.isfinite(values).all():
-            raise UserError(f"{file.path}: holds NaN or infinite values: fill them, or leave the image out")
+            raise UserError(f"{file.path}: holds NaN or infinite values: fill them, or remove the image")
         parts.append(values)
     return np.concatenate(parts)
 
 
 def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read the chosen bands of the files, and which pixels have data in all files: see `declouds.nodata`.
+    """Read the selected bands of the files, and the mask of pixels valid in all files: see `declouds.nodata`.
 
     Args:
         files: the files of an image.
-        stored_range: the values as stored that can be measured.
+        stored_range: range of stored values that the sensor can measure.
 
     Shapes: (C, H, W), (H, W) bool.
     Units: sensor units, as stored.
 
     Raises:
-        UserError: a file is broken, or no pixel has data.
+        UserError: a file is damaged, or no pixel is valid.
     """
     parts, valid = [], np.array(True)
     for file in files:
@@ -140,12 +140,12 @@ def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = 
         parts.append(_chosen(values, file, header))
         valid = valid & valid_pixels(parts[-1], header.nodata, masks, stored_range)
         if not valid.any():
-            raise UserError(f"{file.path}: has no pixel with data: leave the image out")
+            raise UserError(f"{file.path}: all pixels are nodata: remove the image")
     return np.concatenate(parts), valid
 
 
 def _chosen(values: np.ndarray, file: BandFile, header: ImageHeader) -> np.ndarray:
-    """Return the bands that are taken of a file."""
+    """Return the selected bands of a file."""
     bands = file.bands or header.image_bands
     return values if bands == tuple(range(1, len(values) + 1)) else values[[band - 1 for band in bands]]
 
@@ -156,13 +156,13 @@ def _header_of(image: BandFile) -> PairHeader:
     missing = [band for band in bands if not 1 <= band <= header.bands]
     if missing:
         raise UserError(
-            f"{image.path} has bands 1 to {header.bands}: there is no band {some([str(band) for band in missing])}"
+            f"{image.path} has no band {some([str(band) for band in missing])}: choose from bands 1 to {header.bands}"
         )
     units = frozenset(header.units[band - 1] for band in bands)
     return PairHeader(len(bands), header.height, header.width, header.dtype, header.has_gaps, units)
 
 
-def _words(header: PairHeader) -> str:
+def _size_and_type(header: PairHeader) -> str:
     return f"{header.height}x{header.width} {header.dtype}"
 
 
@@ -170,29 +170,29 @@ PARTS = ("train", "val", "test")
 
 
 def natural_order(name: str) -> list[str | int]:
-    """Return a sort key that puts '9' before '10'."""
+    """Return a sort key that orders '9' before '10'."""
     return [int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", name)]
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """Return file name without suffix -> path, in natural order, for every image in a folder.
+    """Return file name without suffix -> path, in natural order, of all images in a folder.
 
     Raises:
-        UserError: no such folder, no image in it, a name that is not UTF-8, or two images of one name.
+        UserError: missing folder, no images, a name that is not UTF-8, or two images with the same name.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder: check the path and the folder names")
+        raise UserError(f"{folder}: no such folder: check the path and folder names")
     images: dict[str, Path] = {}
     for path in folder.iterdir():
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if not _is_text(path.name):
-            raise UserError(f"{folder}: the name {path.name!r} is not UTF-8: rename the file")
+            raise UserError(f"{folder}: the file name {path.name!r} is not UTF-8: rename the file")
         if path.stem in images:
-            raise UserError(f"{path} and {images[path.stem].name} have one name: remove one of them")
+            raise UserError(f"{path} and {images[path.stem].name} have the same name: remove one of them")
         images[path.stem] = path
     if not images:
-        raise UserError(f"{folder}: holds no image ({', '.join(SUFFIXES)}): check the path and the folder names")
+        raise UserError(f"{folder}: holds no image ({', '.join(SUFFIXES)}): check the path and folder names")
     return {name: images[name] for name in sorted(images, key=natural_order)}
 
 
@@ -219,10 +219,10 @@ def pairs_in(
 
 
 def check_partners(folder: Path, files: dict[str, Path], other: Path, other_files: dict[str, Path]) -> None:
-    """Check that two folders hold images of the same names.
+    """Check that two folders hold images with the same names.
 
     Raises:
-        UserError: they do not; the message lists the names on either side.
+        UserError: lists the names found in only one of them.
     """
     only = [name for name in files if name not in other_files]
     only_other = [name for name in other_files if name not in files]
@@ -237,7 +237,7 @@ def part_folders(root: Path) -> dict[str, Path]:
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a file name can be printed and written: the system hands other bytes over as lone surrogates."""
+    """Return whether a file name is valid text: undecodable bytes arrive as lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:

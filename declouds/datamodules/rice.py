@@ -35,18 +35,17 @@ class RICEDataset(FilePairDataset):
 
 @DATAMODULES.register_module()
 class RICE(PairDataModule):
-    """RICE1 (thin) or RICE2 (thick, with masks): ``root/{cloud,label[,mask]}/ID.png``, or the folder above it.
+    """RICE1 (thin) or RICE2 (thick, with masks): ``root/{cloud,label[,mask]}/ID.png``, or its parent folder.
 
-    Lin et al. 2019, arXiv:1901.00600. ``version`` is 1 or 2; ``reduce=2`` brings the original 512x512 to the 256x256 of
-    the published experiments. No official split exists, so ``split`` is a file (`declouds data split` writes one);
-    neighbouring ids can be parts of one scene. ``val`` as for `PairedFolder`.
+    Lin et al. 2019, arXiv:1901.00600. ``version`` is 1 or 2; ``reduce=2`` downsamples the original 512x512 to the
+    256x256 of the published experiments. There is no official split, so ``split`` is a file (`declouds data split`
+    writes one); neighbouring ids can come from one scene. ``val`` as for `PairedFolder`.
 
-    Masks are used for version 2 if ``root/mask`` is there. The publication only calls them the masks of the clouds; a
-    pixel counts as cloud if its value is above ``mask_above`` (0: whatever is marked). `declouds data check` lists the
-    values they hold.
+    Version 2 uses cloud masks if ``root/mask`` exists. The publication does not define their values; a pixel is cloud
+    if its value is above ``mask_above`` (0: every marked pixel). `declouds data check` lists the values.
 
     Raises:
-        UserError: at ``setup``, from names and headers: folders, partners, sizes, bands, split.
+        UserError: at ``setup``, from names and headers: bad folders, partners, sizes, bands or split.
     """
 
     band_names = ("red", "green", "blue")
@@ -66,15 +65,15 @@ class RICE(PairDataModule):
 
 def _find(root: Path, version: int, split: str | Path | Mapping[str, Any]) -> dict[str, list[Pair]]:
     if version not in (1, 2):
-        raise UserError(f"version={version!r}: RICE has version 1 (thin clouds) and 2 (thick clouds)")
+        raise UserError(f"unknown version={version!r}: RICE has versions 1 (thin clouds) and 2 (thick clouds)")
     if (root / f"RICE{version}").is_dir():
         root = root / f"RICE{version}"
     elif not (root / "cloud").is_dir() and not (root / "train").is_dir():
-        raise UserError(f"{root}: holds neither cloud/ and label/ nor RICE{version}/: give the folder of the data set")
+        raise UserError(f"{root}: no folders cloud/ and label/, or RICE{version}/: give the folder of the data set")
     mask = "mask" if version == 2 and (root / "mask").is_dir() else None
     return split_pairs(root, split, mask=mask)
 
 
 def _rgb(pair: Pair) -> Pair:
-    """Take three bands, so that an opacity band in a converted copy is not taken for a fourth."""
+    """Keep the first three bands, without the alpha band of converted copies."""
     return Pair.of(pair.name, pair.cloudy[0].path, pair.clear[0].path, pair.mask, bands=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Simulated pairs: procedural land under simulated clouds; no download, and as many as wanted."""
+"""Simulated pairs: procedural land under simulated clouds, without a download."""
 
 from typing import Any
 
@@ -32,11 +32,11 @@ class SimulatedDataset(PairDataset):
         cache: bool = True,
     ) -> None:
         if bands not in (3, 4):
-            raise UserError(f"bands={bands}: simulated images have 3 bands (red, green, blue) or 4 (and near infrared)")
+            raise UserError(f"bands must be 3 (red, green, blue) or 4 (plus near infrared), got {bands}")
         if size < 8:
-            raise UserError(f"size={size}: simulated images have 8x8 pixels or more")
+            raise UserError(f"size must be at least 8 pixels, got {size}")
         if cloud not in CLOUDS:
-            raise UserError(f"cloud={cloud!r}: known are {', '.join(CLOUDS)}")
+            raise UserError(f"unknown cloud={cloud!r}: known: {', '.join(CLOUDS)}")
         count = len(pairs_of({"train": range(train), "val": range(val), "test": range(test)}, part))
         names = [f"simulated_{cloud}_{size}px_{bands}b_seed{seed}_{part}_{index:05d}" for index in range(count)]
         bytes_in_memory = count * size * size * (2 * bands + 1)
@@ -44,7 +44,7 @@ class SimulatedDataset(PairDataset):
         self.part, self.size, self.cloud, self.seed = part, size, cloud, seed
 
     def load(self, index: int) -> Arrays:
-        """Simulate one pair; the same seed, part and index always give the same pixels."""
+        """Simulate one pair; its pixels depend only on seed, part and index."""
         rng = np.random.default_rng([self.seed, STREAM[self.part], index])
         clear = clear_scene(rng, self.size, self.size, self.bands)
         cloudy, mask = add_clouds(clear, rng, self.cloud)
@@ -53,14 +53,14 @@ class SimulatedDataset(PairDataset):
 
 @DATAMODULES.register_module()
 class Simulated(PairDataModule):
-    """Simulated pairs of 8-bit images with exact cloud masks: ``size`` pixels square, 3 bands or 4.
+    """Simulated 8-bit pairs with exact cloud masks: ``size`` x ``size`` pixels, 3 or 4 bands.
 
     ``cloud`` is 'thin' (a scattering veil, `declouds.simulation.thin_cloud`), 'thick' (opaque clouds with shadows,
-    `declouds.simulation.thick_cloud`) or 'mixed'; ``train``, ``val`` and ``test`` are numbers of pairs. Each pair is a
-    function of ``seed``, part and index alone, so every machine and every process has the same ones.
+    `declouds.simulation.thick_cloud`) or 'mixed'; ``train``, ``val`` and ``test`` are numbers of pairs. Each pair
+    depends only on ``seed``, part and index, so all machines and processes get the same pairs.
 
     Raises:
-        UserError: an argument is out of its range; found at ``setup``.
+        UserError: at ``setup``: an argument is out of range.
     """
 
     def __init__(self, bands: int = 3, batch_size: int = 1, num_workers: int = 0, **arguments: Any) -> None:

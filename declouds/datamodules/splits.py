@@ -1,9 +1,9 @@
-"""Which pair is used for what: split files, the splits shipped with the package, and the validation part.
+"""Splits of pairs into train, val and test: split files, shipped splits, and the validation part.
 
 A split file is JSON: ``{"train": ["7", "10"], "val": [...], "test": ["9"], "about": "free text"}``. Each part lists
-names of pairs (the file name without suffix). Where the folders themselves are split into ``train`` and ``test``, a
-part that the file does not list stays whole; elsewhere it is empty. Lists as many data sets publish them, text files of
-one name a line, are named by part: ``split=dict(train='train.txt', test='test.txt')``.
+names of pairs (file names without suffix). If the folders are already split into ``train`` and ``test``, parts missing
+in the file stay complete; otherwise they are empty. Published lists, text files with one name per line, are given per
+part: ``split=dict(train='train.txt', test='test.txt')``.
 """
 
 import hashlib
@@ -30,25 +30,25 @@ class Split:
 
 
 def digest(names: Iterable[str]) -> str:
-    """Return the SHA-256 of the sorted names, one a line: the same pairs give the same digest in any order."""
+    """Return the SHA-256 of the sorted names, one per line, independent of their order."""
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
 
 
 def shipped_splits() -> list[str]:
-    """Return the names of the splits that come with the package."""
+    """Return the names of the shipped splits."""
     return sorted(path.stem for path in SHIPPED.glob("*.json"))
 
 
 def find_split(split: str | Path | Mapping[str, Any], root: Path, restart: bool = False) -> Split:
-    """Read a shipped split by its name, a JSON file by its path, or a list of names for each part.
+    """Read a shipped split by name, a JSON file by path, or one list of names per part.
 
-    Paths are seen from ``root`` or from where we are.
+    Paths are relative to ``root`` or the working directory.
 
-    With ``restart`` names start again in every part (1.png of ``train`` is another image than 1.png of ``test``), so
-    a name may stand in several.
+    With ``restart`` each part has its own numbering (1.png of ``train`` is not 1.png of ``test``), so parts may share
+    names.
 
     Raises:
-        UserError: there is no such split, or the file is none.
+        UserError: no such split, or the file is not a split.
     """
     if isinstance(split, Mapping):
         lists = {part: names if isinstance(names, list) else _read_list(names, root) for part, names in split.items()}
@@ -58,37 +58,37 @@ def find_split(split: str | Path | Mapping[str, Any], root: Path, restart: bool 
     if path := _file_of(split, root):
         return _read_split(path, path.name, restart)
     raise UserError(
-        f"no split {split}: neither a file in {root} or in {Path.cwd()} nor one of the shipped splits "
-        f"({', '.join(shipped_splits())}): write one with `declouds data split`, or say split='folders' "
-        "for a folder that holds train/ and test/"
+        f"no split {split}: neither a file in {root} or {Path.cwd()} nor a shipped split "
+        f"({', '.join(shipped_splits())}): write one with `declouds data split`, or set split='folders' "
+        "for a folder with train/ and test/"
     )
 
 
 def choose(pairs: Sequence[Pair], split: Split, part: str) -> list[Pair]:
-    """Return the pairs that one part of a split lists, in the order of its list.
+    """Return the pairs listed in one part of a split, in its order.
 
     Raises:
-        UserError: the split lists a name that no pair has.
+        UserError: the split lists a name without a pair.
     """
     by_name = {pair.name: pair for pair in pairs}
     unknown = [name for name in split.parts[part] if name not in by_name]
     if unknown:
         raise UserError(
-            f"split {split.name} lists {part} images that are not there: {some(unknown)}: "
-            "is it the split of another data set?"
+            f"split {split.name} lists {part} images that do not exist: {some(unknown)}: "
+            "check that it is the split of this data set"
         )
     return [by_name[name] for name in split.parts[part]]
 
 
 def with_validation(parts: dict[str, list[Pair]], val: float | str | None, seed: int = 0) -> dict[str, list[Pair]]:
-    """Fill the ``val`` part where the data define none.
+    """Fill the ``val`` part if the split has none.
 
-    ``val`` is a fraction of the training pairs, held out of them by a hash of ``seed`` and name (so a pair stays where
-    it is when others are added); or ``'test'``, which uses the test pairs to choose the model and must be said beside a
-    figure; or None: no validation.
+    ``val`` is a fraction of the training pairs, held out by a hash of ``seed`` and name (so that a pair stays in its
+    part when others are added); or ``'test'``, which selects models on the test pairs and must be reported with any
+    score; or None: no validation.
 
     Raises:
-        UserError: ``val`` is none of these, or would leave no training pair.
+        UserError: invalid ``val``, or no training pair would be left.
     """
     train = parts.get("train", [])
     if parts.get("val") or val is None:
@@ -96,12 +96,12 @@ def with_validation(parts: dict[str, list[Pair]], val: float | str | None, seed:
     if val == "test":
         return {**parts, "val": parts.get("test", [])}
     if isinstance(val, str) or not 0 < val < 1:
-        raise UserError(f"val={val!r}: give a fraction between 0 and 1, 'test' or None")
+        raise UserError(f"val must be a fraction between 0 and 1, 'test' or None, got {val!r}")
     if not train:
         return parts
     count = max(1, round(val * len(train)))
     if count >= len(train):
-        raise UserError(f"val={val} leaves none of the {len(train)} training pairs: give a smaller fraction or None")
+        raise UserError(f"val={val} leaves none of the {len(train)} training pairs: set a smaller fraction or None")
     by_hash = sorted(train, key=lambda pair: hashlib.sha256(f"{seed}:{pair.name}".encode()).digest())
     held_out = {pair.name for pair in by_hash[:count]}
     return {
@@ -112,7 +112,7 @@ def with_validation(parts: dict[str, list[Pair]], val: float | str | None, seed:
 
 
 def write_split(path: Path, parts: dict[str, list[str]], about: str) -> None:
-    """Write a split file; an existing file is never replaced.
+    """Write a split file; never replaces an existing one.
 
     Raises:
         UserError: the file exists, or cannot be written.
@@ -122,13 +122,13 @@ def write_split(path: Path, parts: dict[str, list[str]], about: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(json.dumps({"about": about, **ordered}, indent=1) + "\n")
     except FileExistsError as error:
-        raise UserError(f"{path} exists already: choose another name, or remove it") from error
+        raise UserError(f"{path} already exists: choose another name, or remove it") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}): check the folder") from error
 
 
 def split_name(split: str | Path | Mapping[str, Any]) -> str:
-    """Return what a split is called in records: its file's name, or those of its lists."""
+    """Return the name of a split in records: its file name, or those of its lists."""
     if not isinstance(split, Mapping):
         return Path(split).name
     return "+".join(part if isinstance(names, list) else Path(names).name for part, names in split.items())
@@ -139,14 +139,14 @@ def _file_of(name: str | Path, root: Path) -> Path | None:
 
 
 def _read_list(name: str | Path, root: Path) -> list[str]:
-    """Read names of pairs from a text file, one a line; folders and suffixes of images do not count."""
+    """Read names of pairs from a text file, one per line; folders and image suffixes are dropped."""
     path = _file_of(name, root)
     if path is None:
-        raise UserError(f"{name}: no such list of names: neither in {root} nor in {Path.cwd()}")
+        raise UserError(f"{name}: no such list of names, neither in {root} nor in {Path.cwd()}: check the path")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as text ({error}): give a file with one name a line") from error
+        raise UserError(f"{path}: cannot be read as text ({error}): give a file with one name per line") from error
     names = [PurePosixPath(line.replace("\\", "/")) for line in lines if line and not line.startswith("#")]
     return [name.stem if name.suffix.lower() in SUFFIXES else name.name for name in names]
 
@@ -154,24 +154,24 @@ def _read_list(name: str | Path, root: Path) -> list[str]:
 def _read_split(path: Path, name: str, restart: bool) -> Split:
     if path.suffix.lower() == ".txt":
         raise UserError(
-            f"{path}: a list of names is that of one part: give one for each, split=dict(train='train.txt', "
+            f"{path}: a list of names is for a single part: give one per part, split=dict(train='train.txt', "
             "test='test.txt')"
         )
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise UserError(f"{path}: is not a JSON file ({error}): write one with `declouds data split`") from error
+        raise UserError(f"{path}: is not valid JSON ({error}): write one with `declouds data split`") from error
     lists = {part: content[part] for part in PARTS if part in content} if isinstance(content, dict) else {}
     return _checked(lists, path, name, restart)
 
 
 def _checked(lists: Mapping[str, Any], place: str | Path, name: str, restart: bool) -> Split:
-    """Return a split, once its lists were found to be some."""
+    """Check the lists of a split and return it."""
     if not lists or set(lists) - set(PARTS) or not all(isinstance(names, list) for names in lists.values()):
-        raise UserError(f'{place}: a split is an object with lists "train", "val", "test" of image names')
+        raise UserError(f'{place}: a split must be an object with lists "train", "val", "test" of image names')
     parts = {part: tuple(str(name) for name in names) for part, names in lists.items()}
-    places = Counter((part if restart else "", name) for part, names in parts.items() for name in names)
-    twice = sorted({name for (_, name), count in places.items() if count > 1}, key=natural_order)
-    if twice:
-        raise UserError(f"{place}: lists images more than once: {some(twice)}: an image belongs to one part, once")
+    counts = Counter((part if restart else "", name) for part, names in parts.items() for name in names)
+    repeated = sorted({name for (_, name), count in counts.items() if count > 1}, key=natural_order)
+    if repeated:
+        raise UserError(f"{place}: lists images more than once: {some(repeated)}: list each image once, in one part")
     return Split(name, parts)

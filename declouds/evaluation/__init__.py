@@ -1,1 +1,1 @@
-"""Image quality, in the two protocols `official` and `standard`."""
+"""Evaluation of image quality by the protocols `official` and `standard`."""

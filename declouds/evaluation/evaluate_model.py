@@ -1,4 +1,4 @@
-"""A model over a data set: each image predicted from its own start noise, and measured."""
+"""Evaluate a model on a data set."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from time import perf_counter
@@ -34,27 +34,27 @@ def evaluate_model(
 ) -> dict[str, list[Row]]:
     """Predict and measure every image of ``dataset``.
 
-    The start noise of an image is drawn from ``seed`` and its name, so a figure depends on neither order nor batch.
+    The start noise of an image depends only on ``seed`` and its name, so scores depend on neither order nor batch size.
 
     Args:
         model: a `CloudRemover`.
-        dataset: samples ``cloudy``, ``clear``, ``name`` and perhaps ``mask`` and ``valid``.
-        protocols: as `measure`.
-        lpips: the network, or None to go without.
-        seed: of the start noise.
-        batch_size: images of one size that are predicted together, where they are not cut into windows.
-        variants: measure the cloudy image and all variants of the model as well; or some of `variants_of`.
-        tiling: the windows that images are cleared in, as scenes are; whole images if None.
+        dataset: samples ``cloudy``, ``clear``, ``name`` and optionally ``mask`` and ``valid``.
+        protocols: see `measure`.
+        lpips: the LPIPS network, or None to skip LPIPS.
+        seed: seed of the start noise.
+        batch_size: images of equal size to predict together, unless tiled.
+        variants: True to measure the cloudy image and all variants of the model too; or some of `variants_of`.
+        tiling: overlapping windows, as for scenes; None predicts whole images.
         on_image: called with each sample and its images by method.
-        seconds: is filled with method -> seconds that all its predictions took.
+        seconds: filled with method -> total prediction time in seconds.
 
     Returns:
-        method -> one row an image, in the order of the data set: the protocols' figures, the failure signatures
-        (``signature.blur`` ...) and what the image is like (``image.cover`` ...). The model itself comes last, as its
-        ``method``; ``cloudy`` is left out if it has not the clear image's bands.
+        method -> one row per image, in the order of the data set: the protocols' metrics, the failure signatures
+        (``signature.blur`` ...) and facts about the image (``image.cover`` ...). The model itself comes last, under its
+        ``method``; ``cloudy`` is omitted if its bands differ from the clear image's.
 
     Raises:
-        UserError: the model has no such variant.
+        UserError: unknown variant.
     """
     chosen = _chosen(model, variants)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -89,29 +89,29 @@ def evaluate_model(
 
 
 def variants_of(model: Any) -> tuple[str, ...]:
-    """Return what can be measured beside a model: the cloudy image, and the model's own variants."""
+    """Return what can be measured besides the model: the cloudy image and the model's variants."""
     return ("cloudy", *model.variants)
 
 
 def _chosen(model: Any, variants: bool | Collection[str]) -> tuple[str, ...]:
     known = variants_of(model)
     if variants and not model.variants:
-        raise UserError("this model has no variants: leave --variants and --variant out")
+        raise UserError("this model has no variants: remove --variants and --variant")
     if isinstance(variants, bool):
         return known if variants else ()
     unknown = [name for name in variants if name not in known]
     if unknown:
-        raise UserError(f"this model has no variant {unknown[0]!r}: it has {', '.join(known)}")
+        raise UserError(f"unknown variant {unknown[0]!r} of this model: known: {', '.join(known)}")
     return tuple(variants)
 
 
 def _predict(
     model: Any, cloudy: torch.Tensor, names: list[str], seed: int, variants: Collection[str], tiling: Tiling | None
 ) -> tuple[Images, dict[str, float]]:
-    """Return method -> images, and method -> seconds that they took. Shapes: cloudy (B, C, H, W)."""
+    """Return method -> images, and method -> prediction time in seconds. Shapes: cloudy (B, C, H, W)."""
     shape = (model.bands, *cloudy.shape[-2:])
     outputs, seconds = {}, {}
-    if tiling is None:  # once for all variants; windows draw their own part of the same field
+    if tiling is None:  # shared by all variants; windows draw their own part of the same noise field
         noise = torch.stack([torch.as_tensor(noise_for(name, seed, shape)) for name in names]).to(cloudy)
 
     def take(method: str, variant: str | None) -> None:
@@ -140,7 +140,7 @@ def _predict(
 
 
 def _batches(dataset: Any, batch_size: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield neighbouring samples of one size together, at most ``batch_size``."""
+    """Yield batches of consecutive samples of equal size, at most ``batch_size``."""
     batch: list[dict[str, Any]] = []
     for index in range(len(dataset)):
         sample = dataset[index]

@@ -13,18 +13,18 @@ from declouds.evaluation.statistics import summarise
 
 @METRICS.register_module()
 class ImageQuality(BaseMetric):
-    """Quality of each image in the given protocols.
+    """Quality of each image by the given protocols.
 
-    The loop reports the means of the first protocol, under its name (``official/psnr``); every value of every image is
-    in ``per_image`` afterwards, on the main process.
+    The loop reports the means of the first protocol, under its name (``official/psnr``); ``per_image`` then holds all
+    values of each image, on the main process.
 
     Args:
-        protocols: any of ``official`` and ``standard``.
-        lpips_weights: AlexNet's feature layers; None looks into the caches, then downloads.
-        lpips: whether to measure LPIPS at all.
+        protocols: ``official``, ``standard`` or both.
+        lpips_weights: AlexNet's feature layers; None uses the cached file or downloads it.
+        lpips: False skips LPIPS.
 
     Raises:
-        UserError: a protocol is unknown, or the file of weights is wrong.
+        UserError: unknown protocol, or unusable LPIPS weights.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class ImageQuality(BaseMetric):
         self.per_image: list[dict[str, Any]] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep one entry an image: MMEngine drops what distributed samplers repeat by counting entries.
+        """Keep one entry per image: MMEngine drops images repeated by distributed samplers by counting entries.
 
-        Shapes: each sample holds ``result`` and ``clear`` (C, H, W), ``name``, and perhaps ``mask`` and ``valid``
+        Shapes: each sample holds ``result`` and ``clear`` (C, H, W), ``name``, and optionally ``mask`` and ``valid``
             (1, H, W).
         Units: [-1, 1].
         """

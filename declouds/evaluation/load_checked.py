@@ -1,4 +1,4 @@
-"""A trained model together with the config and the data it is tested on: do they belong together?"""
+"""Load a trained model and check that it matches the config and the data."""
 
 import inspect
 import json
@@ -23,7 +23,7 @@ NOT_LEARNED = (
     "loss",
     "discriminator",
     "datamodule",
-)  # these may differ from what the model was trained with
+)  # may differ from training
 
 
 def load_checked(
@@ -35,30 +35,30 @@ def load_checked(
     precision: str = "fp32",
     steps: int | None = None,
 ) -> Any:
-    """Load a model, after checking that it is the config's and fits the data.
+    """Load a model, after checking that it matches the config and the data.
 
-    The model is that of the file, and must be that of the config, but for the entries that only sampling reads: these
-    are the config's. The number of steps recorded in the file counts unless the config changes them.
+    The file's model config must equal the config's, except for entries that only affect sampling, which are taken from
+    the config. The number of steps recorded in the file is used unless the config changes them.
 
     Args:
         checkpoint: the weights file.
         config: the config.
         datamodule: the data module.
         sample: a sample of the data.
-        device: where the model goes.
-        precision: see `declouds.inference.prepare`, as for ``steps``.
-        steps: as there.
+        device: device of the model.
+        precision: see `declouds.inference.prepare`.
+        steps: see `declouds.inference.prepare`.
 
     Raises:
-        UserError: the file is unusable, its model is another one than the config's, or its bands are not the data's;
-            see also `declouds.inference.prepare`.
+        UserError: the file is unusable, or its model differs from the config or its bands from the data; see also
+            `declouds.inference.prepare`.
     """
     weights = read_weights(checkpoint)
     wanted = config.model.to_dict()
     differing = differing_parts(weights.config, wanted) or differing_entries(weights.config, wanted)
     if differing:
         raise UserError(
-            f"{checkpoint}: holds another model than {config.filename} ({'; '.join(differing)}): "
+            f"{checkpoint}: its model differs from {config.filename} ({'; '.join(differing)}): "
             "give the config it was trained with"
         )
     sampling = {key: wanted[key] for key in model_class(wanted).sampling_entries if key in wanted}
@@ -67,11 +67,11 @@ def load_checked(
     if (model.bands, model.in_bands) != (bands, in_bands):
         raise UserError(
             f"{checkpoint}: the model makes {model.bands} bands from {model.in_bands}, but the data have {bands} and "
-            f"{in_bands}: give the checkpoint of this data set, or choose the data's bands"
+            f"{in_bands}: give a checkpoint trained on these bands, or select the data's bands"
         )
     if model.value_range != datamodule.value_range:
         logging.getLogger("declouds").warning(
-            "the model was trained on values from %s to %s, these data go from %s to %s",
+            "the model was trained with value range %s to %s, these data have %s to %s",
             model.value_range.low, model.value_range.high, datamodule.value_range.low, datamodule.value_range.high,
         )  # fmt: skip
     unchanged = all(weights.config.get(key) == value for key, value in sampling.items())
@@ -80,34 +80,33 @@ def load_checked(
 
 
 def differing_parts(stored: dict[str, Any], wanted: dict[str, Any], parts: Collection[str] | None = None) -> list[str]:
-    """Say which parts of two model configs differ; with ``parts``, these alone are compared.
+    """Return the differences between the parts of two model configs, or only between those of ``parts``.
 
-    An argument left out counts as its default, and bands as those of the model; a default of None stands for "as the
-    others say" and agrees with any.
+    A missing argument counts as its default, and missing bands as the model's; a default of None matches anything.
 
     Raises:
-        UserError: a part of either is not registered.
+        UserError: a part is not registered.
     """
     check_parts(stored, "the weights file")
-    faults = []
+    differences = []
     if parts is None and stored.get("type") != wanted.get("type"):
-        faults.append(f"model: {stored.get('type')}, not {wanted.get('type')}")
+        differences.append(f"model: {stored.get('type')}, not {wanted.get('type')}")
     for registry in PART_REGISTRIES:
         if registry.name in NOT_LEARNED or (parts is not None and registry.name not in parts):
             continue
-        mine, theirs = (_complete(config, registry) for config in (stored, wanted))
-        if mine["type"] != theirs["type"]:
-            faults.append(f"{registry.name}: {mine['type']}, not {theirs['type']}")
+        have, want = (_complete(config, registry) for config in (stored, wanted))
+        if have["type"] != want["type"]:
+            differences.append(f"{registry.name}: {have['type']}, not {want['type']}")
             continue
-        keys = sorted(key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key])
-        faults += [f"{registry.name}: {key}={mine[key]!r}, not {theirs[key]!r}" for key in keys]
-    return faults
+        keys = sorted(key for key in have.keys() & want.keys() if have[key] != want[key])
+        differences += [f"{registry.name}: {key}={have[key]!r}, not {want[key]!r}" for key in keys]
+    return differences
 
 
 def differing_entries(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Say in which entries, beside its parts and those that only sampling reads, a model's config differs from another.
+    """Return the differences between two model configs, except for parts and entries that only affect sampling.
 
-    An entry that ``wanted`` lacks agrees; one that is None, or that ``stored`` lacks, counts as the model's default.
+    Entries missing in ``wanted`` are ignored; entries that are None, or missing in ``stored``, count as the default.
     """
     kind = model_class(wanted)
     defaults = {
@@ -117,18 +116,18 @@ def differing_entries(stored: dict[str, Any], wanted: dict[str, Any]) -> list[st
         for name, parameter in inspect.signature(base).parameters.items()
     }
     given = ({key: value for key, value in config.items() if value is not None} for config in (stored, wanted))
-    own, other = (json.loads(json.dumps(defaults | entries, default=str)) for entries in given)
+    have, want = (json.loads(json.dumps(defaults | entries, default=str)) for entries in given)
     parts = {registry.name for registry in PART_REGISTRIES}
     compared = set(wanted) - parts - kind.sampling_entries - set(kind.stage_entries) - {"type"}
     return [
-        f"model.{key}: {own.get(key)!r}, not {other.get(key)!r}"
+        f"model.{key}: {have.get(key)!r}, not {want.get(key)!r}"
         for key in sorted(compared)
-        if own.get(key) != other.get(key)
+        if have.get(key) != want.get(key)
     ]
 
 
 def _complete(model: dict[str, Any], registry: Any) -> dict[str, Any]:
-    """Return a part's config with what its model and its class fill in, and without None, in JSON's types."""
+    """Return a part's config with the defaults of its model and class filled in, without None, in JSON types."""
     config = model.get(registry.name)
     if not isinstance(config, dict) or "type" not in config:
         return {"type": None}
@@ -136,6 +135,6 @@ def _complete(model: dict[str, Any], registry: Any) -> dict[str, Any]:
     defaults = {
         parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
     }
-    inherited = {key: model.get(key) for key in ("bands", "in_bands") if key in defaults}
-    complete = {key: value for key, value in {**defaults, **inherited, **config}.items() if value is not None}
+    bands = {key: model.get(key) for key in ("bands", "in_bands") if key in defaults}
+    complete = {key: value for key, value in {**defaults, **bands, **config}.items() if value is not None}
     return json.loads(json.dumps(complete, default=str))

@@ -1,4 +1,4 @@
-"""LPIPS with AlexNet, without a surprise: the weights from a file, a cache or a download, in that order."""
+"""LPIPS with AlexNet: weights from a file, a cache or a download, in that order."""
 
 import functools
 import logging
@@ -11,7 +11,7 @@ import torch
 from declouds.download import cache_folder, published_weights
 from declouds.errors import UserError
 
-FILE_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's name; the hexadecimal part begins the file's SHA-256
+FILE_NAME = "alexnet-owt-7be5be79.pth"  # torchvision's name; the hexadecimal suffix is the start of the SHA-256
 URL = f"https://download.pytorch.org/models/{FILE_NAME}"
 SMALLEST = 31  # pixels that AlexNet needs on each side
 
@@ -22,7 +22,7 @@ class Lpips:
     """Learned perceptual distance of two images, AlexNet v0.1 (Zhang et al. 2018, arXiv 1801.03924, equation 1).
 
     Args:
-        weights: a file with AlexNet's feature layers under torchvision's names (``features.0.weight`` ...); the linear
+        weights: file with AlexNet's feature layers under torchvision's names (``features.0.weight`` ...); the linear
             heads come with the `lpips` package.
 
     Raises:
@@ -37,13 +37,11 @@ class Lpips:
         wanted = {name: "features." + name.split(".", 1)[1] for name in trunk.state_dict()}
         missing = [theirs for theirs in wanted.values() if theirs not in features]
         if missing:
-            raise UserError(f"{weights}: no AlexNet weights with torchvision's names, it lacks {', '.join(missing)}")
+            raise UserError(f"{weights}: lacks {', '.join(missing)}: give AlexNet's weights, as torchvision saves them")
         try:
             trunk.load_state_dict({ours: features[theirs] for ours, theirs in wanted.items()})
         except RuntimeError as error:
-            raise UserError(
-                f"{weights}: layers of another size than AlexNet's: {' '.join(str(error).split())}"
-            ) from error
+            raise UserError(f"{weights}: layer sizes differ from AlexNet's: {' '.join(str(error).split())}") from error
         self.net = net.requires_grad_(False).eval()
 
     def __call__(self, a: torch.Tensor, b: torch.Tensor) -> float:
@@ -59,11 +57,11 @@ class Lpips:
 def load_lpips(weights: str | os.PathLike[str] | None = None) -> Lpips | None:
     """Build LPIPS from ``weights``, else ``$DECLOUDS_LPIPS_WEIGHTS``, else a cached file, else a download.
 
-    The caches are our own (``$DECLOUDS_CACHE``) and torch hub's checkpoint folder. If neither has the file and it
-    cannot be downloaded, None is returned and a warning says, once, that there will be no LPIPS.
+    The caches are ``$DECLOUDS_CACHE`` and torch hub's checkpoint folder. If neither has the file and the download
+    fails, returns None and warns once that LPIPS is skipped.
 
     Raises:
-        UserError: the file given, or the one in the cache, is missing, unreadable or not AlexNet's.
+        UserError: the given or cached file is missing, unreadable or not AlexNet's.
     """
     try:
         file = published_weights(FILE_NAME, URL, "DECLOUDS_LPIPS_WEIGHTS", weights)
@@ -80,31 +78,31 @@ def _load(weights: Path) -> Lpips:
 
 def _read(weights: Path) -> dict[str, torch.Tensor]:
     if not weights.is_file():
-        raise UserError(f"{weights}: there is no such file of LPIPS weights: check the path")
+        raise UserError(f"{weights}: no such file of LPIPS weights: check the path")
     try:
         content = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler stumbles over
+    except Exception as error:  # torch passes on any error of its unpickler
         raise UserError(
-            f"{weights}: no file of weights, or damaged: give AlexNet's, as torchvision saves them"
+            f"{weights}: damaged or not a weights file: give AlexNet's weights, as torchvision saves them"
         ) from error
     if not isinstance(content, dict):
-        raise UserError(f"{weights}: holds no named weights: give AlexNet's, as torchvision saves them")
+        raise UserError(f"{weights}: is not a state dict: give AlexNet's weights, as torchvision saves them")
     return content
 
 
 def _untrained_net() -> torch.nn.Module:
-    """Build the network; its random weights leave the program's random numbers as they were."""
+    """Build the network without changing the global random state."""
     import lpips  # seconds to import
 
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lpips calls torchvision by an old name of an argument
+        warnings.simplefilter("ignore")  # lpips uses a deprecated torchvision argument
         return lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
 
 
 @functools.cache
 def _say_missing(reason: str, folder: Path) -> None:
     logger.warning(
-        "no LPIPS: its weights cannot be downloaded (%s). Give a file with AlexNet's layers by --lpips-weights or "
+        "LPIPS is skipped: its weights cannot be downloaded (%s): give AlexNet's weights by --lpips-weights or "
         "$DECLOUDS_LPIPS_WEIGHTS, or put %s into %s",
         reason,
         FILE_NAME,
@@ -114,4 +112,4 @@ def _say_missing(reason: str, folder: Path) -> None:
 
 @functools.cache
 def _say_too_small(height: int, width: int) -> None:
-    logger.warning("no LPIPS for images of %d x %d pixels: it needs at least %d on each side", height, width, SMALLEST)
+    logger.warning("LPIPS is skipped for %d x %d images: it needs at least %d pixels per side", height, width, SMALLEST)

@@ -1,4 +1,4 @@
-"""Result images and clear images, paired by file name and checked before anything is measured."""
+"""Result and clear images, paired by file name and checked before they are measured."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,28 +26,28 @@ class PicturePair(NamedTuple):
 def find_pairs(
     result_folder: Path, clear_folder: Path, mask_folder: Path | None = None, names: Sequence[str] | None = None
 ) -> list[PicturePair]:
-    """Pair images by file name without suffix, all of them or those of ``names``, and check them from their headers.
+    """Pair images by file name without suffix, all or only ``names``, and check them from their headers.
 
     Raises:
-        UserError: a folder is missing or empty, a picture lacks its partner, two have one name, or a pair differs in
-            size, bands or data type (types other than 8-bit may differ, since floats of the same units are common).
+        UserError: a folder is missing or empty, an image has no partner, two have the same name, or a pair differs in
+            size, bands or data type (types other than 8-bit may differ, since floats in the same units are common).
     """
     folders = [folder for folder in (result_folder, clear_folder, mask_folder) if folder is not None]
-    pictures = {folder: images_in(folder) for folder in folders}
+    images = {folder: images_in(folder) for folder in folders}
     if names is None:
         for folder in folders[1:]:
-            check_partners(result_folder, pictures[result_folder], folder, pictures[folder])
-        names = list(pictures[result_folder])
+            check_partners(result_folder, images[result_folder], folder, images[folder])
+        names = list(images[result_folder])
     for folder in folders:
-        absent = [name for name in names if name not in pictures[folder]]
-        if absent:
-            raise UserError(f"{folder}: lacks {some(absent)} of the split: add the images, or choose another split")
+        missing = [name for name in names if name not in images[folder]]
+        if missing:
+            raise UserError(f"{folder}: lacks {some(missing)} of the split: add the images, or choose another split")
     pairs = [
         PicturePair(
             name,
-            pictures[result_folder][name],
-            pictures[clear_folder][name],
-            None if mask_folder is None else pictures[mask_folder][name],
+            images[result_folder][name],
+            images[clear_folder][name],
+            None if mask_folder is None else images[mask_folder][name],
         )
         for name in names
     ]
@@ -57,13 +57,13 @@ def find_pairs(
 
 
 def read_split(text: str) -> tuple[list[str], dict[str, Any]]:
-    """Read the image names of ``FILE:NAME``, or of ``FILE`` if it has one list only; a shipped split goes by its name.
+    """Read the image names of ``FILE:NAME``, or of ``FILE`` if it has a single list; FILE may be a shipped split.
 
     Returns:
-        the names, and a record of where they come from with a digest of the list.
+        the names, and a record of their origin with a digest of the list.
 
     Raises:
-        UserError: there is no such split file, or no such list in it; the message names those it has.
+        UserError: no such split file, or no such list in it; the message names its lists.
     """
     file, colon, part = text.rpartition(":")
     if not colon or Path(text).is_file():
@@ -73,26 +73,26 @@ def read_split(text: str) -> tuple[list[str], dict[str, Any]]:
         (part,) = split.parts
     if part not in split.parts:
         have = ", ".join(f"{file}:{name}" for name in split.parts)
-        raise UserError(f"--split {text}: which images? give {have}")
+        raise UserError(f"--split {text}: name one list of the file: {have}")
     names = list(split.parts[part])
     if not names:
-        raise UserError(f"--split {text}: this list is empty: choose another")
+        raise UserError(f"--split {text}: the list is empty: choose another")
     return names, {"split": split.name, "part": part, "count": len(names), "digest": digest(names)}
 
 
 def read_pair(
     pair: PicturePair, value_range: ValueRange | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-    """Return result, clear, mask, and which pixels have data in the clear image, None if all have.
+    """Return result, clear, mask, and the valid pixels of the clear image (None if all are).
 
-    Without a range the images must be 8-bit.
+    Without a value range the images must be 8-bit.
 
     Shapes: (C, H, W), mask and valid (1, H, W).
     Units: images in [-1, 1]; the mask is 1 where the first band of its file is above 0.
 
     Raises:
-        UserError: a picture is damaged, has a type without a known range, or lies outside the range; or the result has
-            no data somewhere where the clear image does.
+        UserError: an image is damaged, has a data type without a known range, or lies outside the range; or the result
+            has nodata where the clear image is valid.
     """
     images, known = [], []
     for path in (pair.result, pair.clear):
@@ -102,14 +102,14 @@ def read_pair(
         if low > units.high or high < units.low:
             raise UserError(
                 f"{path}: all values ({low} to {high}) lie outside {units.low:g} to {units.high:g}: "
-                "give their range by --value-range"
+                "give their value range by --value-range"
             )
         images.append(torch.from_numpy(units.to_model(fill_nodata(values, valid))))
         known.append(valid)
     if (known[1] & ~known[0]).any():
         raise UserError(
-            f"{pair.result}: holds NaN, infinite values or nodata where {pair.clear} has data: fill them, or leave the "
-            "image out"
+            f"{pair.result}: holds NaN, infinite values or nodata where {pair.clear} is valid: fill them, or "
+            "remove the image"
         )
     mask = None if pair.mask is None else torch.from_numpy(read_image(pair.mask, palette=True)[:1] > 0).float()
     return images[0], images[1], mask, None if known[1].all() else torch.from_numpy(known[1])[None]
@@ -119,17 +119,17 @@ def _check_headers(pair: PicturePair) -> None:
     result, clear = image_header(pair.result), image_header(pair.clear)
     if result[:3] != clear[:3]:
         raise UserError(
-            f"{pair.result}: is {_words(result)}, but {pair.clear} is {_words(clear)}: "
-            "both must have the same bands and size; nothing is resized or cropped"
+            f"{pair.result}: is {_size(result)}, but {pair.clear} is {_size(clear)}: "
+            "give images of the same bands and size; nothing is resized or cropped"
         )
     if result.dtype != clear.dtype and "uint8" in (result.dtype, clear.dtype):
-        raise UserError(f"{pair.result}: is {result.dtype}, but {pair.clear} is {clear.dtype}: save both in one type")
+        raise UserError(f"{pair.result}: is {result.dtype}, but {pair.clear} is {clear.dtype}: save both as one type")
     if pair.mask is not None and image_header(pair.mask)[1:3] != clear[1:3]:
         raise UserError(
-            f"{pair.mask}: is {_words(image_header(pair.mask))}, but {pair.clear} is {_words(clear)}: same size needed"
+            f"{pair.mask}: is {_size(image_header(pair.mask))}, but {pair.clear} is {_size(clear)}: give an equal size"
         )
 
 
-def _words(size: Sequence[Any]) -> str:
-    bands, height, width = size[:3]
+def _size(header: Sequence[Any]) -> str:
+    bands, height, width = header[:3]
     return f"{height} x {width} pixels with {bands} bands"

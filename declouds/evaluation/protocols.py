@@ -1,4 +1,4 @@
-"""The two protocols by name: no figure without its protocol."""
+"""The evaluation protocols by name."""
 
 from collections.abc import Sequence
 
@@ -18,16 +18,16 @@ PROTOCOLS = {
 
 
 def check_protocols(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the protocol names, ``both`` spelled out.
+    """Return the protocol names, with ``both`` expanded.
 
     Raises:
-        UserError: a name is none of official, standard, both.
+        UserError: unknown protocol.
     """
     names = tuple(PROTOCOLS) if tuple(names) == ("both",) else tuple(names)
     unknown = [name for name in names if name not in PROTOCOLS]
     if unknown or not names:
         raise UserError(
-            f"no protocol is called {', '.join(unknown) or '(nothing)'}: choose {', '.join(PROTOCOLS)} or both"
+            f"unknown protocol {', '.join(unknown) or '(none given)'}: choose {', '.join(PROTOCOLS)} or both"
         )
     return names
 
@@ -40,9 +40,9 @@ def measure(
     mask: torch.Tensor | None = None,
     valid: torch.Tensor | None = None,
 ) -> dict[str, float]:
-    """Measure one image in each protocol; keys are like ``official.psnr``.
+    """Measure one image by each protocol; keys are like ``official.psnr``.
 
-    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud; valid (1, H, W) bool, False where there are no data.
+    Shapes: images (C, H, W); mask (1, H, W), 1 = cloud; valid (1, H, W) bool, False for nodata.
     Units: [-1, 1].
     """
     values: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The result files of evaluations: found, checked and read."""
+"""Find, check and read the result files of evaluations."""
 
 import json
 import math
@@ -10,22 +10,22 @@ from typing import Any
 from declouds.errors import UserError
 from declouds.evaluation.statistics import Row
 
-FORMAT = 1  # of results.json: raised when its meaning changes
+FORMAT = 1  # version of results.json, incremented when its meaning changes
 RESULTS = "results.json"
-SCORES = "scores"  # the folder of scores in the folder of a run
+SCORES = "scores"  # subfolder of a run
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """What one evaluation found, with the name it has in tables.
+    """The results of one evaluation, with its name in tables.
 
     Attributes:
-        label: the run's name.
+        label: name of the run.
         path: the ``results.json``.
-        methods: method -> one row an image (see `statistics.Row`).
-        protocols: name -> one line on how it measures.
-        split: which images: for example ``split``, ``part``, ``count``, ``digest``.
-        about: where the results come from.
+        methods: method -> one row per image (see `statistics.Row`).
+        protocols: name -> one-line description.
+        split: the images, for example ``split``, ``part``, ``count``, ``digest``.
+        about: origin of the results.
     """
 
     label: str
@@ -37,11 +37,11 @@ class RunResults:
 
     @property
     def best_method(self) -> str:
-        """The method that stands for the run: ``DE``, else ``result``, else the last one."""
+        """The method that represents the run: ``DE``, else ``result``, else the last one."""
         return next((method for method in ("DE", "result") if method in self.methods), list(self.methods)[-1])
 
     def rows(self, method: str | None = None) -> list[Row]:
-        """Return the rows of a method, by default the best.
+        """Return the rows of a method, by default `best_method`.
 
         Raises:
             UserError: the run has no such method.
@@ -49,11 +49,11 @@ class RunResults:
         if method is None:
             method = self.best_method
         if method not in self.methods:
-            raise UserError(f"{self.path}: has no method {method}: choose {', '.join(self.methods)}")
+            raise UserError(f"{self.path}: has no method {method}: choose from {', '.join(self.methods)}")
         return self.methods[method]
 
     def only(self, method: str | None = None, label: str | None = None) -> "RunResults":
-        """Return the same with one method alone, by default the best, perhaps under another name.
+        """Return a copy with a single method, by default `best_method`, optionally renamed.
 
         Raises:
             UserError: the run has no such method.
@@ -63,10 +63,10 @@ class RunResults:
 
 
 def find_results(path: Path) -> Path:
-    """Return the ``results.json`` of a run: the file itself, or one in a folder of scores, a run or a cell of a sweep.
+    """Return the ``results.json`` of a run, given the file, or a folder of scores, a run or a sweep cell.
 
     Raises:
-        UserError: there is none.
+        UserError: no results found.
     """
     path = Path(path)
     if path.is_file():
@@ -78,20 +78,19 @@ def find_results(path: Path) -> Path:
             return folder / RESULTS
     if (path / "model.safetensors").is_file():
         raise UserError(
-            f"{path}: is a run that was not measured: "
+            f"{path}: this run is not measured yet: run "
             f"declouds test {path / 'config.py'} {path / 'model.safetensors'} --out {path / SCORES}"
         )
     raise UserError(
-        f"{path}: holds neither {RESULTS} nor {SCORES}/{RESULTS}: "
-        "finish the run, and measure it with declouds test ... --out"
+        f"{path}: no {RESULTS} or {SCORES}/{RESULTS}: finish the run, and measure it with declouds test ... --out"
     )
 
 
 def read_run(path: Path, label: str | None = None) -> RunResults:
-    """Read the results of a run; without a ``label`` it is called as its folder.
+    """Read the results of a run; ``label`` defaults to its folder name.
 
     Raises:
-        UserError: there are no results, or the file is damaged, foreign, or of another version.
+        UserError: no results, or the file is damaged, not a results file, or of another version.
     """
     path = find_results(path)
     content = _read_json(path)
@@ -99,7 +98,7 @@ def read_run(path: Path, label: str | None = None) -> RunResults:
         return RunResults(
             label=label or _label(path),
             path=path,
-            methods={method: [_row(row) for row in found["per_image"]] for method, found in content["methods"].items()},
+            methods={method: [_row(row) for row in entry["per_image"]] for method, entry in content["methods"].items()},
             protocols=dict(content["protocols"]),
             split=dict(content["split"]),
             about=dict(content["about"]),
@@ -109,10 +108,10 @@ def read_run(path: Path, label: str | None = None) -> RunResults:
 
 
 def read_results(path: Path) -> dict[str, list[Row]]:
-    """Read method -> rows back from a ``results.json``.
+    """Read method -> rows from a ``results.json``.
 
     Raises:
-        UserError: as `read_run`.
+        UserError: see `read_run`.
     """
     return read_run(path).methods
 
@@ -123,7 +122,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}): check the file") from error
     except ValueError as error:
-        raise UserError(f"{path}: is damaged or not JSON ({error}): copy it again, or evaluate again") from error
+        raise UserError(f"{path}: is not valid JSON ({error}): copy it again, or evaluate again") from error
     if not isinstance(content, dict) or not isinstance(content.get("methods"), dict) or not content["methods"]:
         raise _foreign(path)
     if content.get("format") != FORMAT:
@@ -135,18 +134,18 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 
 def _foreign(path: Path) -> UserError:
-    return UserError(f"{path}: is no {RESULTS} of declouds evaluate or declouds test: give one of theirs")
+    return UserError(f"{path}: is not a {RESULTS} of declouds: give one written by declouds evaluate or test")
 
 
 def _row(row: Mapping[str, Any]) -> Row:
-    """Return a row with floats: what is not defined is null in the file, an infinite value the string "inf"."""
+    """Return a row with floats: the file has null for undefined and the string "inf" for infinite values."""
     if not isinstance(row["name"], str):
         raise TypeError
     return {key: value if key == "name" else math.nan if value is None else float(value) for key, value in row.items()}
 
 
 def _label(path: Path) -> str:
-    """Return the name of the folder that identifies a run: ``sweep/cells/a/scores/results.json`` is ``a``."""
+    """Return the folder name that identifies the run: ``a`` for ``sweep/cells/a/scores/results.json``."""
     if path.name != RESULTS:
         return path.stem
     folder = path.absolute().parent

@@ -1,4 +1,4 @@
-"""The ways in which removed clouds fail, one figure each: cloud left, detail blurred, colours shifted."""
+"""Failure signatures of cloud removal: cloud left, detail blurred, colours shifted."""
 
 import math
 
@@ -13,8 +13,8 @@ SIGNATURES = (
     "mean errors without their common part, in % of the range"
 )
 SPAN = 2.0  # from -1 to 1
-FAINTEST = 1 / 255  # RMS of a signal, half a grey level of 8 bits: below it there is nothing to be left
-WINDOW = 5  # pixels; what is finer counts as detail
+FAINTEST = 1 / 255  # RMS of the cloud signal, half an 8-bit grey level; fainter clouds are not measured
+WINDOW = 5  # pixels; finer structures count as detail
 
 
 def measure_signatures(
@@ -24,31 +24,31 @@ def measure_signatures(
     mask: torch.Tensor | None = None,
     valid: torch.Tensor | None = None,
 ) -> dict[str, float]:
-    """Measure how one image fails; each figure is 0 for a perfect result, and its sign and size say why.
+    """Measure the failure signatures of one image; each is 0 for a perfect result.
 
-    ``signature.cloud_left`` is the projection of the error on the cloud's signal (least squares)::
+    ``signature.cloud_left`` is the least-squares projection of the error on the cloud signal::
 
         <result - clear, cloudy - clear> / |cloudy - clear|^2        0 none left, 1 all of it, below 0 overcorrected
 
-    over all bands, and over the pixels under cloud alone where there is a mask. NaN where the two images of the pair do
-    not differ (RMS below half a grey level), where no pixel is cloudy, or where the cloudy image has other bands.
+    over all bands, and only over cloudy pixels if there is a mask. NaN if the images of the pair do not differ (RMS
+    below half a grey level), no pixel is cloudy, or the cloudy image has other bands.
 
-    ``signature.blur`` is the share of fine detail that is lost, by the energies of what the mean over 5x5 pixels
-    leaves of an image, h(x) = x - mean_5x5(x), windows that cross the edge left out::
+    ``signature.blur`` is the lost share of the energy of fine detail, the residual of a 5x5 mean, h(x) = x -
+    mean_5x5(x), without windows that cross the image border::
 
         1 - |h(result)|^2 / |h(clear)|^2        0 as sharp, 1 nothing left, below 0 too sharp or noisy
 
-    NaN for an image below 5 pixels and for a clear image without any detail.
+    NaN for images below 5 pixels and for clear images without detail.
 
-    ``signature.colour_shift`` is the length of the vector of the bands' mean errors, their common part (brightness)
-    removed, e_b = mean(result_b - clear_b)::
+    ``signature.colour_shift`` is the norm of the bands' mean errors e_b = mean(result_b - clear_b), without their
+    common part (brightness)::
 
-        100 * |e - mean_b(e)| / range        0 no tint, 5 a tint that shows at once
+        100 * |e - mean_b(e)| / range        0 no tint, 5 a clearly visible tint
 
-    NaN for one band, which has no colour. Pixels without data count as restored without error.
+    NaN for a single band. Nodata pixels count as error-free.
 
     Shapes: result and clear (C, H, W), cloudy (in_bands, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
-    Units: images in [-1, 1]; shares of 1, and per cent of the range.
+    Units: images in [-1, 1]; cloud_left and blur are fractions, colour_shift is in per cent of the range.
     """
     result, clear, cloudy = result.double(), clear.double(), cloudy.double()
     result = equal_in_gaps(result, clear, valid)
@@ -62,11 +62,11 @@ def measure_signatures(
 def describe_image(
     clear: torch.Tensor, cloudy: torch.Tensor, mask: torch.Tensor | None = None, valid: torch.Tensor | None = None
 ) -> dict[str, float]:
-    """Return what a pair is like, whatever the method: its cloud cover and how much the cloud changes.
+    """Return facts about a pair that do not depend on the method: its cloud cover and the change by clouds.
 
     Shapes: as `measure_signatures`.
-    Units: ``image.cover`` is the share of pixels under cloud (NaN without a mask), ``image.change`` the mean
-        |cloudy - clear| in the images' units, 2 being the whole range (NaN if the bands differ).
+    Units: ``image.cover`` is the fraction of cloudy pixels (NaN without a mask), ``image.change`` the mean
+        |cloudy - clear| in image units, with 2 as the full range (NaN if the bands differ).
     """
     same = cloudy.shape == clear.shape
     change = of_valid(cloudy.double() - clear.double(), valid).abs().mean().item() if same else math.nan
@@ -75,7 +75,7 @@ def describe_image(
 
 
 def _known(mask: torch.Tensor | None, valid: torch.Tensor | None) -> torch.Tensor | None:
-    """Return the cloud mask without the pixels that have no data. Shapes: (1, H, W)."""
+    """Return the cloud mask without nodata pixels. Shapes: (1, H, W)."""
     if valid is None:
         return mask
     return valid.double() if mask is None else mask * valid
@@ -95,7 +95,7 @@ def _blur(result: torch.Tensor, clear: torch.Tensor) -> float:
     if min(clear.shape[-2:]) < WINDOW:
         return math.nan
     detail = _detail(clear).square().mean()
-    if detail.sqrt() < FAINTEST / 255:  # what rounding leaves of a flat image
+    if detail.sqrt() < FAINTEST / 255:  # rounding errors of a flat image
         return math.nan
     return (1 - _detail(result).square().mean() / detail).item()
 

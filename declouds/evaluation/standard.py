@@ -1,4 +1,4 @@
-"""The `standard` protocol: torchmetrics on float images, per band, and apart for cloudy and clear pixels."""
+"""The `standard` protocol: torchmetrics on float images, also per band and for cloudy and clear pixels."""
 
 import math
 
@@ -19,18 +19,18 @@ def measure_standard(
     mask: torch.Tensor | None = None,
     valid: torch.Tensor | None = None,
 ) -> dict[str, float]:
-    """Measure one image on floats: PSNR, SSIM (Gaussian 11x11, mean of the bands), MAE, SAM, ERGAS and LPIPS-Alex.
+    """Measure one image in float: PSNR, SSIM (Gaussian 11x11, mean over bands), MAE, SAM, ERGAS and LPIPS-Alex.
 
-    PSNR and MAE also come per band (``psnr.band1`` ...) and, with a mask, apart for the pixels under cloud and the
-    others (``psnr.cloudy_pixels``, ``psnr.clear_pixels``). SSIM, SAM and ERGAS relate values to zero, so they are taken
-    on the images moved to [0, 1]: on [-1, 1] dark and bright pixels have opposite signs and SSIM turns negative. SAM
-    leaves out pixels that are zero in all bands of either image, which have no angle. ERGAS has no ratio of resolutions
-    here (1). Unless there are 3 bands, LPIPS is the mean over the bands, each repeated to 3. Pixels without data are
-    left out, of SSIM every window that holds one; LPIPS sees no difference there.
+    PSNR and MAE are also given per band (``psnr.band1`` ...) and, with a mask, separately for cloudy and clear pixels
+    (``psnr.cloudy_pixels``, ``psnr.clear_pixels``). SSIM, SAM and ERGAS are relative to zero, so they are computed on
+    images rescaled to [0, 1]: on [-1, 1] dark and bright pixels have opposite signs and SSIM becomes negative. SAM
+    excludes pixels that are zero in all bands of either image, which have no angle. ERGAS uses a resolution ratio of 1.
+    Unless there are 3 bands, LPIPS is the mean over the bands, each repeated to 3. Nodata pixels are excluded, and so
+    are SSIM windows that contain them; LPIPS sees no difference there.
 
     Shapes: images (C, H, W); mask (1, H, W), 1 = cloud; valid (1, H, W) bool.
-    Units: images in [-1, 1]; PSNR in dB, infinite for equal images; MAE in the images' units (2 is the whole range);
-        SAM in degrees; what is not defined (no cloudy pixel, image too small) is NaN; one band has no ``sam``.
+    Units: images in [-1, 1]; PSNR in dB, infinite for equal images; MAE in image units (2 is the full range); SAM in
+        degrees; undefined values (no cloudy pixel, image too small) are NaN; one band has no ``sam``.
     """
     result, clear = equal_in_gaps(result.double(), clear.double(), valid), clear.double()
     ours, theirs = of_valid(result, valid), of_valid(clear, valid)
@@ -65,7 +65,7 @@ def _mae(result: torch.Tensor, clear: torch.Tensor) -> float:
 
 
 def _ssim(result: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None) -> float:
-    """Return the SSIM of images in [0, 1], in float32, which is many times faster here."""
+    """Return the SSIM of images in [0, 1], in float32 for speed."""
     if min(clear.shape[-2:]) < SSIM_WINDOW:
         return math.nan
     images = (result[None].float(), clear[None].float())
@@ -84,5 +84,5 @@ def _spectral(result: torch.Tensor, clear: torch.Tensor) -> dict[str, float]:
         angles = torchmetrics_image.spectral_angle_mapper(result[None], clear[None], reduction="none")
         values["sam"] = math.degrees(angles.nanmean().item())
     ergas = torchmetrics_image.error_relative_global_dimensionless_synthesis(result[None], clear[None], ratio=1).item()
-    values["ergas"] = ergas if math.isfinite(ergas) else math.nan  # a band of the clear image is zero everywhere
+    values["ergas"] = ergas if math.isfinite(ergas) else math.nan  # infinite if a band of the clear image is all zero
     return values

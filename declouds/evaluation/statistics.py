@@ -1,4 +1,4 @@
-"""Means over images, with intervals, and two runs compared image by image."""
+"""Means over images with confidence intervals, and paired comparisons of runs."""
 
 import math
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ CONFIDENCE = 0.95
 
 
 class Estimate(NamedTuple):
-    """A mean with its 95 % interval, and how many images it rests on.
+    """A mean with its 95 % confidence interval and numbers of images.
 
-    ``infinite`` images (a PSNR of equal images) and ``missing`` ones (not defined) are left out of mean and interval.
-    If all are infinite the mean is; without any image it is NaN. The interval is NaN below two images.
+    ``infinite`` values (the PSNR of equal images) and ``missing`` ones (undefined) are excluded from mean and interval.
+    The mean is infinite if all values are, and NaN without values. The interval is NaN below two images.
     """
 
     mean: float
@@ -31,9 +31,9 @@ class Estimate(NamedTuple):
 
 
 def summarise(rows: Sequence[Row], seed: int = 0, intervals: bool = True) -> dict[str, Estimate]:
-    """Return the mean of every metric with its percentile bootstrap interval (Efron 1979), images being the units.
+    """Return the mean of every metric with its percentile bootstrap interval (Efron 1979), resampling images.
 
-    Without ``intervals``, which take most of the time, they are NaN.
+    ``intervals=False`` skips the intervals, which take most of the time, and leaves them NaN.
     """
     return {metric: estimate(column(rows, metric), seed, intervals) for metric in metrics_of(rows)}
 
@@ -41,16 +41,16 @@ def summarise(rows: Sequence[Row], seed: int = 0, intervals: bool = True) -> dic
 def compare(rows_a: Sequence[Row], rows_b: Sequence[Row], seed: int = 0) -> dict[str, Estimate]:
     """Return the mean of a - b, paired by image, with its interval, for every metric that both have (`difference`).
 
-    An image that is infinite in both counts as equal (0), in one only as infinite.
+    An image that is infinite in both counts as equal (0), in only one as infinite.
 
     Raises:
-        UserError: the two do not hold the same images, or one holds an image twice.
+        UserError: the two have different images, or one has an image twice.
     """
     names_a, names_b = [row["name"] for row in rows_a], [row["name"] for row in rows_b]
     for names in (names_a, names_b):
         if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise UserError(f"these images are listed twice: {', '.join(twice[:5])}: compare results with unique names")
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            raise UserError(f"images listed twice: {', '.join(repeated[:5])}: compare results with unique names")
     if set(names_a) != set(names_b):
         odd = sorted(set(names_a) ^ set(names_b))
         raise UserError(f"only one of the two results has {', '.join(odd[:5])}: evaluate both on the same images")
@@ -63,22 +63,22 @@ def compare(rows_a: Sequence[Row], rows_b: Sequence[Row], seed: int = 0) -> dict
 
 
 def metrics_of(rows: Sequence[Row]) -> list[str]:
-    """Return every metric that some row has, in the order of appearance; facts of an image are none."""
+    """Return every metric of any row, in order of appearance, without facts about images."""
     return [key for key in keys_of(rows) if not key.startswith(FACTS)]
 
 
 def keys_of(rows: Sequence[Row]) -> list[str]:
-    """Return every metric and fact that some row has, in the order of appearance."""
+    """Return every metric and fact of any row, in order of appearance."""
     return list(dict.fromkeys(key for row in rows for key in row if key != "name"))
 
 
 def column(rows: Sequence[Row], metric: str) -> np.ndarray:
-    """Return the values of a metric, NaN where a row has none."""
+    """Return the values of a metric, NaN where a row lacks it."""
     return np.array([row.get(metric, math.nan) for row in rows], dtype=np.float64)
 
 
 def difference(a: np.ndarray, b: np.ndarray, metric: str) -> np.ndarray:
-    """Return a - b, which is 0 where both are infinite; of a metric that is best at 0 the difference of sizes."""
+    """Return a - b, 0 where both are infinite; |a| - |b| for a metric that is best at 0."""
     if better(metric) == "nearer 0":
         a, b = np.abs(a), np.abs(b)
     equal = np.isinf(a) & (a == b)
@@ -115,39 +115,39 @@ def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-FEWEST = 6  # images that differ: the smallest two-sided p of n of them is 2 / 2^n, which is 0.06 for five
+FEWEST = 6  # differing images: the minimum two-sided p for n of them is 2 / 2^n, which is 0.06 for five
 
 
 class PValue(NamedTuple):
-    """A p-value, or NaN and the reason why there is none."""
+    """A p-value, or NaN with the reason."""
 
     p: float
     reason: str = ""
 
 
 def signed_rank(differences: np.ndarray) -> PValue:
-    """Test if paired differences are symmetric about 0 (Wilcoxon 1945, two-sided), images being the units.
+    """Test whether paired differences are symmetric about 0 (Wilcoxon signed-rank test, 1945, two-sided).
 
-    Differences of 0 are left out, as Wilcoxon did, and so are infinite ones, as from the mean. p is exact for few
-    images without ties, else by the normal distribution or by permutations: scipy's choice.
+    Differences of 0 are excluded, following Wilcoxon, and so are infinite ones. p is exact for few images without ties,
+    otherwise from the normal approximation or permutations, as scipy chooses.
     """
     finite = differences[np.isfinite(differences)]
     if not len(finite):
-        return PValue(math.nan, "no image has both values")
+        return PValue(math.nan, "no image has finite values in both")
     differ = finite[finite != 0]
     if not len(differ):
         return PValue(math.nan, "all images are equal")
     if len(differ) < FEWEST:
-        return PValue(math.nan, f"fewer than {FEWEST} images differ, which never reaches 5 %")
+        return PValue(math.nan, f"fewer than {FEWEST} images differ, so p cannot reach 5 %")
     from scipy.stats import wilcoxon  # half a second to import
 
     return PValue(float(wilcoxon(differ).pvalue))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values corrected for their number (Holm 1979); those that are NaN stay so and do not count.
+    """Return the p-values corrected for multiple testing (Holm 1979); NaN values stay NaN and do not count.
 
-    The chance that *any* of the differences with a corrected value below 0.05 is none is then below 0.05.
+    Rejecting at corrected values below 0.05 keeps the probability of *any* false positive below 0.05.
     """
     corrected = [math.nan] * len(p_values)
     order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])

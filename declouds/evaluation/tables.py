@@ -18,7 +18,7 @@ from declouds.atomic_file import replacing
 from declouds.errors import UserError
 from declouds.evaluation.metric_names import better, decimals
 from declouds.evaluation.results import FORMAT
-from declouds.evaluation.results import read_results as read_results  # read here, too: it belongs to what is written
+from declouds.evaluation.results import read_results as read_results  # re-exported next to the writer
 from declouds.evaluation.statistics import CONFIDENCE, Estimate, Row, compare, keys_of, summarise
 
 FILES = ("per_image.csv", "summary.csv", "results.json", "table.txt")
@@ -26,14 +26,14 @@ FILES = ("per_image.csv", "summary.csv", "results.json", "table.txt")
 
 @dataclass
 class Evaluation:
-    """What an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
-        protocols: name -> one line on how it measures.
-        methods: method -> one row an image (see `statistics.Row`).
-        split: which images: for example ``file``, ``name``.
-        compared: pairs (a, b) of methods for which the paired difference a - b is given.
-        about: where the results come from, kept in the JSON as it is.
+        protocols: name -> one-line description.
+        methods: method -> one row per image (see `statistics.Row`).
+        split: the images, for example ``file``, ``name``.
+        compared: pairs (a, b) of methods whose paired difference a - b is reported.
+        about: origin of the results, stored unchanged in the JSON.
     """
 
     protocols: dict[str, str]
@@ -48,31 +48,31 @@ class Evaluation:
         return max((len(rows) for rows in self.methods.values()), default=0)
 
     def summaries(self) -> dict[str, dict[str, Estimate]]:
-        """Return method -> metric -> mean with interval; the differences follow as ``a - b``."""
-        found = {method: summarise(rows) for method, rows in self.methods.items()}
+        """Return method -> metric -> mean with interval, followed by the differences ``a - b``."""
+        summaries = {method: summarise(rows) for method, rows in self.methods.items()}
         for a, b in self.compared:
-            found[f"{a} - {b}"] = compare(self.methods[a], self.methods[b])
-        return found
+            summaries[f"{a} - {b}"] = compare(self.methods[a], self.methods[b])
+        return summaries
 
 
 def check_free(folder: Path, overwrite: bool, files: Sequence[str] = FILES) -> None:
-    """Make sure that `write_evaluation` will not overwrite, before long work.
+    """Check before long work that `write_evaluation` will be able to write without overwriting.
 
     Raises:
-        UserError: one of the files exists and ``overwrite`` is False, or ``folder`` cannot be a folder one writes to.
+        UserError: a file exists and ``overwrite`` is False, or ``folder`` is not writable.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise UserError(f"{existing} is a file: give a folder for the results")
     if not os.access(existing, os.W_OK):
-        raise UserError(f"{existing} cannot be written to: check its permissions, or write somewhere else")
+        raise UserError(f"{existing} is not writable: check its permissions, or choose another folder")
     present = [name for name in files if (folder / name).exists()]
     if present and not overwrite:
-        raise UserError(f"{folder} holds {', '.join(present)} already: choose another folder, or give --overwrite")
+        raise UserError(f"{folder} already holds {', '.join(present)}: choose another folder, or give --overwrite")
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = False) -> list[Path]:
-    """Write ``per_image.csv``, ``summary.csv``, ``results.json`` and ``table.txt``, each complete or not at all.
+    """Write ``per_image.csv``, ``summary.csv``, ``results.json`` and ``table.txt``, each atomically.
 
     Raises:
         UserError: one of them exists and ``overwrite`` is False, or the folder cannot be written.
@@ -86,7 +86,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = Fal
 
 
 def write_texts(folder: Path, texts: Mapping[str, str], overwrite: bool = False) -> list[Path]:
-    """Write files of text (name -> content) into a folder, each complete or not at all.
+    """Write text files (name -> content) into a folder, each atomically.
 
     Raises:
         UserError: one of them exists and ``overwrite`` is False, or the folder cannot be written.
@@ -103,21 +103,21 @@ def write_texts(folder: Path, texts: Mapping[str, str], overwrite: bool = False)
 
 
 def print_tables(evaluation: Evaluation, console: Console | None = None) -> None:
-    """Print one table a protocol, named, with a note on images that were left out of a mean."""
+    """Print one table per protocol, with notes on images excluded from a mean."""
     summaries = evaluation.summaries()
     (console or _console(summaries)).print(_tables(evaluation, summaries))
 
 
 def _console(summaries: dict[str, Any], file: IO[str] | None = None) -> Console:
-    """Return the terminal, or, where output goes into a file or pipe, a page on which no column is folded."""
+    """Return the terminal's console, or, for a file or pipe, one too wide to wrap columns."""
     console = Console(file=file)
     return console if console.is_terminal else Console(file=file, width=max(100, 40 + 22 * len(summaries)))
 
 
 def _tables(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> RenderableType:
-    # Everything is `Text`: in a plain string rich would take square brackets for markup.
+    # `Text`, because rich would parse square brackets in plain strings as markup.
     parts: list[RenderableType] = []
-    metrics = dict.fromkeys(metric for found in summaries.values() for metric in found)
+    metrics = dict.fromkeys(metric for summary in summaries.values() for metric in summary)
     for protocol, description in evaluation.protocols.items():
         table = Table(title=Text(f"protocol: {protocol}, {evaluation.count} images"), title_justify="left")
         table.add_column("metric", no_wrap=True)
@@ -125,10 +125,10 @@ def _tables(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -
         for column in summaries:
             table.add_column(Text(column), justify="right")
         for metric in (metric for metric in metrics if metric.startswith(f"{protocol}.")):
-            cells = [_cell(found.get(metric), decimals(metric)) for found in summaries.values()]
+            cells = [_cell(summary.get(metric), decimals(metric)) for summary in summaries.values()]
             table.add_row(Text(metric.removeprefix(f"{protocol}.")), better(metric), *cells)
         parts += [table, Text(f"{protocol}: {description}.\n")]
-    brackets = Text(f"In brackets: the {CONFIDENCE:.0%} bootstrap interval of the mean over images.")
+    brackets = Text(f"In brackets: {CONFIDENCE:.0%} bootstrap interval of the mean over images.")
     return Group(*parts, brackets, *_notes(summaries))
 
 
@@ -142,15 +142,15 @@ def _cell(value: Estimate | None, decimals: int) -> Text:
 
 
 def _notes(summaries: dict[str, dict[str, Estimate]]) -> Iterator[Text]:
-    """Say which means rest on fewer images than there are."""
-    for column, found in summaries.items():
-        for metric, value in found.items():
+    """Yield notes on means that exclude images."""
+    for column, summary in summaries.items():
+        for metric, value in summary.items():
             if value.infinite:
                 yield Text(
-                    f"{column}, {metric}: {value.infinite} images equal to the clear one (infinite) are left out"
+                    f"{column}, {metric}: {value.infinite} images identical to the clear one (infinite) are excluded"
                 )
             if value.missing:
-                yield Text(f"{column}, {metric}: not defined for {value.missing} images, which are left out")
+                yield Text(f"{column}, {metric}: undefined for {value.missing} images, which are excluded")
 
 
 def _per_image_csv(evaluation: Evaluation) -> str:
@@ -166,8 +166,8 @@ def _per_image_csv(evaluation: Evaluation) -> str:
 def _summary_csv(summaries: dict[str, dict[str, Estimate]]) -> str:
     lines = [
         [column, *metric.split(".", 1), *("" if math.isnan(number) else number for number in value)]
-        for column, found in summaries.items()
-        for metric, value in found.items()
+        for column, summary in summaries.items()
+        for metric, value in summary.items()
     ]
     return csv_text([["method", "protocol", "metric", *Estimate._fields], *lines])
 
@@ -180,9 +180,9 @@ def csv_text(lines: Sequence[Sequence[Any]]) -> str:
 
 
 def _json(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> str:
-    """Strict JSON: a value that is not defined is null, an infinite one the string "inf"."""
+    """Return strict JSON: undefined values become null, infinite ones the string "inf"."""
     means = {
-        column: {metric: value._asdict() for metric, value in found.items()} for column, found in summaries.items()
+        column: {metric: value._asdict() for metric, value in summary.items()} for column, summary in summaries.items()
     }
     content = {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""Published weights measured again: do they score here what they are said to score?"""
+"""Measure published weights and compare with their expected scores."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ from declouds.weights.zoo import Expected
 
 
 class Score(NamedTuple):
-    """One metric: what was measured, and what was to be."""
+    """Measured and expected value of one metric."""
 
     metric: str
     measured: float
@@ -29,14 +29,14 @@ class Score(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """The scores, and whether they were measured on the very pixels that the expected ones were."""
+    """The scores, and whether they were measured on the same pixels as the expected ones."""
 
     scores: list[Score]
     same_pixels: bool
 
     @property
     def passes(self) -> bool:
-        """Whether every score does."""
+        """Whether all scores pass."""
         return all(score.passes for score in self.scores)
 
 
@@ -44,7 +44,7 @@ def pairs_of_score(expected: Expected, root: Path) -> list[Pair]:
     """Find the images of a published score in ``root/cloud`` and ``root/label``.
 
     Raises:
-        UserError: a folder is missing, or one of the images.
+        UserError: a folder or an image is missing.
     """
     return choose(pairs_in(root), Split(expected.data_set, {"test": tuple(expected.split)}), "test")
 
@@ -53,18 +53,18 @@ def verify_weights(model: Any, expected: Expected, pairs: list[Pair]) -> Verific
     """Measure ``model`` on ``pairs`` by the protocol of the published scores.
 
     Raises:
-        UserError: an image is broken, or has another size than the scores were measured on.
+        UserError: an image is damaged, or its size differs from that of the expected scores.
     """
     pixels = hashlib.sha256()
     samples = []
     for pair in pairs:
         sample: dict[str, Any] = dict(name=pair.name)
         for key, (file,) in (("cloudy", pair.cloudy), ("clear", pair.clear)):
-            image = read_bands([file])[: model.bands]  # an opacity band in a converted copy is left out
+            image = read_bands([file])[: model.bands]  # without the alpha band of converted copies
             if image.shape != (model.bands, expected.size, expected.size):
                 raise UserError(
-                    f"{file.path} is {' x '.join(map(str, image.shape))}, but the score is of {model.bands} x "
-                    f"{expected.size} x {expected.size} (bands, height, width; {expected.data_set}): give such images"
+                    f"{file.path} is {' x '.join(map(str, image.shape))}, but the scores are for {model.bands} x "
+                    f"{expected.size} x {expected.size} (bands, height, width): give the images of {expected.data_set}"
                 )
             pixels.update(image.tobytes())
             sample[key] = torch.from_numpy(model.value_range.to_model(image))

@@ -49,6 +49,7 @@ class LiveTable:
         jobs: how many run at a time, for the estimate of the time left.
         console: where to draw; stderr if not given.
         clock: gives the time in seconds.
+        noun: what the cells are.
     """
 
     def __init__(
@@ -58,11 +59,12 @@ class LiveTable:
         jobs: int = 1,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
+        noun: str = "cells",
     ) -> None:
         self.cells = {folder: CellState(folder.name) for folder in folders}
         for folder in skipped:
             self.cells[folder].state = "skipped"
-        self.jobs, self.clock = jobs, clock
+        self.jobs, self.clock, self.noun = jobs, clock, noun
         self.console = console or Console(file=sys.stderr)
         self.live: Live | None = None
         self.drawn = clock()
@@ -119,7 +121,7 @@ class LiveTable:
         left = self.seconds_left()
         if left:
             parts.append(f"about {in_words(left)} left")
-        return f"{len(self.cells)} cells: {', '.join(parts)}"
+        return f"{len(self.cells)} {self.noun}: {', '.join(parts)}"
 
     def seconds_left(self) -> float | None:
         """Return the time that the cells to come will take if they are like those that finished; None before those."""

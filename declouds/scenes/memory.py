@@ -11,7 +11,7 @@ from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.tiles import windows
 
-COPIES = 2  # the rows of the blend, and the part of them that moves up when others leave
+COPIES = 3  # the rows of the blend, the part of them that moves up when others leave, and those being written
 REST = 256 * 2**20  # what does not grow: columns being stepped, blocks of the output, GDAL's cache
 
 

@@ -1,1 +1,1 @@
-"""Training: MMEngine's Runner, one per stage, with a loop that resumes exactly."""
+"""Training: one MMEngine Runner per stage, with exact resume."""

@@ -1,8 +1,8 @@
-"""Checkpoints of a running stage: everything that an exact resume needs, as plain tensors and numbers.
+"""Checkpoints of a running stage, with everything that an exact resume needs, as plain tensors and numbers.
 
-A file is written under a temporary name and renamed, and the last two are kept, so that a kill at any moment leaves a
-usable one. Files hold no pickled objects and are loaded with ``weights_only=True``. No random state is stored: every
-iteration seeds itself (see `SeedIterations`).
+Files are written under a temporary name and renamed, and the last two are kept, so that killing the process at any
+moment leaves a usable one. They hold no pickled objects and are loaded with ``weights_only=True``. No random state is
+stored: every iteration is seeded (see `SeedIterations`).
 """
 
 import os
@@ -25,16 +25,16 @@ def atomic_save(content: dict[str, Any], path: Path) -> None:
     """Write ``content`` under a temporary name, flush it to the disk, and rename it to ``path``.
 
     Raises:
-        UserError: the disk is full, or cannot be written for another reason.
+        UserError: the file cannot be written, for example because the disk is full.
     """
     try:
         with replacing(path, only_writer=True) as temporary, open(temporary, "wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be written ({reason}): free the disk, then go on by --resume") from error
+        raise UserError(f"{path} cannot be written ({reason}): free disk space, then continue with --resume") from error
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -48,18 +48,18 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"{path} cannot be read as a checkpoint ({reason}): delete it to go on from the one before"
+            f"{path} is not a readable checkpoint ({reason}): delete it to resume from the previous one"
         ) from error
 
 
 def average_of(runner: Any) -> AverageWeights | None:
-    """Return the hook that averages weights, if the run has one."""
+    """Return the EMA hook, if the run has one."""
     return next((hook for hook in runner.hooks if isinstance(hook, AverageWeights)), None)
 
 
 @master_only
 def save(runner: Any, iteration: int) -> None:
-    """Write the checkpoint of ``iteration`` into the stage's folder and delete all but the last ones."""
+    """Write the checkpoint of ``iteration`` into the stage's folder and keep only the last ones."""
     average = average_of(runner)
     content = dict(
         iteration=iteration,
@@ -80,11 +80,11 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def restore(runner: Any) -> None:
-    """Load the newest checkpoint of the stage's folder, if there is one, into everything that trains."""
-    found = checkpoints(Path(runner.work_dir))
-    if not found:
+    """Load the newest checkpoint of the stage's folder, if any, into model, optimisers, schedulers and EMA."""
+    existing = checkpoints(Path(runner.work_dir))
+    if not existing:
         return
-    content = load(found[-1])
+    content = load(existing[-1])
     runner.bare_model.load_state_dict(content["model"], strict=True)
     runner.optim_wrapper.load_state_dict(content["optimizer"])
     for scheduler, state in zip(_schedulers(runner), content["schedulers"], strict=True):
@@ -93,7 +93,7 @@ def restore(runner: Any) -> None:
     if average is not None:
         average.load_state_dict(content["average"])
     runner.train_loop.iter = content["iteration"]
-    runner.logger.info(f"resumed from {found[-1]}")
+    runner.logger.info(f"resumed from {existing[-1]}")
 
 
 def _schedulers(runner: Any) -> list[Any]:
@@ -110,14 +110,14 @@ class SaveCheckpoints(Hook):
         interval: iterations between checkpoints.
     """
 
-    priority = "VERY_LOW"  # after the average has taken the iteration in
+    priority = "VERY_LOW"  # after the EMA update
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Write the checkpoint if it is time."""
+        """Write the checkpoint if it is due."""
         done = batch_idx + 1
-        if done % self.interval == 0 or done == runner.max_iters:  # the last, since a stage may be lengthened
-            runner.train_loop.check_losses()  # never keep weights that a non-finite loss has spoilt
+        if done % self.interval == 0 or done == runner.max_iters:  # the last one too, since a stage can be lengthened
+            runner.train_loop.check_losses()  # never save weights after a non-finite loss
             save(runner, done)

@@ -1,4 +1,4 @@
-"""The run: every stage in turn, resumable anywhere, ending in one weights file."""
+"""A training run: all stages in turn, resumable at any iteration, ending in one weights file."""
 
 import itertools
 import json
@@ -31,16 +31,16 @@ from declouds.weights.file import load_strictly, save_weights
 class CoarseToFine:
     """A run of all stages of a config.
 
-    Building it checks everything that can be checked before the first iteration.
+    The constructor checks everything that can be checked before the first iteration.
 
     Args:
         config: the resolved config.
         work_dir: folder of the run.
-        launcher: ``none``, ``pytorch`` or ``slurm``; the process group is up already.
-        stages: folder of trained stages that runs share, or None to share none.
+        launcher: ``none``, ``pytorch`` or ``slurm``; the process group already exists.
+        stages: folder of trained stages shared by runs, or None.
 
     Raises:
-        UserError: the config, the data or the reference's weights cannot be used.
+        UserError: invalid config, data or pretrained weights.
     """
 
     def __init__(self, config: Config, work_dir: Path, *, launcher: str = "none", stages: Path | None = None) -> None:
@@ -56,10 +56,10 @@ class CoarseToFine:
             check_stage(run)
 
     def run(self, resume: bool = False) -> Path:
-        """Train what is not trained yet and return the weights file.
+        """Train the remaining stages and return the weights file.
 
         Raises:
-            UserError: the folder holds a run already and ``resume`` is not set, or holds one of another config.
+            UserError: the folder already holds a run and ``resume`` is not set, or holds a run of another config.
         """
         self._claim_work_dir(resume)
         with RunRecord(self.work_dir, self._about(), self.runs, self.settings.launcher) as story:
@@ -78,11 +78,11 @@ class CoarseToFine:
         return target
 
     def stage_digests(self) -> list[str]:
-        """Return what each stage is known by in a store of trained stages."""
+        """Return the digest of each stage, its key in a store of trained stages."""
         return [digest for _, digest, _ in self._digests()]
 
     def _digests(self) -> Iterator[tuple[StageRun, str, str]]:
-        """Yield each stage with its digest and that of its inputs; both include what its parts have come from."""
+        """Yield each stage with its digest and that of its inputs; both include the origin of its parts' weights."""
         chain = {part: str(given.origin["sha256"]) for part, given in {**self.start, **self.given}.items()}
         inputs = dict(chain)
         for run in self.runs:
@@ -94,7 +94,7 @@ class CoarseToFine:
     def _outcome(
         self, run: StageRun, digest: str, inputs: str, state: dict[str, Weights], resume: bool, story: RunRecord
     ) -> dict[str, Weights]:
-        """Return the weights that a stage has trained: its own from before, those of another run, or new ones."""
+        """Return the trained weights of a stage: finished before, shared by another run, or trained now."""
         folder = self.work_dir / f"{run.number}_{run.stage.name}"
         finished = folder / "finished.pth"
         trained_in = None
@@ -105,7 +105,7 @@ class CoarseToFine:
         elif self.store is not None and self.store.has(digest):
             outcome, trained_in = checkpoint.load(self.store.weights(digest)), self.store.trained_in(digest)
             if is_main_process():
-                print(f"{run.title}: trained already, in {trained_in}", flush=True)
+                print(f"{run.title}: already trained in {trained_in}", flush=True)
         else:
             if is_main_process() and not folder.exists():
                 folder.mkdir(parents=True)
@@ -124,16 +124,16 @@ class CoarseToFine:
         return outcome
 
     def _claimed(self, digest: str) -> AbstractContextManager[None]:
-        # Processes that wait for each other do not wait for another run too: their own meeting would time out.
+        # A distributed run does not wait for another run: its own barrier would time out.
         return nullcontext() if self.store is None or get_world_size() > 1 else self.store.claimed(digest)
 
     def record(self) -> dict[str, Any]:
-        """Return what a weights file says about its making."""
+        """Return the training record of the weights file."""
         trained = {run.stage.name for run in self.runs}
         return dict(
             splits=self.settings.datamodule.split_record(),
             datamodule=plain(self.config.datamodule),
-            stages=[plain(one) for one in stage_configs(self.config, self.model_class) if one["name"] in trained],
+            stages=[plain(stage) for stage in stage_configs(self.config, self.model_class) if stage["name"] in trained],
             given={part: given.origin for part, given in {**self.start, **self.given}.items()},
             seed=self.settings.seed,
             precision=self.config.precision,
@@ -142,7 +142,7 @@ class CoarseToFine:
         )
 
     def _about(self) -> dict[str, Any]:
-        """Return what the record of the run says about its making, beside what it costs."""
+        """Return what the record of the run holds besides its costs."""
         return dict(
             config_file=self.config.filename,
             config={key: value for key, value in self.config.to_dict().items() if not key.startswith("_")},
@@ -158,70 +158,72 @@ class CoarseToFine:
         return {key: value for given in parts.values() for key, value in given.state.items()}
 
     def _stages_to_train(self, stages: list[Stage]) -> Iterator[StageRun]:
-        """Yield the stages that have something to train."""
+        """Yield the stages that train at least one part with weights."""
         for number, stage in enumerate(stages):
             given = set(stage.train) <= set(self.given)
             if given or not self.settings.learned.intersection(stage.train):
                 if is_main_process():
-                    why = "its weights are given" if given else "nothing in it has weights"
-                    print(f"stage {stage.name} is left out: {why}")
+                    why = "its weights are pretrained" if given else "its parts have no weights"
+                    print(f"stage {stage.name} is skipped: {why}")
                 continue
             yield StageRun(self.settings, stage, number, len(stages))
 
     def _check_order(self) -> None:
-        """Check that no stage uses what none before it has trained, and that in the end everything is.
+        """Check that every part is trained before a stage uses it, and by the end of the run.
 
         Raises:
-            UserError: names the part and the remedy.
+            UserError: names the part and the fix.
         """
         have = {*self.given, *self.start}
         for run in self.runs:
             missing = run.used - have
             if missing:
-                raise UserError(f"stage {run.stage.name}: {_remedy(sorted(missing)[0])}")
+                raise UserError(f"stage {run.stage.name}: {_missing_weights(sorted(missing)[0])}")
             have |= set(run.stage.train)
         for part in sorted(self.settings.learned - have):
-            raise UserError(_remedy(part))
+            raise UserError(_missing_weights(part))
         for part in sorted({part for run in self.runs for part in run.helpers}):
             for first, second in itertools.pairwise([run for run in self.runs if part in run.helpers]):
                 if first.model_config[part] != second.model_config[part]:
                     raise UserError(
                         f"stage {second.stage.name} continues the {part} of stage {first.stage.name}, but its config "
-                        "differs: use the same everywhere"
+                        "differs: make them equal"
                     )
 
     def _claim_work_dir(self, resume: bool) -> None:
-        """Record the config in the run's folder, or check that the run there is this one."""
+        """Record the config in the run's folder, or check that the existing run has the same config."""
         recorded = self.work_dir / "config.py"
         if not recorded.exists() and (self.work_dir.is_file() or list(self.work_dir.glob("*"))):
-            raise UserError(f"{self.work_dir} holds other things than a run: give a new or empty --work-dir")
+            raise UserError(f"{self.work_dir} is not empty and holds no run: give a new or empty --work-dir")
         if recorded.exists():
             if not resume:
-                raise UserError(f"{self.work_dir} holds a run already: give --resume to go on, or another --work-dir")
+                raise UserError(
+                    f"{self.work_dir} already holds a run: continue with --resume, or give another --work-dir"
+                )
             before = read_config(recorded)
             changed = _differing_keys(before, self.config)
             if "stages" in changed and self._is_longer(before):
                 changed.remove("stages")
-            data = [without_places(one.datamodule, self.settings.datamodule) for one in (before, self.config)]
-            if "datamodule" in changed and data[0] == data[1]:  # whether they are the same data, each stage checks
+            data = [without_places(config.datamodule, self.settings.datamodule) for config in (before, self.config)]
+            if "datamodule" in changed and data[0] == data[1]:  # each stage checks that the data are the same
                 changed.remove("datamodule")
             if changed:
                 raise UserError(
-                    f"{self.work_dir} holds a run of another config (other {', '.join(changed)}): resume with the "
-                    "config it was started with, or give another --work-dir"
+                    f"{self.work_dir} holds a run of another config ({', '.join(changed)} changed): resume with its "
+                    "config, or give another --work-dir"
                 )
         barrier()
         if is_main_process():
             try:
                 self.work_dir.mkdir(parents=True, exist_ok=True)
-                with replacing(recorded, only_writer=True) as temporary:  # whole or not there: a resume reads it
+                with replacing(recorded, only_writer=True) as temporary:  # atomic, since a resume reads it
                     self.config.dump(temporary)
             except OSError as error:
-                raise UserError(f"{self.work_dir} cannot be written to ({error}): give another --work-dir") from error
+                raise UserError(f"{self.work_dir} is not writable ({error}): give another --work-dir") from error
         barrier()
 
     def _is_longer(self, before: Config) -> bool:
-        """Return whether all that has changed is that the last stage has more iterations."""
+        """Return whether the only change is more iterations of the last stage."""
         old, new = list(plain(before.stages)), list(plain(self.config.stages))
         if len(old) != len(new) or not new or new[-1].get("iterations", 0) <= old[-1].get("iterations", 0):
             return False
@@ -230,8 +232,8 @@ class CoarseToFine:
         return old == new
 
     def _final_state(self, state: Weights) -> Weights:
-        """Return the state of the whole model."""
-        with without_pretrained():  # every weight is here: no download may fail at the end of a long run
+        """Return the state dict of the full model."""
+        with without_pretrained():  # all weights are here, so no download can fail at the end of a run
             model = build_model(self.settings.model_config)
         for part in sorted(self.settings.learned):
             load_strictly(getattr(model, part), part_of(state, part), "the trained weights")
@@ -239,10 +241,10 @@ class CoarseToFine:
 
 
 def _begun(folder: Path, inputs: str, stage: Stage) -> int:
-    """Return for how many iterations a stage was started in its folder; 0 if it was not.
+    """Return the number of iterations with which a stage was started in its folder, 0 if it was not.
 
     Raises:
-        UserError: it was started from other data, weights or plugins.
+        UserError: it was started with other data, weights or plugins.
     """
     path = folder / INPUTS
     if not path.exists():
@@ -250,21 +252,21 @@ def _begun(folder: Path, inputs: str, stage: Stage) -> int:
     before = json.loads(path.read_text())
     if before["digest"] != inputs:
         raise UserError(
-            f"{folder}: stage {stage.name} was started with other data, weights or code of plugins than now (the split "
-            "file, a weights file or a plugin has changed): train in another --work-dir, or restore them"
+            f"{folder}: stage {stage.name} was started with other data, weights or plugin code (the split file, a "
+            "weights file or a plugin has changed): restore them, or train in another --work-dir"
         )
     return before["iterations"]
 
 
-def _remedy(part: str) -> str:
+def _missing_weights(part: str) -> str:
     return (
-        f"the {part} has no weights: set {part}_weights to a weights file, or add a stage before it with "
+        f"the {part} has no weights: set {part}_weights to a weights file, or add an earlier stage with "
         f"train=['{part}']"
     )
 
 
-def _differing_keys(one: Config, other: Config) -> list[str]:
-    """Return the top-level keys in which two configs differ, but for those that do not change the result."""
-    first, second = one.to_dict(), other.to_dict()
-    keys = (set(first) | set(second)) - {"num_workers", "log_interval", "checkpoint_interval", "val"}
-    return sorted(key for key in keys if first.get(key) != second.get(key))
+def _differing_keys(before: Config, now: Config) -> list[str]:
+    """Return the top-level keys in which two configs differ, except those that do not affect the result."""
+    old, new = before.to_dict(), now.to_dict()
+    keys = (set(old) | set(new)) - {"num_workers", "log_interval", "checkpoint_interval", "val"}
+    return sorted(key for key in keys if old.get(key) != new.get(key))

@@ -1,4 +1,4 @@
-"""Config files: read, overridden and checked."""
+"""Read, override and check config files."""
 
 import ast
 import importlib
@@ -26,23 +26,23 @@ VALUES: dict[str, tuple[tuple[type, ...], str]] = {
     "model": ((dict,), "dict(type=..., ...)"),
     "datamodule": ((dict,), "dict(type=..., ...)"),
     "test_datamodule": ((dict,), "dict(type=..., ...)"),
-    "num_workers": ((int,), "a whole number"),
+    "num_workers": ((int,), "an integer"),
     "precision": ((str,), "'fp32', 'bf16' or 'auto'"),
-    "ema": ((dict, type(None)), "dict(decay=NUMBER), or None to train without"),
-    "log_interval": ((int,), "a whole number of iterations"),
-    "checkpoint_interval": ((int,), "a whole number of iterations"),
+    "ema": ((dict, type(None)), "dict(decay=NUMBER), or None to disable it"),
+    "log_interval": ((int,), "an integer number of iterations"),
+    "checkpoint_interval": ((int,), "an integer number of iterations"),
     "val": ((dict,), "dict(images=..., panels=..., tile=..., overlap=...)"),
 }
 
 
 def read_config(path: Path) -> Config:
-    """Read a config file as it is; of MMEngine's lazy kind (``with read_base()``) classes become their names.
+    """Read a config file; in MMEngine's lazy configs (``with read_base()``) classes become their names.
 
     Raises:
-        UserError: the file is not a config.
+        UserError: the file is not a valid config.
     """
     try:
-        # Told by `read_base` alone: MMEngine would take a mere `import os` for the lazy kind.
+        # Detected by `read_base` only: MMEngine would take any `import os` for a lazy config.
         if "read_base" in path.read_text(encoding="utf-8"):
             lazy = Config.fromfile(path, import_custom_modules=False, lazy_import=True)
             return Config(_with_names(lazy.to_dict()), filename=str(path))
@@ -51,11 +51,11 @@ def read_config(path: Path) -> Config:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as a config: {type(error).__name__}: {reason}") from error
+        raise UserError(f"{path} is not a readable config: {type(error).__name__}: {reason}") from error
 
 
 def _with_names(value: Any) -> Any:
-    """Return the values of a lazy config, in which a type is ``module.Class``, with the names of registered classes."""
+    """Replace each type ``module.Class`` of a lazy config by the name of the registered class."""
     if isinstance(value, list | tuple):
         return type(value)(_with_names(item) for item in value)
     if not isinstance(value, dict):
@@ -71,7 +71,7 @@ def load_config(path: Path, options: list[str] | None = None) -> Config:
     """Read a config, load the plugins, import its ``custom_imports`` and apply ``KEY=VALUE`` overrides.
 
     Raises:
-        UserError: the file is missing or broken, an override is malformed, or an import of it fails.
+        UserError: the file is missing or invalid, an override is malformed, or a custom import fails.
     """
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: give the path of a config file, for example configs/de_rice1.py")
@@ -84,7 +84,7 @@ def load_config(path: Path, options: list[str] | None = None) -> Config:
     _import_custom_modules(config)
     missing = [key for key in REQUIRED if key not in config]
     if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}: see configs/ for complete ones")
+        raise UserError(f"{path} lacks {', '.join(missing)}: see configs/ for complete configs")
     _check_keys(path, config)
     return config
 
@@ -98,12 +98,12 @@ def _parse_options(options: list[str]) -> dict[str, Any]:
         try:
             parsed[key] = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value.lower(), value))
         except (SyntaxError, ValueError):
-            parsed[key] = value  # a word or a path, spaces and commas included
+            parsed[key] = value  # a plain string, for example a path
     return parsed
 
 
 def _check_keys(path: Path, config: Config) -> None:
-    """Refuse a misspelt entry, which would otherwise be ignored without a word; names with a `_` are the file's own."""
+    """Refuse unknown keys, which would be silently ignored; names with a leading `_` are private to the file."""
     known = known_keys(config)
     for key in config:
         if key not in known and not key.startswith("_"):
@@ -111,25 +111,25 @@ def _check_keys(path: Path, config: Config) -> None:
     for key, (kinds, takes) in VALUES.items():
         value = config.get(key, kinds[0]())
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise UserError(f"{path}: {key} is {takes}, not {value!r}")
+            raise UserError(f"{path}: {key} must be {takes}, got {value!r}")
     seed = config.get("seed", 0)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise UserError(f"{path}: seed is a whole number from 0 to 2**32 - 1, not {seed!r}")
+        raise UserError(f"{path}: seed must be an integer from 0 to 2**32 - 1, got {seed!r}")
 
 
 def known_keys(config: Any) -> list[str]:
-    """Return the keys that a config may have: those of every config, and those of the parts of its model."""
+    """Return the valid keys of a config: the general ones, and those of its model's parts."""
     from mmengine.registry import MODELS
 
     import declouds.models  # noqa: F401  (registers them)
 
-    model = MODELS.get(str(config["model"].get("type")))  # one that is unknown is an error when it is built
+    model = MODELS.get(str(config["model"].get("type")))  # an unknown model is reported when it is built
     parts = [*config["model"]] if model is None else model.parts
     return [*KNOWN, *(f"{part}_{what}" for part in parts for what in ("weights", "stages"))]
 
 
 def _import_custom_modules(config: Config) -> None:
-    """Import what ``custom_imports`` names; MMEngine's own function hides why an import fails."""
+    """Import the modules of ``custom_imports``; MMEngine's function would hide why an import fails."""
     wanted = config.get("custom_imports", {})
     for module in wanted.get("imports", []):
         try:

@@ -1,4 +1,4 @@
-"""Hooks that show a run: the progress in the terminal, images in TensorBoard."""
+"""Hooks that display a run: progress in the terminal, images in TensorBoard."""
 
 import sys
 import time
@@ -12,17 +12,17 @@ from mmengine.registry import HOOKS
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import Dataset
 
-DRAW_EVERY = 0.2  # seconds between looks at the loss, each of which waits for the GPU
-LINE_EVERY = 30.0  # the same where there is no terminal to draw a bar in
+DRAW_EVERY = 0.2  # seconds between updates of the bar, each of which synchronises with the GPU
+LINE_EVERY = 30.0  # the same for lines, without a terminal
 
 
 @HOOKS.register_module()
 class ShowProgress(Hook):
-    """A progress bar with stage, iteration, loss, images a second and time left; plain lines without a terminal.
+    """A progress bar with stage, iteration, loss, images per second and time left; plain lines without a terminal.
 
     Args:
-        stage: what to call the stage.
-        batch_size: images of one iteration.
+        stage: title of the stage.
+        batch_size: images per iteration.
     """
 
     def __init__(self, stage: str, batch_size: int) -> None:
@@ -41,7 +41,7 @@ class ShowProgress(Hook):
             self.bar.start()
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Show the iteration that was just done."""
+        """Show the completed iteration."""
         done, now = batch_idx + 1, time.perf_counter()
         wait = LINE_EVERY if self.bar is None else DRAW_EVERY
         if not is_main_process() or (now - self.last_shown < wait and done < runner.max_iters):
@@ -73,9 +73,9 @@ class ShowProgress(Hook):
 
 @HOOKS.register_module()
 class DrawPanels(Hook):
-    """Add a row of images for the first evaluation images: cloudy, what the model records of its last step, clear.
+    """Add a row of images per evaluation image: cloudy, what the model records of its last sampling step, clear.
 
-    In maps, black is 0 and white is 1.
+    Maps range from 0 (black) to 1 (white).
 
     Args:
         images: the evaluation data set.
@@ -87,7 +87,7 @@ class DrawPanels(Hook):
 
     @torch.no_grad()
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Draw the panels while the averaged weights are still in the model."""
+        """Draw the panels while the EMA weights are still in the model."""
         if not is_main_process():
             return
         model = runner.bare_model
@@ -101,7 +101,7 @@ class DrawPanels(Hook):
 
 
 def _result_tiles(model: Any, cloudy: torch.Tensor, noise: torch.Tensor, name: str) -> list[torch.Tensor]:
-    """Return what the model records of its last step, or its result if it records nothing."""
+    """Return what the model records of its last sampling step, or its result if it records nothing."""
     last: dict[str, torch.Tensor] = {}
     result = model.predict(cloudy, noise, name=[name], record=last.update)
     scaled = [2 * last[key] - 1 if kind == "map" else last[key] for key, kind in model.recorded.items() if key in last]
@@ -109,6 +109,6 @@ def _result_tiles(model: Any, cloudy: torch.Tensor, noise: torch.Tensor, name: s
 
 
 def _to_rgb(image: torch.Tensor) -> np.ndarray:
-    """Turn the first three bands of an image in [-1, 1] into (H, W, 3) uint8; one or two bands become grey."""
+    """Return the first three bands of an image in [-1, 1] as (H, W, 3) uint8; one or two bands as grey."""
     bands = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
     return ((bands.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()

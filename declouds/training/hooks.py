@@ -1,4 +1,4 @@
-"""Hooks that make results: the EMA of the weights, the seed of every iteration, evaluation by windows."""
+"""Hooks that affect results: EMA of the weights, seeding of iterations, tiled evaluation."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from declouds.scenes.sampling.tiles import Tiling
 
 @HOOKS.register_module()
 class AverageWeights(Hook):
-    """Average the trained parts, and evaluate and publish the average (EMA, Polyak & Juditsky 1992).
+    """EMA of the trained parts, used for evaluation and the final weights (Polyak & Juditsky 1992).
 
     MMEngine's EMAHook would copy and average the frozen reference too. The decay rises as ``(1 + n) / (10 + n)`` to its
-    final value, so that short runs are not held back by their first weights.
+    final value, so that the initial weights do not dominate short runs.
 
     Args:
-        decay: final decay of the average.
+        decay: final decay of the EMA.
     """
 
     priority = "NORMAL"
@@ -34,7 +34,7 @@ class AverageWeights(Hook):
         self._raw: list[torch.Tensor] | None = None
 
     def before_run(self, runner: Any) -> None:
-        """Start the average at the present weights (a checkpoint, if any, is loaded after this)."""
+        """Initialise the EMA with the current weights (a checkpoint, if any, is loaded later)."""
         model = runner.bare_model
         self.parts = nn.ModuleDict({part: getattr(model, part) for part in sorted(model.trained)})
         self.average = AveragedModel(self.parts, multi_avg_fn=self._update, use_buffers=False)
@@ -49,16 +49,16 @@ class AverageWeights(Hook):
         torch._foreach_lerp_(list(averaged), list(present), 1 - decay)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Take the new weights into the average."""
+        """Update the EMA."""
         self.average.update_parameters(self.parts)
 
     def before_val(self, runner: Any) -> None:
-        """Put the average into the model."""
+        """Swap the EMA weights into the model."""
         self._raw = [parameter.detach().clone() for parameter in self.parts.parameters()]
         self._copy(list(self.average.module.parameters()))
 
     def after_val(self, runner: Any) -> None:
-        """Put the raw weights back."""
+        """Restore the online weights."""
         if self._raw is not None:
             self._copy(self._raw)
             self._raw = None
@@ -69,15 +69,15 @@ class AverageWeights(Hook):
             parameter.copy_(value)
 
     def part_state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the averaged weights under the model's own keys."""
+        """Return the EMA weights under the model's keys."""
         return self.average.module.state_dict()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the average and its count."""
+        """Return the EMA weights and the update count."""
         return self.average.state_dict()
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Restore the average and its count."""
+        """Restore the EMA weights and the update count."""
         self.average.load_state_dict(state, strict=True)
 
 
@@ -85,8 +85,8 @@ class AverageWeights(Hook):
 class SeedIterations(Hook):
     """Seed torch before each iteration from the run's seed, the stage, the iteration and the process.
 
-    So times, noise and dropout of an iteration do not depend on what came before it (an evaluation, a resume), and
-    processes draw different ones.
+    Timesteps, noise and dropout of an iteration thus do not depend on earlier events (an evaluation, a resume), and
+    differ between processes.
 
     Args:
         seed: seed of the run.
@@ -99,20 +99,20 @@ class SeedIterations(Hook):
         self.seed, self.stage = seed, stage
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed the iteration by a digest, which keeps runs, stages, processes and iterations apart."""
+        """Seed the iteration from a digest that is unique to run, stage, process and iteration."""
         place = f"{self.seed} {self.stage} {get_rank()} {batch_idx}".encode()
         torch.manual_seed(int.from_bytes(hashlib.blake2b(place, digest_size=7).digest()))
 
 
 @HOOKS.register_module()
 class TiledEvaluation(Hook):
-    """Clear large images by overlapping windows in the evaluation loop and score them at full size.
+    """Clear large images in overlapping windows in the evaluation loop and score them at full size.
 
     Args:
-        seed: of the start noise, which also depends on the image's name.
-        tile: side of a window; images up to this size are cleared in one piece.
-        overlap: pixels that neighbouring windows share.
-        blend: ``joint`` or ``final``, as `Tiling`; samplers that cannot be stepped from outside need ``final``.
+        seed: seed of the start noise, which also depends on the image's name.
+        tile: window size in pixels; images up to this size are cleared whole.
+        overlap: overlap of neighbouring windows in pixels.
+        blend: ``joint`` or ``final``, see `Tiling`; samplers without single steps need ``final``.
     """
 
     def __init__(self, seed: int = 0, tile: int = 256, overlap: int = 64, blend: str = "joint") -> None:
@@ -120,19 +120,19 @@ class TiledEvaluation(Hook):
         self.tiling.check()
 
     def before_val(self, runner: Any) -> None:
-        """Let the model clear images in windows."""
+        """Make the model clear images in windows."""
         model = runner.bare_model
 
         def restore(cloudy: torch.Tensor, name: list[str]) -> torch.Tensor:
-            tiling = None if model.needs_names else self.tiling  # what is looked up by name cannot be cut
+            tiling = None if model.needs_names else self.tiling  # priors looked up by name cannot be tiled
             images = [
-                clear_image(model, image, noise_seed(one, self.seed), tiling, name=one)
-                for image, one in zip(cloudy, name, strict=True)
+                clear_image(model, image, noise_seed(image_name, self.seed), tiling, name=image_name)
+                for image, image_name in zip(cloudy, name, strict=True)
             ]
             return torch.stack(images)
 
         model.restore = restore
 
     def after_val(self, runner: Any) -> None:
-        """Let the model clear whole images again."""
+        """Make the model clear whole images again."""
         runner.bare_model.restore = None

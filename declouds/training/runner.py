@@ -1,4 +1,4 @@
-"""MMEngine's pieces as one stage needs them: the Runner, the training loop, optimisers and mixed precision."""
+"""MMEngine components for one stage: Runner, training loop, optimisers and mixed precision."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from declouds.training import checkpoint
 
 
 class StageRunner(Runner):
-    """A Runner that keeps the terminal for the progress bar and resumes from our checkpoints."""
+    """A Runner that leaves the terminal to the progress bar and resumes from our checkpoints."""
 
     _has_loaded: bool
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Log to the file in full and to the terminal from warnings on."""
+        """Log everything to the file, and only warnings and errors to the terminal."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if type(handler).__name__ != "FileHandler":
@@ -33,17 +33,17 @@ class StageRunner(Runner):
 
     @property
     def bare_model(self) -> Any:
-        """The model without the wrapper of distributed training."""
+        """The model without its distributed wrapper."""
         return self.model.module if is_model_wrapper(self.model) else self.model
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: Any) -> Any:
-        """Wrap the model for several processes, unless it averages its gradients itself."""
+        """Wrap the model for distributed training, unless it averages its gradients itself."""
         if getattr(model, "averages_gradients", False):
             return model.to(get_device())
         return super().wrap_model(model_wrapper_cfg, model)
 
     def load_or_resume(self) -> None:
-        """Go on from the newest checkpoint of the stage's folder, if the run is resumed and there is one."""
+        """Restore the newest checkpoint of the stage's folder, if the run is resumed."""
         if self._resume and not self._has_loaded:
             checkpoint.restore(self)
         self._has_loaded = True
@@ -51,16 +51,16 @@ class StageRunner(Runner):
 
 @LOOPS.register_module()
 class StageLoop(BaseLoop):
-    """Iterations of one stage, starting where a checkpoint left off.
+    """Iterations of one stage, starting from its checkpoint.
 
-    MMEngine's own loop replays every skipped batch when it resumes; this one moves the batch sampler.
+    On resume MMEngine's own loop loads every skipped batch; this one sets the start of the batch sampler.
 
     Args:
         runner: the runner.
         dataloader: a loader whose batch sampler has a ``start``.
         max_iters: iterations of the stage.
-        val_interval: iterations between evaluations; there is always one after the last.
-        check_interval: iterations between looks at whether the losses are finite, each of which waits for the GPU.
+        val_interval: iterations between evaluations; the last iteration is always evaluated.
+        check_interval: iterations between checks for non-finite losses, each of which synchronises with the GPU.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class StageLoop(BaseLoop):
         super().__init__(runner, dataloader)
         self.max_iters = max_iters
         self.val_interval, self.check_interval = val_interval, check_interval
-        self._first_bad: torch.Tensor | None = None  # the first iteration with a non-finite loss, or -1; on the device
+        self._first_bad: torch.Tensor | None = None  # first iteration with a non-finite loss, or -1; on the device
         self.val_begin = 1
         self.iter = 0
-        self.epoch = 0  # MMEngine's hooks ask for it
+        self.epoch = 0  # used by MMEngine's hooks
         self.max_epochs = 1
         self.stop_training = False
 
@@ -82,7 +82,7 @@ class StageLoop(BaseLoop):
         self.runner.call_hook("before_train_epoch")
         batches = self._remaining_batches()
         if self.iter > 0:
-            self._validate_if_due()  # the run may have been killed before it did
+            self._validate_if_due()  # the run may have been killed before this evaluation
         while self.iter < self.max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(next(batches))
@@ -102,7 +102,7 @@ class StageLoop(BaseLoop):
         self.iter += 1
 
     def _note_losses(self, outputs: dict[str, torch.Tensor]) -> None:
-        """Note on the device whether the losses are finite: asking for it here would stop the GPU every time."""
+        """Record non-finite losses on the device, without synchronising with the GPU."""
         total = torch.stack([value.detach().float().sum() for value in outputs.values()]).sum()
         if self._first_bad is None:
             self._first_bad = torch.full_like(total, -1)
@@ -110,14 +110,14 @@ class StageLoop(BaseLoop):
         self._first_bad = torch.where(first, float(self.iter), self._first_bad)
 
     def check_losses(self) -> None:
-        """Look at what was noted of the losses so far.
+        """Check the losses recorded so far.
 
         Raises:
-            UserError: one was not finite.
+            UserError: non-finite loss.
         """
         if self._first_bad is not None and (bad := int(self._first_bad)) >= 0:
             raise UserError(
-                f"the loss is not finite at iteration {bad}: lower the learning rate or set clip_grad, and start again "
+                f"non-finite loss at iteration {bad}: lower the learning rate or set clip_grad, and start again "
                 "in another --work-dir"
             )
 
@@ -137,14 +137,14 @@ class PartOptimizers:
 
     Args:
         optim_wrapper_cfg: part -> config of its optimiser wrapper.
-        paramwise_cfg: not used; MMEngine hands it to every constructor.
+        paramwise_cfg: unused; MMEngine passes it to every constructor.
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, dict[str, Any]], paramwise_cfg: Any = None) -> None:
         self.configs = optim_wrapper_cfg
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
-        """Return the wrappers, under the names of their parts."""
+        """Return part -> optimiser wrapper."""
         wrappers = {}
         for part, config in self.configs.items():
             parameters = list(getattr(model, part).parameters())
@@ -155,14 +155,15 @@ class PartOptimizers:
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOptimWrapper(OptimWrapper):
-    """Run the forward pass in bfloat16 where torch deems it safe.
+    """Run the forward pass under bfloat16 autocast.
 
-    MMEngine's AmpOptimWrapper refuses the CPU. bfloat16 has the exponents of float32, so no gradient scaler is needed.
+    MMEngine's AmpOptimWrapper does not support the CPU. bfloat16 has the exponent range of float32, so no gradient
+    scaler is needed.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[Any]:
-        """Autocast around the forward pass on the model's device."""
+        """Autocast the forward pass on the model's device."""
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield

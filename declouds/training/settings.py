@@ -1,4 +1,4 @@
-"""What the stages of a run share: the config, the data, the model, and pretrained weights."""
+"""Settings shared by the stages of a run: config, data, model and pretrained weights."""
 
 import json
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from declouds.registry import DATAMODULES
 from declouds.weights.file import load_strictly, read_weights
 from declouds.weights.zoo import find_weights
 
-Weights = dict[str, torch.Tensor]  # under the model's keys, which begin with the name of a part
+Weights = dict[str, torch.Tensor]  # under the model's keys, which start with the name of a part
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the stages of a run share.
+    """Settings shared by the stages of a run.
 
     Args:
         config: the resolved config.
-        datamodule: the data, set up for training.
-        model_config: the model's config, bands and units filled in.
+        datamodule: the data module, set up for training.
+        model_config: the model's config with bands and value range filled in.
         learned: the parts of the model that have weights.
         launcher: ``none``, ``pytorch`` or ``slurm``.
     """
@@ -46,10 +46,10 @@ class Settings:
 
 
 def settings_of(config: Config, launcher: str) -> Settings:
-    """Choose the precision, set the data up, complete the model's config, and build the model once to check it.
+    """Choose the precision, set up the data, complete the model's config, and build the model once to check it.
 
     Raises:
-        UserError: data or model cannot be built, or do not fit together; see also `choose_precision`.
+        UserError: data or model are invalid, or do not match; see also `choose_precision`.
     """
     config.precision = choose_precision(config.get("precision", "fp32"), pick_device(), safe=True)
     datamodule = DATAMODULES.build(config.datamodule)
@@ -66,21 +66,21 @@ def plain(config: Any) -> Any:
 
 
 def without_places(config: dict[str, Any], datamodule: Any) -> dict[str, Any]:
-    """Return the config of a data module without the entries that say where its data are and how they are read."""
+    """Return the config of a data module without the entries for the location and reading of its data."""
     return {key: value for key, value in config.items() if key not in getattr(datamodule, "places", ())}
 
 
 def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
-    """Return the model's config with bands and units filled in from the data.
+    """Return the model's config with bands and value range filled in from the data.
 
     Raises:
-        UserError: the config says other bands than the data have, or what a stage says.
+        UserError: the config's bands differ from the data's, or it has an entry that belongs to a stage.
     """
     sample = data.train_dataset[0]
     counts = {"bands": len(sample["clear"]), "in_bands": len(sample["cloudy"])}
     for key, count in counts.items():
         if config.get(key) not in (None, count):
-            raise UserError(f"the model has {key}={config[key]} but the data have {count}: make them agree")
+            raise UserError(f"the model has {key}={config[key]}, but the data have {count}: make them agree")
     for key in model_class(config).stage_entries:
         if key in config:
             raise UserError(f"{key} belongs to a stage, not to the model: move it there")
@@ -90,18 +90,18 @@ def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
 
 
 class GivenPart(NamedTuple):
-    """Weights of a part under the model's keys, and the file, its digest and its own record."""
+    """Pretrained weights of a part under the model's keys, with the file, its digest and its training record."""
 
     state: Weights
     origin: dict[str, Any]
 
 
 def given_parts(settings: Settings) -> dict[str, GivenPart]:
-    """Return part -> weights, of the finished parts that the config takes from a file.
+    """Return part -> weights of the parts that the config loads from files and does not train.
 
     Raises:
-        UserError: a file holds none of its part, another network than the config's, or one that was trained on other
-            units or bands.
+        UserError: a file lacks the part, or holds a network that differs from the config or was trained with another
+            value range or other bands.
     """
     parts = model_class(settings.model_config).parts
     wanted = {part: settings.config.get(f"{part}_weights", "train") for part in parts}
@@ -111,7 +111,7 @@ def given_parts(settings: Settings) -> dict[str, GivenPart]:
 
 
 def start_parts(settings: Settings) -> dict[str, GivenPart]:
-    """Return part -> weights, of the parts that training starts from: all that the file of ``load_from`` holds.
+    """Return part -> initial weights of the parts that ``load_from`` provides.
 
     Raises:
         UserError: see `given_parts`.
@@ -129,11 +129,9 @@ def start_parts(settings: Settings) -> dict[str, GivenPart]:
 
 def _read(settings: Settings, part: str, source: Any, key: str) -> GivenPart:
     if not isinstance(source, str):
-        raise UserError(
-            f"{key}={source!r}: give a weights file or a name of the zoo, or leave it out to train the part"
-        )
+        raise UserError(f"{key}={source!r}: give a weights file or a name from the zoo, or remove it to train the part")
     if part not in settings.learned:
-        raise UserError(f"{key}={source!r}: the model has no {part} with weights: leave it out")
+        raise UserError(f"{key}={source!r}: the model has no {part} with weights: remove it")
     weights, ours = read_weights(source), settings.model_config
     differing = differing_parts(weights.config, ours, model_class(ours).learned_with.get(part, (part,)))
     differing += [
@@ -142,7 +140,7 @@ def _read(settings: Settings, part: str, source: Any, key: str) -> GivenPart:
         if weights.config.get(key) and ours[key] and list(weights.config[key]) != list(ours[key])
     ]
     if differing:
-        raise UserError(f"{source} holds another {part} than the config's ({'; '.join(differing)})")
+        raise UserError(f"{source}: its {part} differs from the config ({'; '.join(differing)}): make them agree")
     state = {key: value for key, value in weights.state_dict.items() if key.startswith(f"{part}.")}
     with without_pretrained():
         network = getattr(build_model(ours), part)
@@ -151,5 +149,5 @@ def _read(settings: Settings, part: str, source: Any, key: str) -> GivenPart:
 
 
 def part_of(state: Weights, part: str) -> Weights:
-    """Return the weights of one part of a model, without the part's name."""
+    """Return the weights of one part of a model, without the prefix of the part's name."""
     return {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}

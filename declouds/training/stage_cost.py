@@ -1,4 +1,4 @@
-"""What training will cost, from two iterations of every stage."""
+"""Estimate of training costs from two iterations of every stage."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +13,9 @@ from declouds.training.stage_run import StageRun
 
 
 class StageCost(NamedTuple):
-    """What a stage will cost: figures for the full stage, seconds and bytes as measured on its first iterations.
+    """Cost of a full stage, extrapolated from its first iterations; ``memory`` is the peak in bytes.
 
-    A stage that is in the store of trained stages, ``shared``, costs nothing. ``outcome`` is what the trial trained.
+    A ``shared`` stage, found in the store of trained stages, takes 0 seconds. ``outcome`` holds the trial's weights.
     """
 
     stage: Stage
@@ -28,11 +28,11 @@ class StageCost(NamedTuple):
 
 
 def costs_of_stages(training: CoarseToFine, known: dict[str, StageCost] | None = None) -> list[StageCost]:
-    """Run two iterations of every stage in a folder that is deleted again, and return what the full run costs.
+    """Run two iterations of every stage in a temporary folder, and return the costs of the full run.
 
     Args:
         training: the run.
-        known: digest -> cost, of stages that were tried in other runs; those of this run are added.
+        known: digest -> cost of stages measured before; those of this run are added.
     """
     known, state = {} if known is None else known, training.given_state
     digests = training.stage_digests()

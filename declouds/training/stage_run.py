@@ -1,4 +1,4 @@
-"""One stage of a run: its model, its Runner, what can be checked beforehand, and what it leaves."""
+"""One stage of a run: its model, Runner, checks and trained weights."""
 
 from collections.abc import Collection
 from contextlib import nullcontext
@@ -15,6 +15,7 @@ from declouds.evaluation.image_quality import ImageQuality
 from declouds.evaluation.protocols import PROTOCOLS
 from declouds.evaluation.tables import Evaluation, write_evaluation
 from declouds.layers.timm_encoder import without_pretrained
+from declouds.layers.unet import recompute_activations
 from declouds.models import build_model, model_class
 from declouds.training import checkpoint
 from declouds.training.checkpoint import SaveCheckpoints
@@ -39,10 +40,10 @@ class StageRun:
     """One stage, ready to be trained.
 
     Args:
-        settings: what the stages of the run share.
+        settings: settings shared by the stages of the run.
         stage: the stage.
-        number: its place in the config, from 0.
-        count: how many stages the config has.
+        number: its position in the config, from 0.
+        count: number of stages in the config.
     """
 
     def __init__(self, settings: Settings, stage: Stage, number: int, count: int) -> None:
@@ -54,13 +55,13 @@ class StageRun:
             raise UserError(f"stage {stage.name}: {error}") from error
         self.model_class = model_class(self.model_config)
         existing = [part for part in self.model_class.parts if self.model_config.get(part) is not None]
-        self.helpers = [part for part in existing if part not in whole.parts]  # trained along: a discriminator
+        self.helpers = [part for part in existing if part not in whole.parts]  # trained alongside, e.g. a discriminator
         self.changes = (settings.learned & set(stage.train)) | set(self.helpers)
         self.used = (settings.learned & set(existing)) - set(stage.train)
         self.title = f"stage {number + 1}/{count} {stage.name}"
 
     def train(self, state: Weights, folder: Path, resume: bool) -> dict[str, Weights]:
-        """Train the stage from ``state`` and return the ``raw`` and the ``average`` weights of what it has trained."""
+        """Train the stage from ``state`` and return the online (``raw``) and EMA (``average``) weights it trained."""
         runner = self._runner(
             state, folder, self.stage.iterations, [self._checkpoints()], self._evaluation(folder), resume
         )
@@ -70,18 +71,21 @@ class StageRun:
         return self._outcome(runner)
 
     def try_out(self, state: Weights, folder: Path) -> tuple[float, dict[str, Weights]]:
-        """Train a few iterations, leave nothing, and return the seconds of one and the weights."""
+        """Train a few iterations without evaluation, and return the seconds per iteration and the weights."""
         runner = self._runner(state, folder, TRIAL_ITERATIONS, [], {}, resume=False)
         started = perf_counter()
         runner.train()
         return (perf_counter() - started) / TRIAL_ITERATIONS, self._outcome(runner)
 
     def model(self, state: Weights) -> Any:
-        """Build the model that the stage trains, with the weights of ``state``."""
-        return model_of_stage(self.model_config, self.changes, self.settings.seed, state, self.stage.name)
+        """Build the model of the stage with the weights of ``state``."""
+        model = model_of_stage(self.model_config, self.changes, self.settings.seed, state, self.stage.name)
+        if self.stage.recompute:
+            recompute_activations(model)
+        return model
 
     def optim_wrapper(self, precision: str) -> dict[str, Any]:
-        """Return the config of the optimiser wrapper, or of one for each part that changes."""
+        """Return the config of the optimiser wrapper, or one per trained part."""
         parts = [part for part in self.model_class.parts if part in self.changes]
         return self.stage.optim_wrapper(precision, parts if self.model_class.separate_optimizers else ())
 
@@ -94,7 +98,7 @@ class StageRun:
         return SaveCheckpoints(self.settings.config.get("checkpoint_interval", 1000))
 
     def _evaluation(self, folder: Path) -> dict[str, Any]:
-        """Return the arguments of the Runner that make the evaluation loop; none without validation images."""
+        """Return the Runner's arguments for the evaluation loop; empty without validation images."""
         data, val = self.settings.datamodule, self.settings.config.get("val", {})
         if data.val_dataset is None:
             return {}
@@ -122,7 +126,7 @@ class StageRun:
     def _runner(
         self, state: Weights, folder: Path, iterations: int, hooks: list[Any], evaluation: dict[str, Any], resume: bool
     ) -> StageRunner:
-        """Put MMEngine's Runner together."""
+        """Build MMEngine's Runner."""
         settings, stage, config = self.settings, self.stage, self.settings.config
         interval = config.get("log_interval", 20)
         batches = StageBatches(stage.batch_size, iterations, get_rank(), get_world_size())
@@ -164,7 +168,7 @@ class StageRun:
         )
 
     def _write_evaluation(self, quality: ImageQuality, folder: Path) -> None:
-        """Write the scores of the last evaluation, image by image."""
+        """Write the per-image scores of the last evaluation."""
         stage, settings = self.stage, self.settings
         evaluation = Evaluation(
             protocols={name: PROTOCOLS[name] for name in quality.protocols},
@@ -177,52 +181,52 @@ class StageRun:
 
     @staticmethod
     def _outcome(runner: StageRunner) -> dict[str, Weights]:
-        """Return the raw and the averaged weights of the parts that were trained."""
+        """Return the online and EMA weights of the trained parts."""
         model = runner.bare_model
         raw = {k: v.cpu().clone() for k, v in model.state_dict().items() if k.split(".")[0] in model.trained}
         if not all(bool(value.isfinite().all()) for value in raw.values()):
-            raise UserError("training has ended with non-finite weights: lower the learning rate or set clip_grad")
+            raise UserError("training ended with non-finite weights: lower the learning rate or set clip_grad")
         average = checkpoint.average_of(runner)
         averaged = {} if average is None else {key: value.cpu() for key, value in average.part_state_dict().items()}
         return dict(raw=raw, average={**raw, **averaged})
 
 
 def start_of_stage(start_from: str, changes: Collection[str], state: dict[str, Weights]) -> Weights:
-    """Choose where a stage starts: frozen parts from their EMA, those that change as ``start_from`` says."""
+    """Return the initial weights of a stage: EMA for frozen parts, ``start_from`` for trained ones."""
     chosen, average = state[start_from], state["average"]
     return {key: (chosen if key.split(".")[0] in changes else average)[key] for key in chosen}
 
 
 def model_of_stage(config: dict[str, Any], changes: Collection[str], seed: int, state: Weights, of: str) -> Any:
-    """Build the model of a stage, with the weights that its parts have by now.
+    """Build the model of a stage with the weights trained so far.
 
     Args:
-        config: of the model.
-        changes: the parts that are trained.
-        seed: of the weights of parts that have none yet.
-        state: the weights.
+        config: config of the model.
+        changes: the parts to train.
+        seed: seed of the initial weights of untrained parts.
+        state: the weights trained so far.
         of: name of the stage, for messages.
     """
     torch.manual_seed(seed)
     ready = {key.split(".")[0] for key in state}
-    # What has weights by now is not downloaded again.
+    # Pretrained weights are only downloaded for parts without weights.
     with nullcontext() if set(changes) - ready else without_pretrained():
         model = build_model(config)
     for part in model.existing_parts():
         if weights := part_of(state, part):
-            load_strictly(getattr(model, part), weights, f"the weights of the stages before {of}")
+            load_strictly(getattr(model, part), weights, f"the weights from before stage {of}")
     model.train_only([part for part in model.existing_parts() if part in changes])
     return model
 
 
-CORNER = 64  # pixels on which losses are computed once
+CORNER = 64  # side in pixels of the crop on which losses are checked
 
 
 def check_stage(run: StageRun) -> None:
-    """Build everything that the stage is made of, so that a mistake shows before the first stage has run.
+    """Build all components of the stage, so that mistakes show before the first stage is trained.
 
     Raises:
-        UserError: names the stage and what is wrong.
+        UserError: names the stage and the mistake.
     """
     stage = run.stage
     run.patches()[0]
@@ -230,15 +234,16 @@ def check_stage(run: StageRun) -> None:
     sizes = sorted(set(getattr(run.settings.datamodule.train_dataset, "sizes", ())))
     if stage.crop is None and share > 1 and len(sizes) > 1:
         raise UserError(
-            f"stage {stage.name}: images of several sizes ({sizes[0]}, {sizes[1]}, ...) make no batch of whole "
-            "images: set crop, or batch_size=1"
+            f"stage {stage.name}: images of several sizes ({sizes[0]}, {sizes[1]}, ...) cannot be batched: "
+            "set crop, or batch_size=1"
         )
     try:
         weight = torch.nn.Parameter(torch.zeros(1))
         config = run.optim_wrapper("fp32")
-        for one in [value for value in config.values() if isinstance(value, dict) and "optimizer" in value] or [config]:
-            optimizer = OPTIMIZERS.build({**one["optimizer"], "params": [weight]})
-            wrapper = OPTIM_WRAPPERS.build({**one, "optimizer": optimizer})
+        by_part = [value for value in config.values() if isinstance(value, dict) and "optimizer" in value]
+        for wrapper_config in by_part or [config]:
+            optimizer = OPTIMIZERS.build({**wrapper_config["optimizer"], "params": [weight]})
+            wrapper = OPTIM_WRAPPERS.build({**wrapper_config, "optimizer": optimizer})
             for item in stage.schedulers():
                 PARAM_SCHEDULERS.build({**item, "optimizer": wrapper})
         run.hooks({})
@@ -253,14 +258,14 @@ def _check_model(run: StageRun) -> None:
     """Check that the model can be trained on the patches of the stage.
 
     Raises:
-        UserError: its losses cannot be computed, or it looks images up that the stage changes.
+        UserError: its losses cannot be computed, or it looks up priors by name for images that the stage changes.
     """
     stage, sample = run.stage, run.patches()[0]
     with without_pretrained():  # a check downloads nothing
         model = run.model({})
     if model.needs_names and (stage.augmentations or stage.crop or stage.reduce > 1):
         raise UserError(
-            "priors are looked up for whole images as they are: set augmentations=[], crop=None and reduce=1"
+            "precomputed priors fit only unchanged whole images: set augmentations=[], crop=None and reduce=1"
         )
     cloudy, clear = (sample[key][None, :, :CORNER, :CORNER] for key in ("cloudy", "clear"))
     model.check_training(cloudy, clear, [sample["name"]])

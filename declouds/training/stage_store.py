@@ -1,7 +1,7 @@
-"""Trained stages that runs share: what one has trained, no other trains again.
+"""Store of trained stages shared by runs, so that none is trained twice.
 
-A stage is known by a digest of everything that its weights depend on, so two runs share a stage exactly if it would
-be the same in both. What only sampling reads is not part of it.
+A stage is identified by a digest of everything its weights depend on, so runs share a stage exactly if it would be
+identical in both. Entries that only affect sampling are not part of the digest.
 """
 
 import hashlib
@@ -32,20 +32,20 @@ SHAPES_TRAINING = (
     "ema",
     "custom_hooks",
     "custom_imports",
-)  # entries of the config beside model and stages
+)  # config entries besides model and stages that affect the weights
 
 DIGEST = "digest.txt"  # in the folder of a stage: its digest when it was started
-INPUTS = "inputs.json"  # there too: the digest of its inputs, and its iterations
+INPUTS = "inputs.json"  # in the same folder: the digest of its inputs, and its iterations
 
-Chain = dict[str, str]  # part -> digest of the stage, or of the file, that its weights come from
+Chain = dict[str, str]  # part -> digest of the stage or file its weights come from
 
 
 def stage_digest(run: StageRun, chain: Chain) -> str:
-    """Return the digest of all that the weights of a stage depend on.
+    """Return the digest of everything the weights of a stage depend on.
 
     Args:
         run: the stage.
-        chain: what the parts of the model have come from.
+        chain: origin of the weights of the model's parts.
     """
     settings = run.settings
     described = dict(
@@ -59,9 +59,9 @@ def stage_digest(run: StageRun, chain: Chain) -> str:
 
 
 def input_digest(run: StageRun, chain: Chain) -> str:
-    """Return the digest of what a stage is made from: its model, data, the weights before it, the code of plugins.
+    """Return the digest of the inputs of a stage: its model, data, initial weights and plugin code.
 
-    A resumed run must agree in it; it may have another number of processes, other libraries, and more iterations.
+    It must match on resume, unlike the number of processes, library versions and number of iterations.
     """
     return _sha(_described(run, chain))
 
@@ -83,7 +83,7 @@ def _described(run: StageRun, chain: Chain) -> dict[str, Any]:
 
 
 def _data(settings: Settings) -> list[Any]:
-    """Return what identifies the data of a run, wherever they are stored."""
+    """Return what identifies the data of a run, independent of their path."""
     data = settings.datamodule
     entries = plain(without_places(settings.config.datamodule, data))
     record = {part: {key: value[key] for key in ("count", "digest")} for part, value in data.split_record().items()}
@@ -95,7 +95,7 @@ def _sha(described: dict[str, Any]) -> str:
 
 
 def _files(value: Any) -> Iterator[str]:
-    """Yield the state of the files and folders that a config names, for example precomputed priors."""
+    """Yield path, size and mtime of the files that a config names, for example precomputed priors."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -103,12 +103,12 @@ def _files(value: Any) -> Iterator[str]:
             yield from _files(item)
     elif isinstance(value, str) and (path := Path(value)).exists():
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            found = file.stat()
-            yield f"{file} {found.st_size} {found.st_mtime_ns}"
+            stat = file.stat()
+            yield f"{file} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _plugin_sources(value: Any) -> Iterator[str]:
-    """Yield the digests of the source files of all parts that are not our own: these have no version here."""
+    """Yield the digests of the source files of external parts, which have no version here."""
     if isinstance(value, list | tuple):
         for item in value:
             yield from _plugin_sources(item)
@@ -124,32 +124,32 @@ class StageStore:
     """A folder of trained stages.
 
     Args:
-        folder: made when it is first written to.
+        folder: folder of the store, created on the first write.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def weights(self, digest: str) -> Path:
-        """Return the file of a stage; whole if it is there."""
+        """Return the weights file of a stage; complete if it exists."""
         return self.folder / f"{digest}.pth"
 
     def has(self, digest: str) -> bool:
-        """Return whether a stage is here."""
+        """Return whether the store has a stage."""
         return self.weights(digest).exists()
 
     def trained_in(self, digest: str) -> str:
-        """Return the folder, of a stage of some run, in which a stage was trained."""
+        """Return the folder in which a stage was trained."""
         try:
             return json.loads((self.folder / f"{digest}.json").read_text())["trained_in"]
         except (OSError, ValueError, KeyError):
             return "(not recorded)"
 
     def put(self, digest: str, outcome: dict[str, Any], stage_folder: Path) -> None:
-        """Keep the weights of a stage, and say where its logs are.
+        """Store the weights of a stage and the location of its logs.
 
-        What is here already stays, and a folder that was begun as another stage (other data, other given weights,
-        another version) is not kept.
+        Existing entries are kept, and a folder that was started as another stage (other data, other pretrained weights,
+        another version) is not stored.
         """
         begun = stage_folder / DIGEST
         if self.has(digest) or not begun.exists() or begun.read_text() != digest:
@@ -161,10 +161,10 @@ class StageStore:
 
     @contextmanager
     def claimed(self, digest: str) -> Iterator[None]:
-        """Let one run at a time train a stage; the others wait, and then find it trained.
+        """Let one run at a time train a stage; others wait and then reuse it.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: the folder is not writable.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ class StageStore:
                 print(f"another run is training this stage ({self.weights(digest)}): waiting for it", flush=True)
                 lock.acquire()
         except OSError as error:
-            raise UserError(f"{self.folder} cannot be written to ({error}): give another --stages folder") from error
+            raise UserError(f"{self.folder} is not writable ({error}): give another --stages folder") from error
         try:
             yield
         finally:

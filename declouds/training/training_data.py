@@ -1,7 +1,7 @@
-"""What a stage sees of a data set: patches for training, whole images with their start noise for evaluation.
+"""Data of a stage: patches for training, whole images with start noise for evaluation.
 
-Everything random is a function of the seed and the position in the stream of samples, not of a generator's state. So a
-resumed run, a run with workers and a run on several processes see the same patches as an unbroken one on one process.
+All randomness depends on the seed and the position in the stream of samples, not on generator state. Resumed runs, runs
+with workers and distributed runs therefore see the same patches as an uninterrupted run in a single process.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ class TrainingPatches(Dataset):
     """An endless stream of augmented patches, addressed by position.
 
     Args:
-        dataset: gives dicts with ``cloudy``, ``clear``, ``name``.
-        reduce: factor by which images are reduced before cropping.
-        crop: side of the square patch in reduced pixels; None takes whole images.
+        dataset: dicts with ``cloudy``, ``clear``, ``name``.
+        reduce: downsampling factor, applied before cropping.
+        crop: side of the square patch in downsampled pixels; None uses whole images.
         augmentations: names (or dicts with ``type``) of kornia augmentations, applied identically to both images.
         seed: seed of order, crops and augmentations.
-        stage: number of the stage, which has random numbers of its own.
+        stage: number of the stage, part of the seed.
 
     Raises:
-        UserError: an image smaller than the patch, or an augmentation that kornia does not have.
+        UserError: an image smaller than the patch, or an unknown augmentation.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TrainingPatches(Dataset):
         self.dataset = dataset
         self.length = len(dataset)  # type: ignore[arg-type]
         if self.length == 0:
-            raise UserError("the train split is empty: check the data folder and its split file")
+            raise UserError("the training split is empty: check the data folder and its split file")
         self.reduce, self.crop, self.seed, self.stage = reduce, crop, seed, stage
         for position, size in enumerate(getattr(dataset, "sizes", ())):  # where known, before any pixel is read
             self._check_size(dataset.names[position], *size)  # type: ignore[attr-defined]
@@ -64,7 +64,7 @@ class TrainingPatches(Dataset):
     def __getitem__(self, position: int) -> dict[str, Any]:
         sample = self.dataset[self.index_of(position)]
         images = {key: downsample(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear")}
-        if "valid" in sample:  # as an image, so that it is cropped and augmented with them
+        if "valid" in sample:  # as an image, to be cropped and augmented identically
             images["valid"] = (~any_of(~sample["valid"], self.reduce)).float()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed_of("position", position))
@@ -73,11 +73,11 @@ class TrainingPatches(Dataset):
                 images = self._augment(images)
         patch = {key: image.contiguous() for key, image in images.items()}
         if "valid" in patch:
-            patch["valid"] = patch["valid"] > 1 - 1e-3  # False where it was mixed with a pixel without data
+            patch["valid"] = patch["valid"] > 1 - 1e-3  # False where interpolation involved nodata pixels
         return dict(patch, name=sample["name"])
 
     def _seed_of(self, what: str, number: int) -> int:
-        """Return a seed of its own for each run, stage, and epoch or position: sums of them would meet each other."""
+        """Return a seed unique to run, stage, and epoch or position; sums of these would collide."""
         digest = hashlib.blake2b(f"{self.seed} {self.stage} {what} {number}".encode(), digest_size=7).digest()
         return int.from_bytes(digest)
 
@@ -85,12 +85,12 @@ class TrainingPatches(Dataset):
         height, width = downsampled_size(height, width, self.reduce)
         if self.crop is not None and min(height, width) < self.crop:
             raise UserError(
-                f"{name}: {height}x{width} pixels after reduction by {self.reduce} is less than the patch of "
+                f"{name}: {height}x{width} pixels after downsampling by {self.reduce} is smaller than the patch of "
                 f"{self.crop}: lower `crop` or `reduce` of the stage"
             )
 
     def _augment(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Augment all images identically; colour augmentations work on [0, 1] and would clip all below 0."""
+        """Augment all images identically; colour augmentations expect [0, 1] and clip values below 0."""
         changed = [image[None] for image in images.values()]
         if self.changes_colour:
             changed[:2] = [(image + 1) / 2 for image in changed[:2]]
@@ -111,7 +111,7 @@ class TrainingPatches(Dataset):
 
 
 def _kornia_sequence(augmentations: Sequence[Any]) -> Any:
-    """Build kornia augmentations that transform both images of a pair identically (they are given as two inputs)."""
+    """Build kornia augmentations that treat both images of a pair identically (as two inputs)."""
     if not augmentations:
         return None
     import kornia.augmentation as K
@@ -121,9 +121,9 @@ def _kornia_sequence(augmentations: Sequence[Any]) -> Any:
         arguments = dict(type=entry) if isinstance(entry, str) else dict(entry)
         name = arguments.pop("type")
         if not hasattr(K, name):
-            raise UserError(f"kornia.augmentation has no {name!r}: see kornia's documentation for the names")
+            raise UserError(f"kornia.augmentation has no {name!r}: see kornia's documentation for valid names")
         if any(word in name for word in ("Noise", "Blur", "JPEG")):
-            raise UserError(f"{name} would degrade the clear image, which is what is learnt: leave it out")
+            raise UserError(f"{name} would degrade the clear image, the training target: remove it")
         built.append(getattr(K, name)(**arguments))
     return K.AugmentationSequential(*built, data_keys=["input", "input"])
 
@@ -135,23 +135,23 @@ def _changes_colour(sequence: Any) -> bool:
 
 
 class StageBatches(Sampler):
-    """Positions of the stream, batch by batch, this process's share of each.
+    """Batches of positions in the stream, this process's share of each.
 
-    The batch of iteration ``i`` covers the same positions whatever the number of processes.
+    The batch of iteration ``i`` covers the same positions for any number of processes.
 
     Args:
-        batch_size: images of one iteration over all processes.
+        batch_size: images per iteration over all processes.
         iterations: iterations of the stage.
-        rank: this process.
+        rank: rank of this process.
         world_size: number of processes.
 
     Raises:
-        UserError: the batch cannot be shared equally.
+        UserError: the batch size is not divisible by the number of processes.
     """
 
     def __init__(self, batch_size: int, iterations: int, rank: int = 0, world_size: int = 1) -> None:
         if batch_size % world_size:
-            raise UserError(f"a batch of {batch_size} cannot be shared by {world_size} processes: choose a multiple")
+            raise UserError(f"batch_size={batch_size} is not a multiple of {world_size} processes: choose a multiple")
         self.batch_size, self.iterations = batch_size, iterations
         self.share = batch_size // world_size
         self.first = rank * self.share
@@ -170,13 +170,13 @@ class EvaluationImages(Dataset):
     """Whole images, each with start noise seeded by its name.
 
     Args:
-        dataset: gives dicts with ``cloudy``, ``clear``, ``name``, and maybe ``mask`` and ``valid``.
+        dataset: dicts with ``cloudy``, ``clear``, ``name``, and optionally ``mask`` and ``valid``.
         bands: bands of the noise.
         seed: seed of the noise.
-        limit: take only the first images.
+        limit: use only the first images.
     """
 
-    metainfo: ClassVar[dict] = {}  # MMEngine warns where it is missing
+    metainfo: ClassVar[dict] = {}  # MMEngine warns if missing
 
     def __init__(self, dataset: Dataset, bands: int, seed: int = 0, limit: int | None = None) -> None:
         self.dataset, self.bands, self.seed = dataset, bands, seed
@@ -193,25 +193,25 @@ class EvaluationImages(Dataset):
 
 
 def train_loader(patches: TrainingPatches, batches: StageBatches, workers: int) -> DataLoader:
-    """Return the loader of a stage, which is iterated once, so that its workers end with the stage.
+    """Return the training loader of a stage, which is iterated once, so that its workers end with the stage.
 
-    Persistent workers would live until the garbage collector finds them, and then take seconds each to end.
+    Persistent workers would live until garbage collection, and then take seconds each to exit.
     """
     return DataLoader(
         patches,
         batch_sampler=batches,
         num_workers=workers,
-        worker_init_fn=_leave_quietly,
+        worker_init_fn=_exit_quietly,
     )
 
 
-def _leave_quietly(worker: int) -> None:
-    """Let a worker print no traceback when the main process is stopped while it fetches a batch."""
-    shown = sys.excepthook
+def _exit_quietly(worker: int) -> None:
+    """Suppress a worker's traceback when the main process stops while the worker fetches a batch."""
+    default_hook = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         if not isinstance(error, ConnectionError):
-            shown(kind, error, trace)
+            default_hook(kind, error, trace)
 
     sys.excepthook = hook
 

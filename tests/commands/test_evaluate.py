@@ -109,9 +109,11 @@ def test_a_wrong_split(folders, capsys):
     split = folders / "split.json"
     split.write_text('{"test": ["2", "11"], "train": ["10"], "val": []}')
     assert "lacks 11 of the split" in refused(capsys, folders, "--split", f"{split}:test")
-    assert f"give {split}:train, {split}:val, {split}:test" in refused(capsys, folders, "--split", split)
-    assert "which images?" in refused(capsys, folders, "--split", f"{split}:tset")
-    assert "this list is empty" in refused(capsys, folders, "--split", f"{split}:val")
+    assert f"name one list of the file: {split}:train, {split}:val, {split}:test" in refused(
+        capsys, folders, "--split", split
+    )
+    assert "name one list" in refused(capsys, folders, "--split", f"{split}:tset")
+    assert "the list is empty" in refused(capsys, folders, "--split", f"{split}:val")
     assert "no split" in refused(capsys, folders, "--split", f"{folders}/absent.json:test")
 
 
@@ -138,7 +140,7 @@ def test_another_size_or_other_bands(folders, capsys, shape, words):
 
 def test_a_mask_of_another_size(folders, capsys):
     write_image(folders / "mask" / "1.png", np.zeros((1, 8, 8), np.uint8), overwrite=True)
-    assert "same size needed" in refused(capsys, folders, "--mask", folders / "mask")
+    assert "give an equal size" in refused(capsys, folders, "--mask", folders / "mask")
 
 
 def test_values_that_are_not_8_bit_need_a_range(folders, capsys):
@@ -158,7 +160,7 @@ def test_values_that_are_not_8_bit_need_a_range(folders, capsys):
 
 def test_8_bit_against_other_types(folders, capsys):
     write_image(folders / "results" / "1.tif", np.zeros((3, 16, 20), np.uint16), overwrite=True)
-    assert "save both in one type" in refused(capsys, folders, "--value-range", 0, 255)
+    assert "save both as one type" in refused(capsys, folders, "--value-range", 0, 255)
 
 
 def test_a_damaged_picture(folders, capsys):

@@ -163,9 +163,9 @@ def test_results_that_would_meet_are_refused(scene, checkpoint, tmp_path, capsys
     out.mkdir()
     common = ["--checkpoint", checkpoint, "--quality", "--overwrite"]
     message = fails([scene, other, "-o", out, *common], capsys, tmp_path)
-    assert f"would both write {out / 'scene_quality.tif'}: clear them apart" in message
+    assert f"would both write {out / 'scene_quality.tif'}: process them separately" in message
     message = fails([scene, other, "-o", tmp_path, *common], capsys, tmp_path)
-    assert "is a scene, and a result of" in message
+    assert "is an input scene that" in message and "choose another output folder" in message
 
 
 def test_a_preview_lies_beside_the_result(scene, checkpoint, tmp_path):

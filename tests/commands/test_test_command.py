@@ -149,7 +149,7 @@ def test_the_least_weight_is_the_configs(setting):
 )
 def test_another_entry_of_the_model_than_the_checkpoint_has_is_named(setting, capsys, option, message):
     error = refused(capsys, setting, "--out", setting / "out", "--cfg-options", option)
-    assert "model.safetensors: holds another model than" in error and message in error
+    assert "model.safetensors: its model differs from" in error and message in error
 
 
 def test_entries_that_say_the_default_agree():
@@ -193,20 +193,20 @@ def test_data_of_other_bands(setting, capsys):
 
 def test_bad_arguments_are_told_before_anything_is_built(setting, capsys):
     assert "needs a folder" in refused(capsys, setting, "--save-images")
-    assert "--batch-size 0" in refused(capsys, setting, "--batch-size", 0)
-    assert "--seed -1" in refused(capsys, setting, "--seed", -1)
+    assert "--batch-size must be at least 1" in refused(capsys, setting, "--batch-size", 0)
+    assert "--seed must be at least 0" in refused(capsys, setting, "--seed", -1)
     assert "tile = 0" in refused(capsys, setting, "--tile", 0)
     assert "device 'nowhere' is not available here" in refused(capsys, setting, "--device", "nowhere")
     assert "does not exist" in refused(capsys, setting / "absent")
     (setting / "out" / "results").mkdir(parents=True)
     with pytest.raises(SystemExit):
         run(setting, "--save-images", "--out", setting / "out")
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_a_model_without_fusion_has_no_variants(setting, capsys):
     options = ["--cfg-options", "model.fusion=None", "model.reference=None"]
-    assert "leave --variants" in refused(capsys, setting, "--variants", *options, model="alone")
+    assert "remove --variants" in refused(capsys, setting, "--variants", *options, model="alone")
     run(setting, "--out", setting / "out", *options, model="alone")
     assert list(results(setting)["methods"]) == ["result"]
 

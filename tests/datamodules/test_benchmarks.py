@@ -47,9 +47,9 @@ def test_rice2_masks_and_an_opacity_band(make_pairs):
 
 
 def test_rice_says_what_it_needs(tmp_path, make_pairs):
-    with pytest.raises(UserError, match="version=3: RICE has version 1"):
+    with pytest.raises(UserError, match="version=3: RICE has versions 1"):
         RICEDataset(tmp_path, version=3)
-    with pytest.raises(UserError, match=r"neither cloud/ and label/ nor RICE1/: give the folder"):
+    with pytest.raises(UserError, match=r"no folders cloud/ and label/, or RICE1/: give the folder"):
         RICEDataset(tmp_path)
     root = make_pairs()
     with pytest.raises(UserError, match=r"no split split.json.*cuhk_cr1_test_dedup98.*declouds data split"):
@@ -98,7 +98,7 @@ def test_cuhk_cr_without_infrared_and_thick(make_pairs):
     assert (len(module.train_dataset), len(module.val_dataset), len(module.test_dataset)) == (3, 3, 3)
     with pytest.raises(UserError, match=r"nir=True, but neither .* nor .* exists"):
         CUHKCRDataset(root, cloud="thick", nir=True)
-    with pytest.raises(UserError, match="holds no CUHK-CR1/: give the folder C-CUHK"):
+    with pytest.raises(UserError, match="no folder CUHK-CR1/: give the folder C-CUHK"):
         CUHKCRDataset(root, cloud="thin")
     with pytest.raises(UserError, match="'fog': CUHK-CR has 'thin'"):
         CUHKCRDataset(root, cloud="fog")
@@ -140,7 +140,7 @@ def test_the_shipped_split_leaves_training_whole(make_pairs):
     module.setup()
     assert len(module.train_dataset) == 6 and len(module.test_dataset) == 98
     assert module.split_record()["test"]["split"] == "cuhk_cr1_test_dedup98"
-    with pytest.raises(UserError, match="lists test images that are not there: 110"):
+    with pytest.raises(UserError, match="lists test images that do not exist: 110"):
         for name in ("110", "111"):
             for side in ("cloud", "label"):
                 (root / "CUHK-CR1" / "test" / side / f"{name}.png").unlink()

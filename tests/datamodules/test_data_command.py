@@ -54,7 +54,7 @@ def test_it_starts_without_torch(tmp_path):
 
 def test_an_unknown_layout_shows_what_is_expected(tmp_path, capsys):
     (tmp_path / "hazy").mkdir()
-    with pytest.raises(UserError, match="no data set is recognised here"):
+    with pytest.raises(UserError, match="no data set recognised"):
         run("check", tmp_path)
     text = capsys.readouterr().out
     assert "DIR/cloud/7.png" in text and "DIR/CUHK-CR1/train/cloud/7.png" in text and "--cloudy NAME" in text
@@ -89,7 +89,7 @@ def test_every_fault_is_told_at_once(tmp_path, capsys):
 def test_nan_is_a_gap_and_a_range_is_asked_for(tmp_path, capsys):
     root = make(tmp_path, ["1", "2"], dtype="float32")
     run("check", root)
-    assert "float32 images have no known range: train with value_range=(low, high); found 1 to 199" in (
+    assert "float32 images have no known value range: set value_range=(low, high); the data range from 1 to 199" in (
         capsys.readouterr().out
     )
     broken = picture(0, dtype="float32")
@@ -97,11 +97,11 @@ def test_nan_is_a_gap_and_a_range_is_asked_for(tmp_path, capsys):
     write_image(root / "cloud" / "2.tif", broken, overwrite=True)
     run("check", root)
     text = capsys.readouterr().out
-    assert "pixels without data" in text and "2 (0.39%)" in text.replace("\n", "") and "found 1 to 199" in text
+    assert "nodata pixels" in text and "2 (0.39%)" in text.replace("\n", "") and "the data range from 1 to 199" in text
     write_image(root / "cloud" / "2.tif", np.full_like(broken, np.nan), overwrite=True)
     with pytest.raises(UserError, match="1 faults"):
         run("check", root)
-    assert "2.tif: has no pixel with data" in capsys.readouterr().out
+    assert "2.tif: all pixels are nodata" in capsys.readouterr().out
 
 
 def test_scaled_values_are_told(tmp_path, capsys):
@@ -110,7 +110,7 @@ def test_scaled_values_are_told(tmp_path, capsys):
         with rasterio.open(path, "r+") as file:
             file.scales, file.offsets = (1e-4,) * 3, (-0.1,) * 3
     run("check", root)
-    assert "the files scale their values (stored * 0.0001 - 0.1)" in capsys.readouterr().out
+    assert "the files define a scaling (stored * 0.0001 - 0.1)" in capsys.readouterr().out
 
 
 def test_a_folder_may_have_the_data_sets_own_name(tmp_path, capsys):
@@ -182,11 +182,11 @@ def test_what_looks_odd_is_a_warning(tmp_path, capsys):
         write_image(root / "mask" / f"{name}.png", np.full((1, size, size), value, np.uint8))
     run("check", root)
     text = capsys.readouterr().out
-    assert "a band of transparency, which is left out" in text
-    assert "the cloudy image equals the clear one" in text
-    assert "one value everywhere" in text
+    assert "an alpha band, which is ignored" in text
+    assert "cloudy and clear image are identical" in text
+    assert "a constant image" in text
     assert "several sizes (16x16, 24x24)" in text
-    assert "a mask that marks no cloud" in text
+    assert "an empty cloud mask" in text
     assert "0, 128, 255" in text
 
 
@@ -196,7 +196,7 @@ def test_a_fourth_band_of_a_geotiff_that_is_opacity(tmp_path, capsys):
         path.unlink()
         write_image(path, np.concatenate([picture(len(str(path))), np.full((1, 16, 16), 255, np.uint8)]))
     run("check", root)
-    assert "opacity band: choose bands=[1, 2, 3]" in capsys.readouterr().out
+    assert "alpha band: set bands=[1, 2, 3]" in capsys.readouterr().out
 
 
 def test_the_split_of_the_folder_is_checked(tmp_path, capsys):
@@ -205,11 +205,11 @@ def test_the_split_of_the_folder_is_checked(tmp_path, capsys):
     with pytest.raises(UserError, match="1 faults"):
         run("check", root)
     text = capsys.readouterr().out
-    assert "lists test images that are not there: 77" in text and "in no part" in text
+    assert "lists test images that do not exist: 77" in text and "in no part" in text
     (root / "split.json").write_text("{")
     with pytest.raises(UserError, match="1 faults"):
         run("check", root)
-    assert "is not a JSON file" in capsys.readouterr().out
+    assert "is not valid JSON" in capsys.readouterr().out
 
 
 def test_cuhk_cr_is_recognised_with_its_infrared(tmp_path, capsys):
@@ -220,7 +220,7 @@ def test_cuhk_cr_is_recognised_with_its_infrared(tmp_path, capsys):
     run("check", tmp_path)
     text = capsys.readouterr().out
     assert "CUHK-CR1/train" in text and "CUHK-CR1/test" in text
-    assert "near infrared whose bands differ, of which the first is taken" in text
+    assert "near-infrared bands that differ, of which the first is used" in text
     (top / "nir" / "CUHK-CR1" / "test" / "cloud" / "2.png").unlink()
     with pytest.raises(UserError, match="1 faults"):
         run("check", top)
@@ -237,7 +237,7 @@ def test_split_writes_a_file_that_training_reads_and_refuses_to_replace(tmp_path
     assert "seed 5" in content["about"] and "blocks of 2" in content["about"]
     run("check", root)
     before = output.read_bytes()
-    with pytest.raises(UserError, match=r"split.json exists already"):
+    with pytest.raises(UserError, match=r"split.json already exists"):
         run("split", root, "-o", output)
     assert output.read_bytes() == before
 

@@ -66,9 +66,9 @@ def test_names_tell_the_generators_settings_and_so_does_the_record():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"bands": 2}, "3 bands .* or 4"),
-        ({"size": 4}, "8x8 pixels or more"),
-        ({"cloud": "fog"}, "known are thin, thick, mixed"),
+        ({"bands": 2}, "bands must be 3 .* or 4"),
+        ({"size": 4}, "size must be at least 8 pixels"),
+        ({"cloud": "fog"}, "known: thin, thick, mixed"),
         ({"train": 0}, "no train images"),
     ],
 )

@@ -67,9 +67,9 @@ def test_blocks_and_patterns_stay_together(places):
     [
         ({"fractions": (0.8, 0.3)}, "add up to 1"),
         ({"fractions": (1.0,)}, "two .* or three"),
-        ({"fractions": (1.2, -0.2)}, "above 0"),
-        ({"group": "("}, "not a regular expression"),
-        ({"group": "x"}, "does not fit the name '0'"),
+        ({"fractions": (1.2, -0.2)}, "positive numbers"),
+        ({"group": "("}, "not a valid regular expression"),
+        ({"group": "x"}, "does not match '0'"),
         ({"group": "^"}, "too few"),
     ],
 )
@@ -123,7 +123,7 @@ def test_written_splits_are_read_back_and_never_replaced(tmp_path):
     write_split(path, {"train": ["10", "9"], "test": ["1"]}, "how it was made")
     assert find_split("split.json", tmp_path).parts == {"train": ("9", "10"), "test": ("1",)}
     before = path.read_bytes()
-    with pytest.raises(UserError, match=r"split.json exists already"):
+    with pytest.raises(UserError, match=r"split.json already exists"):
         write_split(path, {"train": []}, "")
     assert path.read_bytes() == before
     with pytest.raises(UserError, match="cannot be written"):
@@ -143,7 +143,7 @@ def test_a_split_is_looked_for_in_the_data_first_then_here(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not a JSON file"),
+        ("{", "is not valid JSON"),
         ("[1, 2]", 'lists "train", "val", "test"'),
         ('{"training": ["1"]}', 'lists "train", "val", "test"'),
         ('{"train": "1"}', 'lists "train", "val", "test"'),

@@ -93,7 +93,7 @@ def test_the_variants_are_cloudy_prior_diffusion_and_the_fused_result():
 def test_a_model_without_fusion_is_the_result_and_has_no_variants():
     model = Brightens(fuses=False)
     assert list(evaluate_model(model, dataset(), protocols=("official",))) == ["result"]
-    with pytest.raises(UserError, match="leave --variants"):
+    with pytest.raises(UserError, match="remove --variants"):
         evaluate_model(model, dataset(), variants=True)
 
 

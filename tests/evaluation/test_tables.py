@@ -113,12 +113,12 @@ def test_every_table_names_its_protocol_and_the_images_left_out():
     assert "protocol: official, 4 images" in text and "protocol: standard, 4 images" in text
     assert "8-bit [as published]" in text
     assert "21.500" in text and "0.375" in text and "DE - prior" in text
-    assert "DE, official.psnr: 1 images equal to the clear one (infinite) are left out" in text
+    assert "DE, official.psnr: 1 images identical to the clear one (infinite) are excluded" in text
 
 
 def test_results_are_never_overwritten_unasked(tmp_path):
     (tmp_path / "summary.csv").write_text("mine")
-    with pytest.raises(UserError, match=r"summary\.csv already.*--overwrite"):
+    with pytest.raises(UserError, match=r"already holds summary\.csv.*--overwrite"):
         write_evaluation(evaluation(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["summary.csv"]
     assert (tmp_path / "summary.csv").read_text() == "mine"
@@ -138,10 +138,10 @@ def test_a_place_that_cannot_be_written_is_named_before_long_work(tmp_path):
 
 def test_only_a_results_file_is_read(tmp_path):
     for content, words in {
-        "[]": r"is no results\.json",
-        "{": "is damaged or not JSON",
+        "[]": r"is not a results\.json",
+        "{": "is not valid JSON",
         '{"methods": {"a": 3}}': "was written by another version",
-        '{"format": 1, "methods": {"a": 3}}': r"is no results\.json",
+        '{"format": 1, "methods": {"a": 3}}': r"is not a results\.json",
     }.items():
         (tmp_path / "x.json").write_text(content)
         with pytest.raises(UserError, match=rf"x\.json: {words}"):

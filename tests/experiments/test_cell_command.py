@@ -20,7 +20,7 @@ def test_a_cell_that_another_process_runs_is_left_alone(sweep_file, tmp_path, ca
     cell.prepare()
     with FileLock(cell.folder / ".lock"), pytest.raises(SystemExit, match="75"):
         main(["cell", str(cell.folder)])
-    assert "is being run by another process: wait for it, or stop it" in capsys.readouterr().err
+    assert "is in use by another process: wait for it, or stop it" in capsys.readouterr().err
     assert not (cell.folder / "run").exists()
 
 

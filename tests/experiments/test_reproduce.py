@@ -289,7 +289,7 @@ def test_bad_arguments_are_told_before_anything_is_done(table, data, tmp_path, c
         (["--rows", "clowdy"], "table tiny has no row clowdy: its rows are cloudy"),
         (["--data", "rice9=."], "has no such data set, only pairs"),
         (["--data", "pairs=absent"], "--data pairs=absent: there is no such folder"),
-        (["--data", "pairs"], "give the name of a data set and its folder"),
+        (["--data", "pairs"], "give NAME=FOLDER"),
         (["--device", "nowhere"], "device 'nowhere' is not available here"),
         (["--out", str(tmp_path / "config.py")], "is a file"),
     ):

@@ -74,9 +74,9 @@ axes = dict(fusion=dict(broken=dict(type="NoSuchFusion"), half=dict(type="FixedW
     arguments = (sweep_file(text), "--out", out, "--stages", tmp_path / "stages")
     code, output = sweep(*arguments)
     assert code == 2
-    assert "cell broken has failed: no fusion is called 'NoSuchFusion'" in output
+    assert "cell broken failed: unknown fusion 'NoSuchFusion'" in output
     assert str(out / "cells" / "broken" / "log.txt") in output
-    assert "1 of 2 cells have failed" in output
+    assert "1 of 2 cells failed" in output
     assert "half" in (out / "table.md").read_text()
     assert read_state(out / "cells" / "broken").status == FAILED
 
@@ -167,13 +167,13 @@ def test_a_cell_that_another_process_runs_is_no_failure(sweep_file, tmp_path):
     class Engine:
         def run(self, folders, command, watch):
             watch.started(folders[0])
-            watch.ended(folders[0], BUSY, "is being run by another process")
+            watch.ended(folders[0], BUSY, "is in use by another process")
 
     ended = []
     watch = SimpleNamespace(started=lambda folder: None, ended=lambda *told: ended.append(told))
     sweep = Sweep([cell])
     sweep.run(Engine(), lambda folder: [], watch)
-    assert ended == [(cell.folder, BUSY, "is being run by another process")]
+    assert ended == [(cell.folder, BUSY, "is in use by another process")]
     assert sweep.failures() == {}
 
 

@@ -83,7 +83,7 @@ def test_only_and_seeds_choose_and_add_cells(sweep_file, tmp_path):
         (BASE + "import numpy\naxes = dict(eta=[numpy.float32(0.1)])", "axes holds what no config can"),
         ("axes = dict(eta=[0.1])", "a sweep has `base"),
         ('base = "missing.py"\naxes = dict(eta=[0.1])', "missing.py does not exist"),
-        ("axes = dict(", "cannot be read as a config"),
+        ("axes = dict(", "is not a readable config"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(sweep_file, text, words):

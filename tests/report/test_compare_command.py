@@ -76,10 +76,10 @@ def test_runs_of_one_name_are_seeds(runs):
 
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(runs, capsys):
     out = ("--out", "out")
-    assert "one run has nothing to be compared with" in refused(capsys, "a", *out)
-    assert "gives 1 names for 2 runs" in refused(capsys, "a", "b", "--names", "x", *out)
+    assert "only one run to compare" in refused(capsys, "a", *out)
+    assert "1 names for 2 runs" in refused(capsys, "a", "b", "--names", "x", *out)
     assert "two runs are called a" in refused(capsys, "a", "a/scores", *out)
-    assert "has no method x: choose prior, DE" in refused(capsys, "a:x", "b", *out)
+    assert "has no method x: choose from prior, DE" in refused(capsys, "a:x", "b", *out)
     assert "absent: no such file or folder" in refused(capsys, "a", "absent:DE", *out)
     assert "no run is called z" in refused(capsys, "a", "b", "--baseline", "z", *out)
     assert "official.ssim was not measured" in refused(capsys, "a", "b", "--metrics", "official.ssim", *out)

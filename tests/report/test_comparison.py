@@ -295,28 +295,28 @@ def test_results_are_found_in_folders_of_scores_and_runs(tmp_path, where):
     assert read_run(path, "mine").label == "mine"
     only = found.only("prior", "p")
     assert (only.label, only.methods, only.best_method) == ("p", {"prior": rows([1.0])}, "prior")
-    with pytest.raises(UserError, match=r"has no method x: choose prior, DE, last"):
+    with pytest.raises(UserError, match=r"has no method x: choose from prior, DE, last"):
         found.only("x")
 
 
 def test_a_run_without_results_says_what_to_do(tmp_path):
     with pytest.raises(UserError, match="no such file or folder"):
         find_results(tmp_path / "absent")
-    with pytest.raises(UserError, match=r"neither results\.json nor scores/results\.json: finish the run"):
+    with pytest.raises(UserError, match=r"no results\.json or scores/results\.json: finish the run"):
         find_results(tmp_path)
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(UserError, match=r"not measured: declouds test .*config\.py .*--out .*scores"):
+    with pytest.raises(UserError, match=r"not measured yet: run declouds test .*config\.py .*--out .*scores"):
         find_results(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda text: text[: len(text) // 2], "damaged or not JSON.*evaluate again"),
-        (lambda text: "[]", r"is no results\.json"),
-        (lambda text: json.dumps({"loss": [1]}), r"is no results\.json"),
-        (lambda text: text.replace('"name"', '"nome"'), r"is no results\.json"),
-        (lambda text: text.replace('"i0"', "3"), r"is no results\.json"),
+        (lambda text: text[: len(text) // 2], "not valid JSON.*evaluate again"),
+        (lambda text: "[]", r"is not a results\.json"),
+        (lambda text: json.dumps({"loss": [1]}), r"is not a results\.json"),
+        (lambda text: text.replace('"name"', '"nome"'), r"is not a results\.json"),
+        (lambda text: text.replace('"i0"', "3"), r"is not a results\.json"),
         (lambda text: text.replace('"format": 1', '"format": 2'), r"another version.*\(format 2, this one reads 1\)"),
         (lambda text: text.replace('"format": 1,', ""), "another version.*format unknown.*evaluate again"),
     ],

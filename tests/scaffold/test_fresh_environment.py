@@ -73,14 +73,14 @@ def test_a_plugin_is_written_installed_tested_trained_with_broken_and_uninstalle
     warning, error = fresh(*again, code=2)
     cause = "ModuleNotFoundError: No module named 'a_library_that_is_not_there'"
     origin = "plugin my_fusion (my_fusion, package my-fusion 0.1.0)"
-    assert warning == f"{origin} is left out: {cause}"
-    assert error.startswith("declouds: no fusion is called 'MyFusion': known: ")
-    cure = "install a_library_that_is_not_there where declouds is installed"
-    assert error.endswith(f"; {origin} failed and may hold it: {cause}: {cure}")
+    assert warning == f"{origin} is skipped: {cause}"
+    assert error.startswith("declouds: unknown fusion 'MyFusion': known: ")
+    fix = "install a_library_that_is_not_there in the environment of declouds"
+    assert error.endswith(f"; {origin} failed and may hold it: {cause}: {fix}")
 
     fresh("pip", "uninstall", "-y", "my-fusion", "--disable-pip-version-check")
     (error,) = fresh(*again, code=2)
-    assert error.startswith("declouds: no fusion is called 'MyFusion': known: DisagreementWeight, ")
-    assert error.endswith(", and those of plugins once they are installed here")
+    assert error.startswith("declouds: unknown fusion 'MyFusion': known: DisagreementWeight, ")
+    assert error.endswith(", and the parts of plugins once these are installed")
     fault = "asks for 'MyFusion', which is not a registered part: install its plugin here"
     assert fresh(*load, code=1)[-1] == f"declouds.errors.UserError: {weights} {fault}"

@@ -46,9 +46,9 @@ FAULTS = {
     "needs_more": (
         "import a_library.of_parts",
         "ModuleNotFoundError: No module named 'a_library'",
-        "install a_library where declouds is installed",
+        "install a_library in the environment of declouds",
     ),
-    "half_gone": (None, "ModuleNotFoundError: No module named 'half_gone'", "install that package again"),
+    "half_gone": (None, "ModuleNotFoundError: No module named 'half_gone'", "reinstall that package"),
     "two_lines": (
         "raise ValueError('first line\\nand second')",
         "ValueError: first line and second",
@@ -69,7 +69,7 @@ def test_the_error_names_plugin_package_cause_and_cure(install, module):
     install(module, text)
     with pytest.raises(UserError) as raised:
         FUSIONS.build(dict(type="Xyz"))  # nobody has loaded the plugins yet
-    assert str(raised.value).startswith("no fusion is called 'Xyz': known: DisagreementWeight, ")
+    assert str(raised.value).startswith("unknown fusion 'Xyz': known: DisagreementWeight, ")
     assert str(raised.value).endswith(told(module, cause, cure))
     assert "\n" not in str(raised.value)
 
@@ -110,8 +110,8 @@ def test_a_name_that_is_taken_is_refused_with_both_modules(install, caplog):
     with caplog.at_level(logging.WARNING, "declouds"):
         assert isinstance(load_plugins()["takes_a_name"], UserError)
     assert [record.getMessage() for record in caplog.records] == [
-        "plugin takes_a_name (takes_a_name, package takes-a-name 1.2) is left out: fusion FixedWeight of takes_a_name "
-        "has the name of the one in declouds.fusions.fixed_weight: call the class otherwise"
+        "plugin takes_a_name (takes_a_name, package takes-a-name 1.2) is skipped: fusion FixedWeight of takes_a_name: "
+        "the name is already registered by declouds.fusions.fixed_weight: rename the class"
     ]
     assert FUSIONS.find("FixedWeight").__module__ == "declouds.fusions.fixed_weight"
 
@@ -128,6 +128,6 @@ def test_a_plugin_that_comes_first_cannot_take_a_name_either(tmp_path):
         text=True,
     )
     assert answer.stdout.splitlines() == [
-        "sampler DDIM of first has the name of the one in declouds.samplers.ddim: call the class otherwise",
+        "sampler DDIM of first: the name is already registered by declouds.samplers.ddim: rename the class",
         "declouds.samplers.ddim",
     ], answer.stderr

@@ -1,5 +1,7 @@
 """The loop over windows: what is skipped, cut into columns, or halved, gives the same pixels."""
 
+import threading
+
 import numpy as np
 import pytest
 import rasterio
@@ -15,8 +17,13 @@ from declouds.scenes.api import remove_clouds, remover_of
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling import loop as pass_loop
 from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.passes import Pass
+from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.sampling.store import MemoryJob
+from declouds.scenes.sampling.tiles import Tiling, Window, windows
 from declouds.value_range import ValueRange
 
+PATIENCE = 120  # seconds that a busy machine may take: only a fault takes as long
 MODEL = dict(bands=1, in_bands=1, value_range=ValueRange(0, 255))
 
 
@@ -236,3 +243,74 @@ def test_amounts_of_memory(text, expected):
     from declouds.commands.predict import _bytes
 
     assert _bytes(text) == expected
+
+
+class Watched(MemoryJob):
+    """Work in memory that waits in `note_rows` as long as ``wait`` says."""
+
+    wait = staticmethod(lambda: None)
+
+    def note_rows(self, number, area, row):
+        self.wait()
+
+
+def clear_in_memory(compute, job, image_read=None):
+    """Run one pass over 2 x 3 windows, computed one at a time."""
+    values, valid = np.ones((1, 60, 90), np.float32), np.ones((60, 90), bool)
+
+    def read(window):
+        if image_read is not None:
+            image_read(window)
+        return values[:, *window.slices], valid[window.slices]
+
+    image = Image(60, 90, read, ValueRange(0, 255))
+    tiling = Tiling(32, 2)
+    loop = pass_loop.PassLoop(image, windows(60, 90, 32, 2), job, 1, tiling, 0)
+    loop.run([Pass("windows", "out", 1, compute)], [Window(0, 0, 60, 90)], Ranks())
+    return job.raster("out", 1).values
+
+
+def test_windows_are_read_while_others_are_computed():
+    reads, second = [], threading.Event()
+
+    def image_read(window):
+        reads.append(threading.current_thread())
+        if len(reads) == 2:
+            second.set()
+
+    def compute(cloudy):
+        assert second.wait(PATIENCE), "the second window is not read before the first is computed"
+        return cloudy
+
+    clear_in_memory(compute, Watched(60, 90), image_read)
+    assert len(reads) == 6 and threading.current_thread() not in reads
+
+
+def test_rows_are_written_while_windows_below_are_computed():
+    computed, job = [], Watched(60, 90)
+    below = threading.Event()
+
+    def compute(cloudy):
+        computed.append(cloudy)
+        if len(computed) > 3:
+            below.set()
+        return 2 * cloudy
+
+    def wait():
+        assert below.wait(PATIENCE), "no window of the second line is computed before the first is written"
+
+    job.wait = wait
+    result = clear_in_memory(compute, job)
+    np.testing.assert_allclose(result, 2 * ValueRange(0, 255).to_model(np.ones((1, 60, 90), np.float32)), rtol=1e-6)
+
+
+def test_an_error_in_reading_or_writing_stops_the_pass():
+    def fails(*window):
+        raise UserError("the disk is full")
+
+    job = Watched(60, 90)
+    job.wait = fails
+    with pytest.raises(UserError, match="the disk is full"):
+        clear_in_memory(lambda cloudy: cloudy, job)
+    with pytest.raises(UserError, match="the disk is full"):
+        clear_in_memory(lambda cloudy: cloudy, Watched(60, 90), fails)

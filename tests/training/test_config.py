@@ -28,8 +28,8 @@ def test_overrides_keep_spaces_and_commas_and_read_numbers(tiny_config):
             [],
             "unknown config key 'chekpoint_interval': did you mean 'checkpoint_inter",
         ),
-        ("seed = -1\n", [], r"seed is a whole number from 0 to 2\*\*32 - 1, not -1"),
-        ("def broken(:\n", [], "cannot be read as a config: SyntaxError"),
+        ("seed = -1\n", [], r"seed must be an integer from 0 to 2\*\*32 - 1, got -1"),
+        ("def broken(:\n", [], "is not a readable config: SyntaxError"),
         ("", ["stages.9.lr=1"], "--cfg-options do not fit"),
         ("", ["seed"], "--cfg-options takes KEY=VALUE, got 'seed'"),
         ("del stages\n", [], "lacks stages"),
@@ -87,5 +87,5 @@ stages = [dict(name="first", train=["reference"], iterations=3, batch_size=2, lr
     config.dump(tmp_path / "again.py")
     assert load_config(tmp_path / "again.py").to_dict() == config.to_dict()
     lazy.write_text("from mmengine.config import read_base\nwith read_base():\n    from .none import *\n")
-    with pytest.raises(UserError, match=r"lazy\.py cannot be read as a config"):
+    with pytest.raises(UserError, match=r"lazy\.py is not a readable config"):
         load_config(lazy)

@@ -162,6 +162,12 @@ def test_the_published_weights_are_those_that_the_last_stage_was_evaluated_with(
     assert {row["name"]: pytest.approx(row["official.psnr"], abs=1e-4) for row in rows} == alone
 
 
+def test_a_stage_that_recomputes_its_activations_ends_in_the_same_weights(unbroken, tiny_config, tmp_path):
+    recomputing = tiny_config(extra="for stage in stages:\n    stage['recompute'] = True\n")
+    weights, expected = load_file(train(recomputing, tmp_path / "recomputed")), load_file(unbroken)
+    assert all(torch.allclose(weights[key], expected[key], atol=1e-6) for key in expected)
+
+
 def test_a_run_killed_before_its_last_evaluation_makes_it_up(unbroken, tiny_config, tmp_path):
     finished, last = (tmp_path / "unbroken" / "1_coarse" / name for name in ("finished.pth", "iter_6.pth"))
     assert last.exists()
@@ -183,7 +189,7 @@ def test_given_weights_are_recorded_and_must_be_of_like_data_and_diffusion(unbro
         ('model["noise_schedule"] = dict(type="CosineSchedule")\n', "noise_schedule: LinearSchedule, not CosineSch"),
         ('model["value_range"] = (0, 10000)\n', r"value_range=\[0.0, 255.0\], not"),
     ):
-        with pytest.raises(UserError, match=f"holds another denoiser than the config's .*{message}"):
+        with pytest.raises(UserError, match=f"its denoiser differs from the config .*{message}"):
             train(tiny_config(extra=extra + change), tmp_path / "other")
 
 
@@ -196,16 +202,16 @@ def test_weights_from_a_file_skip_the_stages_of_that_part_alone(unbroken, tiny_c
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_another_config(unbroken, tiny_config, tmp_path):
-    with pytest.raises(UserError, match="--resume to go on, or another --work-dir"):
+    with pytest.raises(UserError, match="continue with --resume, or give another --work-dir"):
         train(tiny_config(), tmp_path / "unbroken")
-    with pytest.raises(UserError, match="another config \\(other ema"):
+    with pytest.raises(UserError, match="another config \\(ema changed"):
         train(tiny_config(extra="ema = dict(decay=0.5)\n"), tmp_path / "unbroken", resume=True)
 
 
 def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
     finished = tmp_path / "unbroken" / "3_fine" / "finished.pth"
     finished.write_bytes(finished.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"finished\.pth cannot be read as a checkpoint"):
+    with pytest.raises(UserError, match=r"finished\.pth is not a readable checkpoint"):
         train(tiny_config(), tmp_path / "unbroken", resume=True)
 
 
@@ -216,14 +222,15 @@ def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
         ("stages = stages[1:]\n", "the reference has no weights: set reference_weights"),
         (
             "stages = stages[:2]\n",
-            r"the fusion has no weights: set fusion_weights .* add a stage before it with train=\['fusion'\]",
+            r"the fusion has no weights: set fusion_weights .* add an earlier stage with train=\['fusion'\]",
         ),
         ("stages = [*stages[:1], *stages[2:]]\n", "stage fusion: the denoiser has no weights"),
         ('stages[0]["iteration"] = 3\n', "unknown key 'iteration': did you mean 'iterations'"),
+        ('stages[0]["recompute"] = 1\n', "stage reference: recompute must be True or False, got 1"),
         ('model["fusion"]["type"] = "WeightAlocation"\n', "did you mean 'WeightAllocation'"),
         ('model["denoiser"]["bass"] = 3\n', "denoiser ConditionalUNet cannot be built.*bass"),
-        ('model["bands"] = 4\n', "the model has bands=4 but the data have 3"),
-        ('model["in_bands"] = 5\n', "the model has in_bands=5 but the data have 3"),
+        ('model["bands"] = 4\n', "the model has bands=4, but the data have 3"),
+        ('model["in_bands"] = 5\n', "the model has in_bands=5, but the data have 3"),
         ("reference_weights = 5\n", "reference_weights=5: give a weights file"),
         (
             'model["reference"] = dict(type="Identity")\nreference_weights = "x"\n',
@@ -231,8 +238,8 @@ def test_a_truncated_checkpoint_is_named(unbroken, tiny_config, tmp_path):
         ),
         ('stages[3]["optimizer"] = dict(type="Adamm")\n', "stage fine: .*Adamm"),
         ('stages[3]["param_scheduler"] = [dict(type="CosineLR")]\n', "stage fine: .*CosineLR"),
-        ('stages[2]["lr"] = "fast"\n', "stage fusion: lr is a number"),
-        ('stages[1]["crop"] = 64\n', "is less than the patch of 64"),
+        ('stages[2]["lr"] = "fast"\n', "stage fusion: lr must be a positive number"),
+        ('stages[1]["crop"] = 64\n', "is smaller than the patch of 64"),
         ('stages[1]["augmentations"] = ["RandomFlop"]\n', "kornia.augmentation has no 'RandomFlop'"),
     ],
 )
@@ -244,7 +251,7 @@ def test_bad_configs_are_named_before_training(tiny_config, tmp_path, extra, mes
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny_config, tmp_path):
     config = tiny_config(extra="stages = [dict(stages[0], lr=1e30, iterations=30), *stages[1:]]\n")
-    with pytest.raises(UserError, match="loss is not finite at iteration"):
+    with pytest.raises(UserError, match="non-finite loss at iteration"):
         train(config, tmp_path / "diverged")
 
 

@@ -138,7 +138,7 @@ def test_a_run_that_is_asked_to_end_says_so(tiny_config, train_process, tmp_path
     process.terminate()
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 128 + signal.SIGTERM
-    assert output.rstrip().endswith("declouds: stopped by SIGTERM: --resume continues the run")
+    assert output.rstrip().endswith("declouds: stopped by SIGTERM: continue with --resume")
     assert "StoppedError" not in output
     story = read_run_file(tmp_path / "run")
     assert (story["status"], story["error"]) == ("interrupted", "SIGTERM")
@@ -167,7 +167,7 @@ def test_a_diverged_run_is_recorded_as_failed(tiny_config, tmp_path):
     with pytest.raises(UserError):
         train(config, tmp_path / "run")
     story = read_run_file(tmp_path / "run")
-    assert story["status"] == "failed" and story["error"].startswith("the loss is not finite at iteration")
+    assert story["status"] == "failed" and story["error"].startswith("non-finite loss at iteration")
 
 
 def test_figures_are_kept_up_to_date_between_stages(tmp_path, monkeypatch):

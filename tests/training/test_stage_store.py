@@ -25,7 +25,7 @@ def test_a_second_run_trains_nothing_again_and_ends_in_the_same_weights(tiny_con
     first = _training(tiny_config(), tmp_path / "a", store).run()
     capsys.readouterr()
     second = _training(tiny_config(), tmp_path / "b", store).run()
-    assert capsys.readouterr().out.count("trained already") == 4
+    assert capsys.readouterr().out.count("already trained") == 4
     one, other = read_weights(str(first)).state_dict, read_weights(str(second)).state_dict
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert not list((tmp_path / "b").glob("*/iter_*.pth"))
@@ -144,6 +144,8 @@ def test_a_disk_that_is_full_is_told_in_one_line_and_leaves_nothing(tmp_path, mo
         raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 412992 vs 412880\nframe #0")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(UserError, match=r"x\.pth cannot be written .*412880\): free the disk, then go on by --resume"):
+    with pytest.raises(
+        UserError, match=r"x\.pth cannot be written .*412880\): free disk space, then continue with --resume"
+    ):
         checkpoint.atomic_save({}, tmp_path / "x.pth")
     assert not list(tmp_path.iterdir())

@@ -67,13 +67,13 @@ def test_processes_share_each_batch_and_a_restart_skips_to_its_place():
     restarted = StageBatches(6, 10)
     restarted.start = 2
     assert first(restarted, 2) == alone[2:]
-    with pytest.raises(UserError, match="a batch of 5 cannot be shared by 2 processes"):
+    with pytest.raises(UserError, match="batch_size=5 is not a multiple of 2 processes"):
         StageBatches(5, 10, 0, 2)
 
 
 def test_reduction_is_never_a_silent_crop():
     assert downsample(torch.zeros(3, 16, 24), 4).shape == (3, 4, 6)
-    with pytest.raises(UserError, match="16x24 cannot be reduced by 5"):
+    with pytest.raises(UserError, match="16x24 image cannot be downsampled by 5"):
         downsample(torch.zeros(3, 16, 24), 5)
 
 
@@ -86,7 +86,7 @@ def test_the_noise_of_an_image_depends_on_its_name_and_the_seed_alone():
 
 
 def test_an_empty_training_split_is_named():
-    with pytest.raises(UserError, match="the train split is empty"):
+    with pytest.raises(UserError, match="the training split is empty"):
         TrainingPatches(Numbered(count=0))
 
 
@@ -96,9 +96,9 @@ class OfManySizes(Numbered):
 
 
 def test_a_patch_that_one_image_is_too_small_for_is_refused_before_any_is_read():
-    with pytest.raises(UserError, match="e: 12x6 pixels after reduction by 1 is less than the patch of 8"):
+    with pytest.raises(UserError, match="e: 12x6 pixels after downsampling by 1 is smaller than the patch of 8"):
         TrainingPatches(OfManySizes(), crop=8)
-    with pytest.raises(UserError, match="an image of 12x6 cannot be reduced by 4"):
+    with pytest.raises(UserError, match="12x6 image cannot be downsampled by 4"):
         TrainingPatches(OfManySizes(), reduce=4)
 
 

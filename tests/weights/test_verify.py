@@ -84,19 +84,19 @@ def test_weights_that_score_otherwise(publish, data, capsys):
     assert verify(data) == 1
     text = capsys.readouterr().out
     assert text.strip().endswith("FAIL") and text.count("FAIL") == 2
-    assert "but with other pixels than the expected score is of" in text
+    assert "but their pixels differ from those of the expected scores" in text
 
 
 def test_data_that_do_not_fit(publish, data, capsys, tmp_path, one_entry):
     publish(split=("3", "7"))
     assert verify(data) == 2
-    assert "images that are not there: 7" in capsys.readouterr().err
+    assert "images that do not exist: 7" in capsys.readouterr().err
     assert verify(tmp_path / "absent") == 2
     assert "no such folder" in capsys.readouterr().err
     publish(size=256)
     assert verify(data) == 2
     message = capsys.readouterr().err
-    assert "3.png is 3 x 16 x 16, but the score is of 3 x 256 x 256" in message
+    assert "3.png is 3 x 16 x 16, but the scores are for 3 x 256 x 256" in message
     publish()
     assert verify(data, "--from", data / "cloud" / "1.png") == 2
     assert "is not the official file of tiny" in capsys.readouterr().err

@@ -130,5 +130,5 @@ def test_the_list_shows_every_name(capsys, monkeypatch, tmp_path):
     main(["weights", "list"])
     text = capsys.readouterr().out
     for entry in zoo_module.zoo().values():
-        assert f"{entry.name} (not fetched yet)" in text and entry.source in text and entry.licence in text
+        assert f"{entry.name} (not fetched)" in text and entry.source in text and entry.licence in text
     assert "psnr 28.476, ssim 0.8971: official protocol, 16 images of RICE1" in text

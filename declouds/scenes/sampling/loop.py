@@ -1,8 +1,15 @@
-"""The loop of a pass: windows are read, computed and blended, and finished rows are stepped and kept."""
+"""The loop of a pass: windows are read, computed and blended, and finished rows are stepped and kept.
+
+Windows are read ahead in one thread, and rows stepped and written behind in another, while the network computes.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
-from itertools import groupby, pairwise
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import groupby, islice, pairwise
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -55,16 +62,21 @@ class RowBuffer:
         sums = self.sums[:, : window.height, cols]
         return np.divide(sums[:-1], sums[-1], out=np.zeros_like(sums[:-1]), where=sums[-1] > 0)
 
-    def drop(self, until: int) -> None:
-        """Let go of the rows above ``until``."""
-        kept = self.sums.shape[1] - (until - self.first)
-        self.sums[:, :kept] = self.sums[:, until - self.first :]
+    def take(self, until: int) -> "RowBuffer":
+        """Return a copy of the rows above ``until``, and remove them."""
+        count = max(until - self.first, 0)
+        taken = RowBuffer(len(self.sums) - 1, count, self.area, self.first)
+        taken.sums[:] = self.sums[:, :count]
+        kept = self.sums.shape[1] - count
+        self.sums[:, :kept] = self.sums[:, count:]
         self.sums[:, kept:] = 0
-        self.first = until
+        self.first += count
+        return taken
 
 
 Progress = Callable[[str, int, int], None]  # title of the pass, windows done and windows in all, of all passes
 
+Inputs = list[np.ndarray]  # of one window: the cloudy image, then the inputs of the pass; (C, h, w) each
 COLUMNS = 2048  # that are stepped at a time, so that their copies do not grow with the width of the scene
 
 
@@ -86,6 +98,16 @@ class Job(Protocol):
 
     def note_pass(self, number: int) -> None:
         """Note that pass ``number`` is finished everywhere."""
+
+
+@contextmanager
+def _thread() -> Iterator[ThreadPoolExecutor]:
+    """Give a thread for work beside the network; what it has not begun when an error comes is dropped."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class PassLoop:
@@ -118,6 +140,7 @@ class PassLoop:
         self.batch_size = tiling.batch_size  # halved when the device's memory does not hold a batch
         self.done = 0
         self.channels: dict[str, int] = {}
+        self.reading = Lock()  # files are read by one thread at a time
 
     def run(self, passes: Sequence[Pass], areas: Sequence[Window], ranks: Ranks) -> None:
         """Run every pass that is not finished over ``areas``, and wait for the other processes after each.
@@ -128,16 +151,25 @@ class PassLoop:
         for step in passes:
             self.channels[step.output] = step.output_bands
         mine = sum(touches(window, area) for area in areas for window in self.grid)
-        for number, step in enumerate(passes):
-            if number >= self.job.passes_done:
-                for area in areas:
-                    self._run_in(area, number, step, mine * len(passes))
-                ranks.wait()
-                if ranks.leads:
-                    self.job.note_pass(number)
-            self.done = mine * (number + 1)
+        with _thread() as reader, _thread() as writer:
+            for number, step in enumerate(passes):
+                if number >= self.job.passes_done:
+                    for area in areas:
+                        self._run_in(area, number, step, mine * len(passes), reader, writer)
+                    ranks.wait()
+                    if ranks.leads:
+                        self.job.note_pass(number)
+                self.done = mine * (number + 1)
 
-    def _run_in(self, area: Window, number: int, step: Pass, total: int) -> None:
+    def _run_in(
+        self,
+        area: Window,
+        number: int,
+        step: Pass,
+        total: int,
+        reader: ThreadPoolExecutor,
+        writer: ThreadPoolExecutor,
+    ) -> None:
         """Run a pass over one area, from the first row that is not finished."""
         bottom, first = area.row + area.height, self.job.rows_done(number, area)
         within = [window for window in self.grid if touches(window, area)]
@@ -147,52 +179,70 @@ class PassLoop:
         if not lines:
             return
         buffer = RowBuffer(step.channels, lines[0][0].height, area, first)
+        inputs = self._read_ahead(step, todo, reader)
+        behind: Future[None] | None = None
         for line, below in pairwise([*lines, None]):
             assert line is not None
             buffer.first = max(buffer.first, line[0].row)  # rows without windows are left out
-            self._add(line, step, buffer, total)
+            self._add(line, inputs, step, buffer, total)
             # No later window reaches above its first row.
             finished = bottom if below is None else min(below[0].row, bottom)
-            self._finish(step, buffer, min(finished, line[0].row + line[0].height))
-            self.job.note_rows(number, area, finished)
+            if behind is not None:
+                behind.result()  # one line of rows is kept in memory at most, and an error stops the pass
+            rows = buffer.take(min(finished, line[0].row + line[0].height))
+            behind = writer.submit(self._finish, step, rows, number, area, finished)
+        if behind is not None:
+            behind.result()
 
-    def _add(self, line: Sequence[Window], step: Pass, buffer: RowBuffer, total: int) -> None:
+    def _read_ahead(self, step: Pass, windows: Iterable[Window], reader: ThreadPoolExecutor) -> Iterator[Inputs]:
+        """Yield the inputs of every window, the next batch of which is read while one is computed."""
+        waiting: deque[Future[Inputs]] = deque()
+        for window in windows:
+            waiting.append(reader.submit(self._inputs, step, window))
+            if len(waiting) > self.batch_size:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _add(self, line: Sequence[Window], inputs: Iterator[Inputs], step: Pass, buffer: RowBuffer, total: int) -> None:
         """Compute the windows of a line, a batch at a time, and add them to the blend."""
         start = 0
         while start < len(line):
             batch = line[start : start + self.batch_size]  # which may shrink on the way
             start += len(batch)
-            for window, values in zip(batch, self._compute(step, batch), strict=True):
+            computed = self._compute(step, batch, list(islice(inputs, len(batch))))
+            for window, values in zip(batch, computed, strict=True):
                 buffer.add(window, values, self._weights(window))
             self.done += len(batch)
             if self.progress is not None:
                 self.progress(step.title, self.done, total)
 
-    def _finish(self, step: Pass, buffer: RowBuffer, until: int) -> None:
-        """Step the rows above ``until``, and write them, some columns at a time."""
-        if until <= buffer.first:
-            return
+    def _finish(self, step: Pass, rows: RowBuffer, number: int, area: Window, finished: int) -> None:
+        """Step rows of the blend and write them, some columns at a time, and note them as finished."""
         output = self.job.raster(step.output, step.output_bands)
-        right = buffer.area.col + buffer.area.width
-        for left in range(buffer.area.col, right, COLUMNS):
-            part = Window(buffer.first, left, until - buffer.first, min(COLUMNS, right - left))
-            values = buffer.mean(part)
+        height, right = rows.sums.shape[1], area.col + area.width
+        for left in range(area.col, right, COLUMNS) if height else ():
+            part = Window(rows.first, left, height, min(COLUMNS, right - left))
+            values = rows.mean(part)
             if step.step is not None:
                 values = step.step(values, *(self._read(source, part) for source in step.step_inputs))
             output.write(part, values)
-        buffer.drop(until)
+        self.job.note_rows(number, area, finished)
 
-    def _compute(self, step: Pass, batch: Sequence[Window]) -> np.ndarray:
+    def _inputs(self, step: Pass, window: Window) -> Inputs:
+        """Read what a pass computes a window from."""
+        return [self._cloudy(window), *(self._read(source, window) for source in step.inputs)]
+
+    def _compute(self, step: Pass, batch: Sequence[Window], inputs: Sequence[Inputs]) -> np.ndarray:
         """Compute a batch of windows, by halves if the device's memory does not hold it."""
-        images = [np.stack([self._cloudy(window) for window in batch])]
-        images += [np.stack([self._read(source, window) for window in batch]) for source in step.inputs]
+        images = [np.stack(image) for image in zip(*inputs, strict=True)]
         try:
             with torch.inference_mode():
                 parts = (
                     step.compute(*(torch.from_numpy(image).to(self.device) for image in images)).float().cpu().numpy()
                 )
         except torch.OutOfMemoryError as error:
-            return self._compute_halves(step, batch, error)
+            return self._compute_halves(step, batch, inputs, error)
         expected = (len(batch), step.channels, *images[0].shape[-2:])
         if parts.shape != expected:
             raise ValueError(f"{step.title}: shape {parts.shape} came out, not {expected}")
@@ -204,7 +254,9 @@ class PassLoop:
                 )
         return parts
 
-    def _compute_halves(self, step: Pass, batch: Sequence[Window], error: BaseException) -> np.ndarray:
+    def _compute_halves(
+        self, step: Pass, batch: Sequence[Window], inputs: Sequence[Inputs], error: BaseException
+    ) -> np.ndarray:
         """Go on with half as many windows at a time, from here to the end."""
         if len(batch) == 1:
             raise UserError(
@@ -217,8 +269,8 @@ class PassLoop:
             "%d windows at a time do not fit the device's memory: going on with %d", len(batch), half
         )
         torch.cuda.empty_cache()
-        halves = (batch[:half], batch[half : 2 * half], batch[2 * half :])
-        return np.concatenate([self._compute(step, part) for part in halves if part])
+        halves = (slice(half), slice(half, 2 * half), slice(2 * half, None))
+        return np.concatenate([self._compute(step, batch[part], inputs[part]) for part in halves if batch[part]])
 
     def _weights(self, window: Window) -> np.ndarray:
         """Return how much the pixels of a window count in the blend."""
@@ -227,7 +279,8 @@ class PassLoop:
 
     def _cloudy(self, window: Window) -> np.ndarray:
         """Return what the network sees of a window."""
-        values, valid = self.image.read(window)
+        with self.reading:
+            values, valid = self.image.read(window)
         return self.image.value_range.to_model(fill_nodata(values, valid))
 
     def _read(self, source: Input, window: Window) -> np.ndarray:
