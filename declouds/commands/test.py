@@ -108,9 +108,10 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     _check_arguments(args)
 
     from declouds.download import file_digest
+    from declouds.errors import UserError
     from declouds.evaluation.evaluate_model import evaluate_model, variants_of
     from declouds.evaluation.inference_search import TOLERANCE, Search, search_inference
-    from declouds.evaluation.load_checked import load_checked
+    from declouds.evaluation.load_checked import changed_sampling, load_checked
     from declouds.evaluation.lpips_net import load_lpips
     from declouds.evaluation.protocols import PROTOCOLS, check_protocols
     from declouds.evaluation.signatures import SIGNATURES
@@ -134,6 +135,9 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     precision = "fp32" if args.record else args.precision
     steps = args.steps[0] if args.steps else None
     model = load_checked(args.checkpoint, config, datamodule, dataset[0], device, precision, steps)
+    stored = read_weights(args.checkpoint) if args.record else None
+    if stored is not None and (changed := changed_sampling(stored.config, config.model.to_dict())):
+        raise UserError(f"--record: the config changes {', '.join(changed)}: use that of the weights")
     weights = {"file": str(args.checkpoint), "sha256": file_digest(find_weights(str(args.checkpoint)))}
     lpips = load_lpips(args.lpips_weights)
     seconds: dict[str, float] = {}
@@ -198,12 +202,12 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     if args.out is not None:
         write_evaluation(evaluation, args.out, args.overwrite)
         print(f"written to {args.out}")
-    if searched is not None and args.record is not None:
-        stored = read_weights(args.checkpoint)
+    if searched is not None and stored is not None and args.record is not None:
         inference = searched.found | dict(tolerance=TOLERANCE, split=evaluation.split)
         record = stored.record | dict(inference=inference)
         save_weights(args.record, stored.config, stored.state_dict, record, args.overwrite)
-        print(f"recorded in {args.record}")
+        checked = "" if "bf16" in searched.found else "; bf16 was not checked: this device does not compute it"
+        print(f"recorded in {args.record}{checked}")
 
 
 def _print_search(searched: Any, seconds: dict[str, float]) -> None:

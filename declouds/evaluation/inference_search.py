@@ -40,12 +40,13 @@ def search_inference(
         model: a `CloudRemover` in float32; it keeps the number of steps that is enough.
         steps: numbers of steps; those that the model has if empty.
         evaluate: ``(model, name of the setting) -> one row per image``.
-        with_bf16: compare bfloat16 too, with the fewest steps that are enough.
+        with_bf16: compare bfloat16 too, with the fewest steps that are enough, if the device computes it.
 
     Raises:
-        UserError: the model cannot sample in these steps, or the device does not compute bfloat16.
+        UserError: the model cannot sample in these steps.
     """
-    check(model, steps, with_bf16)
+    _check_steps(model, steps)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     methods: dict[str, list[Row]] = {}
     found: dict[str, Any] = {}
     name, most = model.method, ""
@@ -62,7 +63,7 @@ def search_inference(
         name = f"{found['steps']} step{'s' * (found['steps'] > 1)}"
     else:
         methods[name] = evaluate(model, name)
-    if with_bf16:
+    if with_bf16 and has_bf16(device):
         converted, low = copy.deepcopy(model), f"{name}, bf16"
         use_precision(converted, "bf16")
         methods[low] = evaluate(converted, low)
@@ -71,19 +72,12 @@ def search_inference(
     return Search(methods, compared, found)
 
 
-def check(model: Any, steps: Sequence[int], with_bf16: bool) -> None:
-    """Check, before long work, that a search can be done.
-
-    Raises:
-        UserError: see `search_inference`.
-    """
+def _check_steps(model: Any, steps: Sequence[int]) -> None:
+    """Check, before long work, that a model can sample in each of ``steps``."""
     if len(set(steps)) < len(steps):
         raise UserError(f"--steps {' '.join(map(str, steps))}: give each number once")
     for number in steps:
         model.set_steps(number)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    if with_bf16 and not has_bf16(device):
-        raise UserError(f"{device} does not compute bfloat16 in hardware, so it cannot be checked: omit --record")
 
 
 def _is_as_good(rows: Sequence[Row], others: Sequence[Row]) -> bool:

@@ -74,9 +74,14 @@ def load_checked(
             "the model was trained with value range %s to %s, these data have %s to %s",
             model.value_range.low, model.value_range.high, datamodule.value_range.low, datamodule.value_range.high,
         )  # fmt: skip
-    unchanged = all(weights.config.get(key) == value for key, value in sampling.items())
-    prepare(model, precision, steps, use_recorded=unchanged)
+    prepare(model, precision, steps, use_recorded=not changed_sampling(weights.config, wanted))
     return model
+
+
+def changed_sampling(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return the entries read only by sampling in which a config differs from that of the weights."""
+    keys = model_class(wanted).sampling_entries
+    return sorted(key for key in keys if key in wanted and stored.get(key) != wanted[key])
 
 
 def differing_parts(stored: dict[str, Any], wanted: dict[str, Any], parts: Collection[str] | None = None) -> list[str]:

@@ -272,6 +272,11 @@ def test_what_is_enough_is_recorded_and_used(with_val, capsys):
     changed = ["--cfg-options", "model.sampler.steps=5"]
     main(["test", str(with_val / "config.py"), str(made), "--split", "val", "--out", str(with_val / "five"), *changed])
     assert json.loads((with_val / "five" / "results.json").read_text())["about"]["steps"] == 5
+    again = with_val / "changed.safetensors"
+    with pytest.raises(SystemExit):
+        run(with_val, "--split", "val", "--steps", "1", "2", "--record", again, *changed)
+    assert "--record: the config changes sampler: use that of the weights" in capsys.readouterr().err
+    assert not again.exists()
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_fewest_steps_that_lose_nothing(steps, enough):
 
 
 @pytest.mark.parametrize(("loss", "safe"), [(0.0, True), (0.015, True), (-1.0, True), (0.03, False)])
-def test_bfloat16_is_compared_at_the_steps_that_are_enough(loss, safe):
+def test_bfloat16_is_compared_at_the_steps_that_are_enough(monkeypatch, loss, safe):
     def evaluate(model, name):
         lost = loss if model.precision == "bf16" else 0
         return [row | {"official.psnr": row["official.psnr"] - lost} for row in SCORES[model.steps]]
@@ -53,5 +53,8 @@ def test_bfloat16_is_compared_at_the_steps_that_are_enough(loss, safe):
     found = search_inference(model, [10, 2], evaluate, with_bf16=True)
     assert found.found == {"steps": 2, "bf16": safe}
     assert found.compared[-1] == ("2 steps, bf16", "2 steps") and model.precision == "fp32"
+    monkeypatch.setattr("declouds.evaluation.inference_search.has_bf16", lambda device: False)
+    assert search_inference(model, [10, 2], evaluate, with_bf16=True).found == {"steps": 2}
+    monkeypatch.setattr("declouds.evaluation.inference_search.has_bf16", lambda device: True)
     alone = search_inference(model, [], evaluate, with_bf16=True)
     assert alone.found == {"bf16": safe} and list(alone.methods) == ["DE", "DE, bf16"]
