@@ -19,7 +19,7 @@ class Search:
     """What a search found.
 
     Attributes:
-        methods: name of the setting -> one row per image.
+        methods: name of the setting -> one row per image; last the steps that are enough, in float32.
         compared: pairs of settings, each with the most steps, or with float32.
         found: what is recorded with the weights: ``steps`` and ``bf16``, as far as they were searched.
     """
@@ -69,6 +69,7 @@ def search_inference(
         methods[low] = evaluate(converted, low)
         found["bf16"] = _is_as_good(methods[low], methods[name])
         compared.append((low, name))
+    methods[name] = methods.pop(name)  # last, where results have the model itself
     return Search(methods, compared, found)
 
 

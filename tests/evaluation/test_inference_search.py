@@ -40,7 +40,7 @@ def test_the_fewest_steps_that_lose_nothing(steps, enough):
     model = Sampled()
     found = search_inference(model, steps, lambda model, name: SCORES[model.steps], with_bf16=False)
     assert found.found == {"steps": enough} and model.steps == enough
-    assert len(found.compared) == len(steps) - 1
+    assert len(found.compared) == len(steps) - 1 and list(found.methods)[-1].split()[0] == str(enough)
 
 
 @pytest.mark.parametrize(("loss", "safe"), [(0.0, True), (0.015, True), (-1.0, True), (0.03, False)])
@@ -57,4 +57,4 @@ def test_bfloat16_is_compared_at_the_steps_that_are_enough(monkeypatch, loss, sa
     assert search_inference(model, [10, 2], evaluate, with_bf16=True).found == {"steps": 2}
     monkeypatch.setattr("declouds.evaluation.inference_search.has_bf16", lambda device: True)
     alone = search_inference(model, [], evaluate, with_bf16=True)
-    assert alone.found == {"bf16": safe} and list(alone.methods) == ["DE", "DE, bf16"]
+    assert alone.found == {"bf16": safe} and list(alone.methods) == ["DE, bf16", "DE"]
