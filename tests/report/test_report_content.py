@@ -127,7 +127,7 @@ def test_what_fails_in_the_middle_leaves_nothing_and_keeps_what_was_there(
         (["--by", "image.cover"], "choose a metric"),
         (["--worst", "0"], "give 1 or more"),
         (["--images", "image99"], "there are image9"),
-        (["--names", "a", "b"], "one each"),
+        (["--names", "a", "b"], "one name per run"),
         (["--checkpoint", "a", "b"], "one for all, or one each"),
     ],
 )
