@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from declouds import __version__
 from declouds.errors import UserError
 
-NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 COMMANDS = (
     "train",
     "test",
@@ -38,20 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
         module = importlib.import_module(f"declouds.commands.{name}")
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
+        sub._negative_number_matcher = NEGATIVE_NUMBER  # argparse takes -1e-1 and -3.4e+38 for flags
         sub.set_defaults(run=module.run)
     return parser
-
-
-def _with_negative_numbers(arguments: Sequence[str]) -> list[str]:
-    """Join a flag with a negative number after it: argparse would read -1e-1 and -3.4e+38 as flags."""
-    joined: list[str] = []
-    for argument in arguments:
-        flag = joined[-1] if joined else ""
-        if flag.startswith("--") and "=" not in flag and NEGATIVE_NUMBER.fullmatch(argument):
-            joined[-1] = f"{flag}={argument}"
-        else:
-            joined.append(argument)
-    return joined
 
 
 def limit_spinning() -> None:
@@ -67,7 +56,7 @@ def limit_spinning() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a sub-command; an error that the user can fix prints one line and exits with code 2."""
     limit_spinning()
-    args = build_parser().parse_args(_with_negative_numbers(sys.argv[1:] if arguments is None else arguments))
+    args = build_parser().parse_args(arguments)
     try:
         args.run(args)
     except UserError as error:

@@ -37,7 +37,7 @@ DRIVERS = {
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 GDAL_OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",  # no .aux.xml written beside, or read from beside, an image
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # otherwise each open lists a folder of thousands of images
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # otherwise each open lists a folder of thousands of images
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG cut short is an error, not grey pixels
 }
 

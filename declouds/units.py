@@ -129,10 +129,9 @@ def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange,
     if sample.size == 0:
         return
     stored = units.stored(value_range)
-    outside = np.mean((sample < stored.low) | (sample > stored.high))
     dark = is_dark(sample, stored)
     may_be_dark = np.issubdtype(sample.dtype, np.integer) and not units.origin
-    if outside >= 0.99 or (dark and not may_be_dark):
+    if is_outside(sample, stored) or (dark and not may_be_dark):
         raise UserError(
             f"{source}: its values ({_span(sample)}){units.meaning(sample)} are not in the units the model was trained "
             f"on ({value_range}): {_advice(sample, value_range, units)}rescale the scene, or choose a model for its "
@@ -155,6 +154,11 @@ def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange,
             f"band {constant[0]}" if len(constant) == 1 else f"each of the bands {', '.join(map(str, constant))}",
             sample[constant[0] - 1].flat[0],
         )
+
+
+def is_outside(values: np.ndarray, stored: ValueRange) -> bool:
+    """Tell whether 99 % of the values, or more, lie outside a range."""
+    return bool(np.mean((values < stored.low) | (values > stored.high)) >= 0.99)
 
 
 def is_dark(values: np.ndarray, stored: ValueRange) -> bool:
@@ -188,6 +192,11 @@ def _type_fits(dtype: np.dtype, value_range: ValueRange, units: Units) -> bool:
     stored = units.stored(value_range)
     if not units.origin and value_range == ValueRange.of_dtype("uint8"):
         return dtype == np.uint8
+    return can_hold(dtype, stored)
+
+
+def can_hold(dtype: np.dtype, stored: ValueRange) -> bool:
+    """Tell whether pixels of a type can have all values of a range, in 16 steps at least."""
     if np.issubdtype(dtype, np.floating):
         return True
     limits = np.iinfo(dtype)

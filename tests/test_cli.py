@@ -151,8 +151,9 @@ def test_python_m_declouds_is_the_command():
 
 def test_negative_numbers_in_scientific_notation_are_values():
     """As people paste them; argparse takes them for flags."""
-    arguments = ["--nodata", "-3.4028234663852886e+38", "--offset", "-1e-1", "-o", "out.tif", "--scale=-.5", "-x"]
-    joined = ["--nodata=-3.4028234663852886e+38", "--offset=-1e-1", "-o", "out.tif", "--scale=-.5", "-x"]
-    assert cli._with_negative_numbers(arguments) == joined
-    args = cli.build_parser().parse_args(["predict", "in.tif", "--checkpoint", "m", *joined[:4]])
-    assert (args.nodata, args.offset) == (-3.4028234663852886e38, -0.1)
+    arguments = ["--nodata", "-3.4028234663852886e+38", "--offset", "-1e-1", "-o", "out.tif", "--scale=-.5"]
+    args = cli.build_parser().parse_args(["predict", "in.tif", "--checkpoint", "m", *arguments])
+    assert (args.nodata, args.offset, args.scale) == (-3.4028234663852886e38, -0.1, -0.5)
+    for low, high in (("-1", "1"), ("-2.5e1", "-1e-1")):
+        args = cli.build_parser().parse_args(["evaluate", "a", "b", "--value-range", low, high])
+        assert args.value_range == [float(low), float(high)]

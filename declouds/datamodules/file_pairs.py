@@ -19,7 +19,7 @@ from declouds.datamodules.pairs import (
 from declouds.errors import UserError, some
 from declouds.image_io import read_image
 from declouds.nodata import fill_nodata
-from declouds.units import Units, choose_units, is_dark
+from declouds.units import Units, can_hold, choose_units, is_dark, is_outside
 from declouds.value_range import ValueRange
 
 SAMPLE = 4096  # bytes hashed at each of three positions of a file
@@ -34,9 +34,9 @@ class FilePairDataset(PairDataset):
     of the nearest valid one; a downsampled pixel is valid if all of its pixels are.
 
     Raises:
-        UserError: at construction, from headers: pairs that disagree, a data type without a known value range, a size
-            that ``reduce`` does not divide. On reading a pair: a damaged file, no valid pixel, values outside the value
-            range.
+        UserError: at construction, from headers: pairs that disagree, a data type without a known value range or that
+            cannot hold it, a size that ``reduce`` does not divide. On reading a pair: a damaged file, no valid pixel,
+            values outside the value range.
     """
 
     def __init__(
@@ -54,6 +54,11 @@ class FilePairDataset(PairDataset):
         _check_reducible(pairs, headers, reduce)
         self.units = _units_of(pairs, headers, scale, offset)
         known = _range_for(value_range, headers, self.units)
+        if headers and not self.units.origin and not can_hold(np.dtype(headers[0].dtype), known):
+            raise UserError(
+                f"{pairs[0].cloudy[0].path}: is {headers[0].dtype}, which cannot hold value_range {known}: give the "
+                "range of this sensor, or scale and offset"
+            )
         bytes_per_value = np.dtype(headers[0].dtype).itemsize if headers and reduce == 1 else 4
         sizes = [(header.height // reduce, header.width // reduce) for header in headers]
         pixels = sum(height * width for height, width in sizes)
@@ -107,11 +112,11 @@ class FilePairDataset(PairDataset):
         values, valid = read_with_gaps(files, self.stored_range)
         known, stored = values[:, valid], self.stored_range
         known_units = self.units.origin or values.dtype.kind == "f"  # integers of unknown units may be that dark
-        if known.min() > stored.high or known.max() < stored.low or (known_units and is_dark(known, stored)):
+        if is_outside(known, stored) or (known_units and is_dark(known, stored)):
             raise UserError(
-                f"{files[0].path}: all values ({known.min():g} to {known.max():g}){self.units.meaning(known)} lie "
-                f"outside value_range ({self.value_range.low:g}, {self.value_range.high:g}), or at its dark end: give "
-                "the value range of this sensor, or scale and offset"
+                f"{files[0].path}: all values ({known.min():g} to {known.max():g}){self.units.meaning(known)} or "
+                f"99 % of them lie outside value_range ({self.value_range.low:g}, {self.value_range.high:g}), or at "
+                "its dark end: give the value range of this sensor, or scale and offset"
             )
         return fill_nodata(values, valid), valid
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from declouds.datamodules.pairs import Pair, read_bands
+from declouds.datamodules.pairs import Pair, read_with_gaps
 from declouds.errors import UserError
+from declouds.nodata import fill_nodata
 
 LOOK_ALIKE_BITS = 8  # of 64; the RICE pairs inspected, all of different locations, differ in 13 bits or more
 
@@ -44,7 +45,9 @@ def make_split(
     keys = [_group_key(pair.name, group, block) for pair in pairs]
     first_of: dict[str, int] = {}
     links = [(index, first_of.setdefault(key, index)) for index, key in enumerate(keys)]
-    links += look_alike_links([perceptual_hash(read_bands(pair.clear)) for pair in track(pairs)], bits)
+    links += look_alike_links(
+        [perceptual_hash(fill_nodata(*read_with_gaps(pair.clear))) for pair in track(pairs)], bits
+    )
     groups = group_together(len(pairs), links)
     shuffled = [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
     placed: dict[str, list[str]] = {part: [] for part in parts}

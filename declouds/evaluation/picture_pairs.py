@@ -11,6 +11,7 @@ from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
 from declouds.nodata import fill_nodata
+from declouds.units import is_dark, is_outside
 from declouds.value_range import ValueRange
 
 
@@ -98,11 +99,12 @@ def read_pair(
     for path in (pair.result, pair.clear):
         values, valid = read_with_gaps([BandFile(path)], value_range)
         units = value_range or ValueRange.of_dtype(values.dtype)
-        low, high = values[:, valid].min(), values[:, valid].max()
-        if low > units.high or high < units.low:
+        taken = values[:, valid]
+        low, high = taken.min(), taken.max()
+        if is_outside(taken, units) or (taken.dtype.kind == "f" and low < high and is_dark(taken, units)):
             raise UserError(
-                f"{path}: all values ({low} to {high}) lie outside {units.low:g} to {units.high:g}: "
-                "give their value range by --value-range"
+                f"{path}: all values ({low:g} to {high:g}) or 99 % of them lie outside {units}, or at its dark "
+                "end: give their value range by --value-range"
             )
         images.append(torch.from_numpy(units.to_model(fill_nodata(values, valid))))
         known.append(valid)

@@ -23,7 +23,7 @@ from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
-from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of
+from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of, tags_of
 
 
 def remove_clouds(
@@ -62,6 +62,8 @@ def remove_clouds(
         chosen = replace(chosen, mask=mask_of(chosen.mask, image))
     chosen.check()
     in_memory = isinstance(image, np.ndarray) or is_xarray(image)
+    if not in_memory and not isinstance(image, str | os.PathLike):
+        raise UserError(f"an image is a NumPy array, a DataArray or a path, and not a {type(image).__name__}")
     if in_memory and output is not None:
         raise UserError(f"output = {os.fspath(output)!r}: an array comes back as an array; leave output out")
     if not in_memory and output is None:
@@ -73,7 +75,7 @@ def remove_clouds(
     with remover_of(model, chosen, device) as remover:
         if is_xarray(image):
             values, nodata = from_xarray(image)
-            return like(image, clear_array(remover, values, chosen, progress, nodata))
+            return like(image, clear_array(remover, values, chosen, progress, nodata, tags_of(image)))
         if in_memory:
             return clear_array(remover, image, chosen, progress)
         return clear_scene(remover, image, str(output), chosen, Ranks.here(), progress).path

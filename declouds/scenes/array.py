@@ -1,5 +1,7 @@
 """An image in memory, cleared by the same passes as a file."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from declouds.errors import UserError
@@ -15,7 +17,7 @@ from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.store import MemoryJob
 from declouds.scenes.sampling.tiles import Window
-from declouds.units import Units, check_units
+from declouds.units import check_units, choose_units
 from declouds.value_range import ValueRange
 
 FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart")
@@ -27,6 +29,7 @@ def clear_array(
     options: SceneOptions,
     progress: Progress | None = None,
     nodata: float | None = None,
+    tags: Collection[tuple[float, float]] = ((1.0, 0.0),),
 ) -> np.ndarray:
     """Remove the clouds of an array.
 
@@ -36,6 +39,7 @@ def clear_array(
         options: the user's choices; ``mask`` is an array here, or ``auto``.
         progress: called after every batch of windows.
         nodata: the image's own value for "no data", which the options override.
+        tags: the image's own scale and offset of each band, which the options override.
 
     Shapes: (in_bands, H, W) -> (bands, H, W).
 
@@ -44,9 +48,7 @@ def clear_array(
             files.
     """
     _check(image, options, remover)
-    units = Units(
-        options.scale or 1, options.offset or 0, "" if options.scale is options.offset is None else "the call"
-    )
+    units = choose_units("the array", tags, options.scale, options.offset, "scale and offset")
     missing = nodata if options.nodata is None else options.nodata
     stored = units.stored(remover.value_range)
     pixels, masked = np.ma.getdata(image), np.ma.getmaskarray(image) if np.ma.isMaskedArray(image) else None
@@ -105,7 +107,8 @@ def _mask(
         for window, found in detect_clouds(remover.detector, read, units, *size):
             cloud[window.slices] = found
     else:
-        raise UserError(f"mask = {options.mask!r}: the mask of an array is an array, or 'auto'")
+        given = repr(options.mask) if isinstance(options.mask, str) else type(options.mask).__name__
+        raise UserError(f"mask = {given}: the mask of an array is an array, or 'auto'")
     return CloudMask(
         lambda window: cloud[window.slices], *size, options.dilate, options.feather, lambda window: read(window)[1]
     )

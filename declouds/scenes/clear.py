@@ -20,7 +20,7 @@ from declouds.scenes.job import FileJob
 from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
-from declouds.scenes.rasters.mask_file import open_mask
+from declouds.scenes.rasters.mask_file import mask_files, open_mask
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
@@ -123,7 +123,7 @@ def clear_scene(
     ) as scene:
         files = [source, *source_files(scene.file)]
         if options.mask is not None and not options.detects:
-            files.append(Path(str(options.mask)))
+            files += mask_files(str(options.mask))
         products.check(files)
         channels = {step.output: step.output_bands for step in remover.passes}
         channels |= {"clouds": 1} if options.detects else {}
@@ -182,7 +182,10 @@ def _settings(remover: Remover, files: Sequence[Path], scene: Scene, options: Sc
         [step.title, step.output, step.output_bands, repr(step.inputs), repr(step.step_inputs)]
         for step in remover.passes
     ]
-    stamps = {str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
+    stamps = {  # of a sub-dataset, its name alone; the file that it is in comes with it
+        str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
+        for path in files
+    }
     units = (scene.stored_range.low, scene.stored_range.high)
     return dict(
         **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps),

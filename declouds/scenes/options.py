@@ -1,8 +1,9 @@
 """How a scene is cleared: every choice that a user has, with its default."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class SceneOptions:
         samples: how often the scene is cleared, each time from other noise; the first is the result, the others give
             its standard deviation.
         bands: the bands that the model takes, in its order: numbers from 1, or names in the file.
-        scale: model value = stored value * scale + offset; the file's own if not given.
+        scale: model value = stored value * scale + offset; the file's or DataArray's own if not given.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own; the output says so.
         mask: a raster of the clouds, on any grid (of an image in memory: an array of its size), or ``auto``
@@ -71,6 +72,19 @@ class SceneOptions:
     preview: bool = False
     overwrite: bool = False
     restart: bool = False
+
+    def __post_init__(self) -> None:
+        """Make lists of what may be arrays or sets, which NumPy and JSON take for something else.
+
+        Raises:
+            UserError: they hold other things than said, or are text; or the bands are a set, which has no order.
+        """
+        if self.bands is not None:
+            ordered = not isinstance(self.bands, str | set | frozenset)
+            object.__setattr__(self, "bands", _listed("bands", self.bands, str, "numbers or names", ordered))
+        if self.mask_values is not None:
+            whole = not isinstance(self.mask_values, str)
+            object.__setattr__(self, "mask_values", _listed("mask_values", self.mask_values, index, "integers", whole))
 
     def check(self) -> None:
         """Refuse what no scene could be cleared with.
@@ -113,3 +127,14 @@ class SceneOptions:
     def for_files(self) -> dict[str, Any]:
         """Return what `check_files` has to know."""
         return dict(overwrite=self.overwrite, nodata=self.nodata, bands=self.bands)
+
+
+def _listed(name: str, values: Any, kind: Callable[[Any], Any], word: str, usable: bool) -> list[Any]:
+    """Return values as a list of one kind."""
+    try:
+        found = [kind(value) for value in values] if usable else []
+    except TypeError:
+        found = []
+    if not found:
+        raise UserError(f"{name} = {values!r}: give a list of {word}")
+    return found

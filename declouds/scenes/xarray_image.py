@@ -67,6 +67,16 @@ def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:
     return values if values.ndim == 3 else values[None], _nodata(image)
 
 
+def tags_of(image: Any) -> list[tuple[float, float]]:
+    """Return scale and offset of each band, by the attributes that rioxarray leaves where it has not applied them."""
+    bands = image.shape[0] if image.ndim == 3 else 1
+    found = []
+    for one, several, neutral in (("scale_factor", "scales", 1.0), ("add_offset", "offsets", 0.0)):
+        values = image.attrs.get(several, [image.attrs.get(one, neutral)] * bands)
+        found.append([float(value) for value in values])
+    return list(zip(*found, strict=False))
+
+
 def like(image: Any, cleared: np.ndarray) -> Any:
     """Return the cleared pixels as a `DataArray` with the coordinates, CRS, attributes, encoding and name of ``image``.
 

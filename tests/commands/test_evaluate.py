@@ -5,7 +5,7 @@ import pytest
 
 from declouds.cli import main
 from declouds.evaluation import lpips_net
-from declouds.image_io import write_image
+from declouds.image_io import read_image, write_image
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +152,14 @@ def test_values_that_are_not_8_bit_need_a_range(folders, capsys):
     assert "give --value-range LOW HIGH" in refused(capsys, folders)
     assert "goes from low to high" in refused(capsys, folders, "--value-range", 5, 5)
     assert "lie outside 0 to 1" in refused(capsys, folders, "--value-range", 0, 1)
+    clear = read_image(folders / "clear" / "1.tif")
+    clear[:, 0, 0] = 0  # all others would be white, and the scores perfect
+    write_image(folders / "clear" / "1.tif", clear, overwrite=True)
+    write_image(folders / "results" / "1.tif", clear.astype(np.float32), overwrite=True)
+    assert "1.tif: all values (0 to " in refused(capsys, folders, "--value-range", 0, 1)
+    write_image(folders / "results" / "1.tif", (clear / 1e4).astype(np.float32), overwrite=True)
+    assert "or at its dark end" in refused(capsys, folders, "--value-range", 0, 10000)
+    write_image(folders / "results" / "1.tif", clear.astype(np.float32) + 100, overwrite=True)
     evaluate(folders, "--value-range", 0, 10000, "--out", folders / "out")
     summary = json.loads((folders / "out" / "results.json").read_text())["methods"]["result"]["summary"]
     assert summary["standard.psnr"]["mean"] == pytest.approx(40, abs=1e-3)  # 100 of 10000

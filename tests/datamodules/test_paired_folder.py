@@ -420,3 +420,33 @@ def test_values_outside_the_range(make_pairs):
     dataset = PairedFolderDataset(root, "test", value_range=(1000, 2000))
     with pytest.raises(UserError, match=r"11.tif: all values .* lie outside value_range \(1000, 2000\)"):
         dataset[0]
+    for path in (root / "cloud").iterdir():
+        pixels = read_image(path) * 40  # up to 10000
+        pixels[0, 0, 0] = 0
+        write_image(path, pixels, overwrite=True)
+    assert PairedFolderDataset(root, "test", value_range=(0, 10000))[0]["cloudy"].max() < 1
+    with pytest.raises(
+        UserError, match=r"11.tif: all values \(0 to .* or 99 % of them lie outside value_range \(0, 255\)"
+    ):
+        PairedFolderDataset(root, "test", value_range=(0, 255))[0]
+
+
+def test_a_type_that_cannot_hold_the_range(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    for value_range in ((0, 10000), (0, 1)):
+        with pytest.raises(UserError, match=r"11.png: is uint8, which cannot hold value_range 0 to 10*: give"):
+            PairedFolderDataset(root, "test", value_range=value_range)
+    PairedFolderDataset(root, "test", value_range=(0, 2550), scale=10)
+
+
+def test_a_mask_beside_the_file_counts_as_one_in_it(make_pairs):
+    root = make_pairs(dtype="uint16", suffix=".tif")
+    write_split(root)
+    mask = np.full((16, 24), 255, np.uint8)
+    mask[:5] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="NO"), rasterio.open(root / "label" / "11.tif", "r+") as file:
+        file.write_mask(mask)
+    assert (root / "label" / "11.tif.msk").is_file()
+    sample = PairedFolderDataset(root, "test", value_range=(0, 255))[0]
+    np.testing.assert_array_equal(sample["valid"][0].numpy(), mask != 0)

@@ -7,7 +7,7 @@ from declouds.datamodules.make_split import group_together, look_alike_links, ma
 from declouds.datamodules.pairs import natural_order, pairs_in
 from declouds.datamodules.splits import digest, find_split, with_validation, write_split
 from declouds.errors import UserError
-from declouds.image_io import write_image
+from declouds.image_io import read_image, write_image
 from declouds.simulation.scene import clear_scene
 
 
@@ -32,6 +32,16 @@ def places(tmp_path):
 def test_pictures_of_one_place_are_found_whatever_the_light(places):
     made = make_split(pairs_in(places))
     assert sorted(map(sorted, made.groups)) == [["0", "100"], ["1", "101"], ["102", "2"], ["103", "3"]]
+
+
+@pytest.mark.parametrize("gap", [np.nan, np.finfo("float32").min])
+def test_pixels_without_data_make_no_look_alikes(places, gap):
+    for path in places.glob("*/*.png"):
+        pixels = read_image(path).astype(np.float32)
+        pixels[:, :5] = gap
+        write_image(path.with_suffix(".tif"), pixels)
+        path.unlink()
+    assert len(make_split(pairs_in(places)).groups) <= 4
 
 
 @pytest.mark.parametrize("seed", range(5))

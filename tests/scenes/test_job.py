@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
+from scipy.io import netcdf_file
 from test_joint import PixelModel
 
 from declouds.errors import UserError
@@ -90,6 +92,35 @@ def test_work_of_other_settings_is_not_mixed_in(scene, tmp_path, caplog):
     restarted = Counted()
     clear(restarted, scene, output, restart=True)
     assert restarted._steps == 4 * 5 * 2  # steps, lines, batches
+
+
+def test_work_on_another_sub_dataset_of_the_file_is_not_gone_on_with(tmp_path):
+    with netcdf_file(tmp_path / "a.nc", "w") as file:
+        for name, size in (("z", 2), ("y", 150), ("x", 110)):
+            file.createDimension(name, size)
+        for name, value in (("day1", 0.2), ("day2", 0.7)):
+            file.createVariable(name, "f4", ("z", "y", "x"))[:] = value * np.linspace(0.5, 1, 110)
+    day1, day2 = (Path(f'NETCDF:"{tmp_path / "a.nc"}":day{day}') for day in (1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        clear(Counted(20), day1, tmp_path / "o.tif")
+    with pytest.raises(UserError, match="unfinished work of another command"):
+        clear(Counted(), day2, tmp_path / "o.tif")
+    clear(Counted(), day1, tmp_path / "o.tif")
+
+
+def test_the_files_that_a_mask_is_made_of_count_as_the_mask(scene, tmp_path):
+    with rasterio.open(scene) as file:
+        profile = file.profile | dict(driver="GTiff", count=1, dtype="uint8", nodata=None)
+    with rasterio.open(tmp_path / "mask.tif", "w", **profile) as file:
+        file.write(np.ones((1, 150, 110), np.uint8))
+    rasterio.shutil.copy(tmp_path / "mask.tif", tmp_path / "mask.vrt", driver="VRT")
+    with pytest.raises(UserError, match="is read for the result"):
+        clear(Counted(), scene, tmp_path / "mask.tif", mask=tmp_path / "mask.vrt", overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        clear(Counted(20), scene, tmp_path / "o.tif", mask=tmp_path / "mask.vrt")
+    os.utime(tmp_path / "mask.tif", ns=(1, 1))
+    with pytest.raises(UserError, match=r"another command .the scene or its mask has changed"):
+        clear(Counted(), scene, tmp_path / "o.tif", mask=tmp_path / "mask.vrt")
 
 
 def test_a_damaged_ledger_is_told(scene, tmp_path):

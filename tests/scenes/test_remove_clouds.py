@@ -182,6 +182,36 @@ def test_masks_in_memory_mean_what_they_mean_as_files(pixels, scene, tmp_path, c
         assert f"does not cover {said} %" in caplog.text
 
 
+@pytest.mark.parametrize("values", [{8, 9}, np.array([8, 9]), range(8, 10), (np.uint8(9),)])
+def test_cloud_values_in_any_collection(pixels, values):
+    cloud = np.full(pixels.shape[1:], 4)
+    cloud[40:90] = 9
+    options = dict(tile=64, overlap=16, nodata=0, mask=cloud)
+    expected = remove_clouds(pixels, Model(), mask_values=[9], **options)
+    assert (expected != pixels).any()
+    np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask_values=values, **options), expected)
+
+
+def test_bands_by_number_and_what_is_no_list(scene, tmp_path):
+    remove_clouds(scene, Model(), output=tmp_path / "text.tif", bands=["2", "1"])
+    remove_clouds(scene, Model(), output=tmp_path / "numbers.tif", bands=np.array([2, 1]))
+    assert (tmp_path / "numbers.tif").read_bytes() == (tmp_path / "text.tif").read_bytes()
+    for name, value in dict(bands={2, 1}, mask_values=9).items():
+        with pytest.raises(UserError, match=f"{name} = .*: give a list of"):
+            remove_clouds(scene, Model(), output=tmp_path / "o.tif", **{name: value})
+    for name, value in dict(bands="2,1", mask_values="89").items():
+        with pytest.raises(UserError, match=f"{name} = '{value}': give a list of"):
+            remove_clouds(scene, Model(), output=tmp_path / "o.tif", **{name: value})
+
+
+def test_what_is_no_image_and_no_mask(pixels):
+    for image in (pixels.tolist(), torch.ones(2, 40, 50), None):
+        with pytest.raises(UserError, match=f"a path, and not a {type(image).__name__}"):
+            remove_clouds(image, Model())
+    with pytest.raises(UserError, match="mask = Tensor: the mask of an array is an array"):
+        remove_clouds(pixels, Model(), mask=torch.ones(150, 130))
+
+
 def test_values_that_a_mask_in_memory_cannot_hold(pixels):
     cloud = np.zeros(pixels.shape[1:], np.uint8)
     with pytest.raises(UserError, match="uint8, which cannot hold the cloud values 300"):

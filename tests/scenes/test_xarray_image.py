@@ -196,3 +196,28 @@ def test_a_mask_may_be_one_of_xarrays_too():
     moved = xarray.DataArray(cloud, dims=("y", "x"), coords=place | dict(x=np.arange(50.0) + 7))
     with pytest.raises(UserError, match="coordinates x are not those of the image"):
         remove_clouds(image, Model(), mask=moved)
+
+
+def test_scale_and_offset_in_the_attributes_count_as_in_the_file(tmp_path):
+    from test_remove_clouds import Model
+
+    from declouds.scenes.api import remove_clouds
+
+    pixels = np.random.default_rng(0).integers(1000, 10000, (2, 40, 50)).astype(np.uint16)
+    with rasterio.open(
+        tmp_path / "scene.tif", "w", driver="GTiff", width=50, height=40, count=2, dtype="uint16",
+        crs="EPSG:32618", transform=STRAIGHT,
+    ) as file:  # fmt: skip
+        file.offsets = (-1000, -1000)
+        file.write(pixels)
+    expected = read(remove_clouds(tmp_path / "scene.tif", Model(), output=tmp_path / "o.tif"))
+    image = rioxarray.open_rasterio(tmp_path / "scene.tif")
+    np.testing.assert_array_equal(remove_clouds(image, Model()), expected)
+    with rioxarray.open_rasterio(tmp_path / "scene.tif", mask_and_scale=True) as measured:
+        np.testing.assert_allclose(remove_clouds(measured, Model()) + 1000, expected, atol=0.51)
+    as_stored = remove_clouds(image, Model(), scale=1)
+    np.testing.assert_array_equal(as_stored, remove_clouds(pixels, Model()))
+    assert (as_stored.to_numpy() != expected).any()
+    image.attrs["scales"] = (1.0, 2.0)
+    with pytest.raises(UserError, match="its bands differ in scale and offset"):
+        remove_clouds(image, Model())

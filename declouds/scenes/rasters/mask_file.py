@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from declouds.errors import UserError
-from declouds.scenes.rasters.scene_file import reason
+from declouds.scenes.rasters.scene_file import reason, source_files
 from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.tiles import Window
 
@@ -73,6 +74,17 @@ def open_mask(
                     raise UserError(f"{name}: the mask cannot be read ({reason(error)}): is the file whole?") from error
 
             yield MaskClasses(name, read, raster.height, raster.width, np.dtype(file.dtypes[0]), file.nodata, values)
+
+
+def mask_files(path: str) -> list[Path]:
+    """Return the path of a mask, and every file that its pixels come from."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as file:
+                return [Path(path), *source_files(file)]
+    except RasterioError:
+        return [Path(path)]  # the fault is named when it is opened
 
 
 def _check_kind(file: DatasetReader, name: str) -> None:
