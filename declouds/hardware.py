@@ -91,6 +91,11 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Return the free memory of a GPU in bytes; None for other devices."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
 def peak_memory(device: torch.device | None = None) -> int:
     """Return the peak memory in bytes: of the GPU if ``device`` is one, else the resident memory of this process.
 

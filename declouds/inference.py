@@ -1,5 +1,11 @@
-"""How a trained model computes: in which precision, and in how many sampling steps."""
+"""How a trained model computes: in which precision, in how many sampling steps, and whether compiled."""
 
+import importlib.util
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -66,13 +72,46 @@ def use_precision(model: Any, precision: str) -> None:
         network.register_forward_hook(_leave_autocast, always_call=True)
 
 
+@torch.compiler.disable  # which cannot follow a context that is entered and left apart
 def _enter_autocast(network: Any, inputs: tuple[torch.Tensor, ...]) -> None:
     network._autocast = torch.autocast(inputs[0].device.type, torch.bfloat16)
     network._autocast.__enter__()
 
 
+@torch.compiler.disable
 def _leave_autocast(network: Any, inputs: Any, outputs: Any) -> None:
     network._autocast.__exit__(None, None, None)
+
+
+def compile_parts(model: Any) -> None:
+    """Let `torch.compile` compile the parts of a model when they are first called, and tell how long that took.
+
+    They are compiled in place, so the keys of their weights stay. Each size of image and batch may be compiled anew.
+
+    Args:
+        model: a `CloudRemover` on its device.
+
+    Raises:
+        UserError: what compiles for the device is not installed.
+    """
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise UserError("compiling for a GPU needs the package triton: install it, or leave out --compile")
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise UserError("compiling for a CPU needs a C++ compiler such as g++: install one, or leave out --compile")
+    for part in model.existing_parts():
+        getattr(model, part).compile(backend=_compile)
+
+
+def _compile(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+    """Compile a graph with torch's own compiler."""
+    from torch._dynamo import lookup_backend
+
+    began = perf_counter()
+    compiled = lookup_backend("inductor")(graph, inputs)
+    count, seconds = len(graph.graph.nodes), perf_counter() - began
+    logging.getLogger("declouds").info("compiled %d operations in %.1f s", count, seconds)
+    return compiled
 
 
 def recorded(model: Any) -> dict[str, Any]:
@@ -80,7 +119,9 @@ def recorded(model: Any) -> dict[str, Any]:
     return (getattr(model, "record", None) or {}).get("inference", {})
 
 
-def prepare(model: Any, precision: str = "auto", steps: int | None = None, use_recorded: bool = True) -> None:
+def prepare(
+    model: Any, precision: str = "auto", steps: int | None = None, use_recorded: bool = True, compiled: bool = False
+) -> None:
     """Set the precision and the number of sampling steps of a loaded model, which stays on its device.
 
     Args:
@@ -88,9 +129,10 @@ def prepare(model: Any, precision: str = "auto", steps: int | None = None, use_r
         precision: one of `PRECISIONS`.
         steps: number of sampling steps; the number recorded with the weights if None, else that of the config.
         use_recorded: take the steps from the record.
+        compiled: compile its parts.
 
     Raises:
-        UserError: see `choose_precision` and `CloudRemover.set_steps`.
+        UserError: see `choose_precision`, `CloudRemover.set_steps` and `compile_parts`.
     """
     found = recorded(model)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -101,3 +143,5 @@ def prepare(model: Any, precision: str = "auto", steps: int | None = None, use_r
         model.set_steps(steps)
     if chosen != model.precision:
         use_precision(model, chosen)
+    if compiled:
+        compile_parts(model)

@@ -146,3 +146,19 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(
     *_, last = capsys.readouterr().err.strip().splitlines()
     assert last.startswith("benchmark: ") and message in last
     assert Path("taken.json").read_text() == "mine" and not Path("out.json").exists()
+
+
+def test_processes_at_once_share_the_threads(configs, tmp_path):
+    out = tmp_path / "out.json"
+    done = benchmark(
+        *(configs[0], "--only", "sample", "--batch", 1, "--size", 32, "--repeat", 2, "--threads", 2),
+        *("--processes", 1, 2, "--json", out),
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())["measurements"]
+    assert [row["processes"] for row in rows] == [1, 2]
+    (alone,), (both,) = (row["results"] for row in rows)
+    assert both["memory"]["peak"] > 1.5 * alone["memory"]["peak"]
+    for result, count in ((alone, 1), (both, 2)):
+        assert result["megapixels_per_second"] == pytest.approx(count * 32**2 / 1e6 / result["median"])
+    assert "2 processes" in done.stdout and "Mpx/s" in done.stdout

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import numpy as np
 import pytest
@@ -144,3 +145,22 @@ def test_predict_says_what_it_computed_with(model, with_bf16, tmp_path):
         found.append((summary["model"]["precision"], summary["model"]["steps"]))
     assert found == [("bf16", 2), ("fp32", 2), ("bf16", 3)]
     assert declouds.load_model(tmp_path / "m.safetensors").precision == "fp32"  # to train on, or to look into
+
+
+def test_compiled_parts_give_the_same_result_under_the_same_keys(caplog):
+    torch.manual_seed(0)
+    network = dict(type="GainOffsetUNet", base=8, multipliers=(1,), blocks=1, attention_at=())
+    model = build_model(dict(type="OnePass", reference=network)).eval()
+    cloudy, noise = images()
+    expected, keys = model.predict(cloudy, noise), list(model.state_dict())
+    caplog.set_level("INFO", "declouds")
+    prepare(model, "fp32", compiled=True)
+    torch.testing.assert_close(model.predict(cloudy, noise), expected, atol=1e-5, rtol=0)
+    assert re.search(r"compiled \d+ operations in \d+\.\d s", caplog.text)
+    assert list(model.state_dict()) == keys
+
+
+def test_compiling_without_a_compiler_is_refused(model, monkeypatch):
+    monkeypatch.setattr(inference.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match=r"needs a C\+\+ compiler such as g\+\+: install one, or leave out --compile"):
+        prepare(model, "fp32", compiled=True)

@@ -13,7 +13,8 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -63,19 +64,48 @@ class Worker:
             raise ProcessDied(f"{self.config.name}: {content}")
         return content
 
-    def ask(self, request: str) -> Any:
-        """Send 'run' for the seconds of one more run, or 'end' for the memory in bytes, and wait."""
+    def send(self, request: str) -> None:
+        """Send 'run' for the seconds of one more run, or 'end' for the memory in bytes; `answer` has the reply."""
         try:
             self.connection.send(request)
         except BrokenPipeError:
             pass  # `answer` finds out why
-        return self.answer()
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         self.process.terminate()
         self.process.join()
         self.connection.close()
+
+
+class Workers:
+    """The processes of a job, usually one, which do the same at once."""
+
+    def __init__(self, job: Job) -> None:
+        folders = [job.folder / str(number) for number in range(job.processes)]
+        self.workers = [Worker(replace(job, folder=folder)) for folder in folders]
+
+    def answer(self) -> Any:
+        """Wait until all are ready, and return what the first one says."""
+        first, *_ = [worker.answer() for worker in self.workers]
+        return first
+
+    def ask(self, request: str) -> Any:
+        """Let all of them 'run' for the seconds until the last is done, or 'end' for their memory in bytes."""
+        for worker in self.workers:
+            worker.send(request)
+        answers = [worker.answer() for worker in self.workers]
+        if request == "run":
+            return max(answers)
+        if request == "end":
+            totals = {key: [answer[key] for answer in answers] for key in ("before", "peak")}
+            return answers[0] | {key: None if None in values else sum(values) for key, values in totals.items()}
+        return answers[0]
+
+    def stop(self) -> None:
+        """End the processes, whatever they are doing."""
+        for worker in self.workers:
+            worker.stop()
 
 
 class Program:
@@ -106,7 +136,7 @@ class Program:
         """Wait until it is ready; nothing is known of its model."""
         if (line := self._line()) != "ready":
             raise ProcessDied(f"{self.script.name}: printed {line!r} instead of 'ready'")
-        return dict(machine=None, model={})
+        return dict(machine=None, model={}, first=None)
 
     def ask(self, request: str) -> Any:
         """Send 'run' for the seconds of one more run, or 'end' for the memory in bytes, and wait."""
@@ -133,15 +163,17 @@ def measure(jobs: list[Job], repeat: int, content: dict[str, Any]) -> dict[str, 
 
     If one of the processes dies, that is what is returned.
     """
-    workers: list[Worker | Program] = []
+    workers: list[Workers | Program] = []
     operators: Any = None
+    first: list[float | None] = []
     seconds: list[list[float]] = [[] for _ in jobs]
     try:
         for job, config in zip(jobs, content["configs"], strict=True):
-            workers.append(Program(job) if job.program else Worker(job))
+            workers.append(Program(job) if job.program else Workers(job))
             ready = workers[-1].answer()  # waited for: two that warm up at once would disturb each other
             content["machine"] = ready["machine"] or content["machine"]
             config.update(ready["model"])
+            first.append(ready["first"])
         for _ in range(repeat):
             for worker, values in zip(workers, seconds, strict=True):
                 values.append(worker.ask("run"))
@@ -152,7 +184,11 @@ def measure(jobs: list[Job], repeat: int, content: dict[str, Any]) -> dict[str, 
     finally:
         for worker in workers:
             worker.stop()
-    results = [dict(spread(values), seconds=values, memory=used) for values, used in zip(seconds, memory, strict=True)]
+    results = [
+        dict(spread(values), seconds=values, memory=used, first=begun, megapixels_per_second=job.megapixels / median)
+        for job, values, used, begun in zip(jobs, seconds, memory, first, strict=True)
+        if (median := statistics.median(values))
+    ]
     ratio = spread([b / a for a, b in zip(*seconds, strict=True)]) if len(jobs) == 2 else None
     return dict(results=results, ratio=ratio, operators=operators)
 
@@ -164,14 +200,17 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def jobs_of(args: argparse.Namespace, folder: Path) -> Iterator[tuple[list[Job], int]]:
     """Yield what to measure, one job a config, with the number of runs."""
-    shared = dict(device=args.device, threads=args.threads, precision=args.precision, steps=args.steps)
+    shared = dict(device=args.device, precision=args.precision, steps=args.steps, compile=args.compile)
     cases = [(kind, args.size, batch) for kind in ("train", "sample") if kind in args.only for batch in args.batch]
     cases += [("scene", args.scene, 1)] if "scene" in args.only else []
+    all_threads = args.threads or os.cpu_count() or 1
     programs = [(config, None) for config in args.configs]
     programs += [(args.against, args.against)] if args.against else []
-    for kind, size, batch in cases:
+    for (kind, size, batch), processes in product(cases, args.processes):
+        threads = args.threads if processes == 1 else max(1, all_threads // processes)
+        own = dict(threads=threads, processes=processes, **shared)
         jobs = [
-            Job(kind, config, size, batch, **shared, folder=folder / str(number), program=program)
+            Job(kind, config, size, batch, **own, folder=folder / str(number), program=program)
             for number, (config, program) in enumerate(programs)
         ]
         yield jobs, args.scene_repeat if kind == "scene" else args.repeat
@@ -187,6 +226,7 @@ def print_table(content: dict[str, Any]) -> None:
     table.add_column("measurement")
     for config in content["configs"]:
         table.add_column(Path(config["file"]).stem, justify="right")
+        table.add_column("Mpx/s", justify="right")
         table.add_column("peak memory", justify="right")
     if len(content["configs"]) == 2:
         table.add_column("second / first", justify="right")
@@ -197,7 +237,9 @@ def print_table(content: dict[str, Any]) -> None:
         cells = []
         for result in row["results"]:
             peak, kind = result["memory"]["peak"], result["memory"]["kind"]
-            cells += [shown(result), "?" if peak is None else f"{peak / 2**30:.2f} GiB {kind}"]
+            first = f"\nfirst {result['first']:.3g}" if content["compile"] and result["first"] else ""
+            cells += [shown(result) + first, f"{result['megapixels_per_second']:.3g}"]
+            cells += ["?" if peak is None else f"{peak / 2**30:.2f} GiB {kind}"]
         table.add_row(row["measurement"], *cells, *([shown(row["ratio"])] if row["ratio"] else []))
     for row in content["measurements"]:
         if row.get("operators"):
@@ -233,6 +275,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--against", type=Path, metavar="SCRIPT", help="another program to time in turn, see `Program` in this file"
     )
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the networks, and tell the time of the first run"
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="processes at once, sharing the threads (1)",
+    )
     parser.add_argument("--profile", action="store_true", help="also the share of time by operator, of the first")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (as many as torch takes)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
@@ -251,8 +304,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     for name in ("size", "scene", "repeat", "scene_repeat", "threads", "steps"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)}: give 1 or more")
-    if min(args.batch) < 1:
-        raise UserError(f"--batch {min(args.batch)}: give 1 or more")
+    for name in ("batch", "processes"):
+        if min(getattr(args, name)) < 1:
+            raise UserError(f"--{name} {min(getattr(args, name))}: give 1 or more")
+    if args.against is not None and max(args.processes) > 1:
+        raise UserError("--processes counts processes of declouds: leave out --against")
     if args.json is not None:
         if not args.json.parent.is_dir():
             raise UserError(f"{args.json}: the folder {args.json.parent} does not exist: create it first")
@@ -271,6 +327,7 @@ def run(args: argparse.Namespace) -> int:
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # timings of a busy machine say little
         scene_windows=dict(tile=TILE, overlap=OVERLAP),
         profile=args.profile,
+        compile=args.compile,
         configs=[dict(file=str(path)) for path in (*args.configs, *([args.against] if args.against else []))],
         measurements=[],
     )
@@ -278,7 +335,9 @@ def run(args: argparse.Namespace) -> int:
         for jobs, repeat in jobs_of(args, Path(folder)):
             print(f"measuring {jobs[0].title} ...", file=sys.stderr, flush=True)
             kept = {
-                key: value for key, value in asdict(jobs[0]).items() if key in ("kind", "size", "batch", "precision")
+                key: value
+                for key, value in asdict(jobs[0]).items()
+                if key in ("kind", "size", "batch", "precision", "processes")
             }
             content["measurements"].append(dict(measurement=jobs[0].title, **kept, **measure(jobs, repeat, content)))
     print_table(content)

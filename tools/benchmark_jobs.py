@@ -29,14 +29,21 @@ class Job:
     precision: str
     folder: Path
     steps: int | None = None
+    compile: bool = False
+    processes: int = 1  # that do the same at once, with the threads shared out
     program: Path | None = None  # what is timed in place of declouds, see `benchmark.Program`
 
     @property
     def title(self) -> str:
         """What the table calls the measurement."""
-        if self.kind == "scene":
-            return f"scene {self.size}x{self.size}, {self.precision}"
-        return f"{self.kind} {self.size}x{self.size}, batch {self.batch}, {self.precision}"
+        batch = "" if self.kind == "scene" else f", batch {self.batch}"
+        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{self.kind} {self.size}x{self.size}{batch}, {self.precision}{processes}"
+
+    @property
+    def megapixels(self) -> float:
+        """What one run of all processes works through."""
+        return self.processes * (1 if self.kind == "scene" else self.batch) * self.size**2 / 1e6
 
 
 def serve(connection: Connection, job: Job) -> None:
@@ -47,9 +54,10 @@ def serve(connection: Connection, job: Job) -> None:
     try:
         work, about, device = prepare(job)
         before = resident_memory("VmRSS")
+        began = time.perf_counter()
         for _ in range(1 if device.type == "cpu" else 3):
             timed(work, device)
-        connection.send(("ready", about))
+        connection.send(("ready", about | dict(first=time.perf_counter() - began)))
         while (request := connection.recv()) != "end":
             connection.send((request, profile(work, device) if request == "profile" else timed(work, device)))
         on_gpu = device.type == "cuda"
@@ -69,7 +77,7 @@ def prepare(job: Job) -> tuple[Callable[[], object], dict[str, Any], Any]:
 
     import declouds
     from declouds.hardware import keep_freed_memory, pick_device
-    from declouds.inference import choose_precision, use_precision
+    from declouds.inference import choose_precision, compile_parts, use_precision
     from declouds.models import build_model
     from declouds.training.config import load_config
 
@@ -85,6 +93,8 @@ def prepare(job: Job) -> tuple[Callable[[], object], dict[str, Any], Any]:
         model.set_steps(job.steps)
     if job.kind != "train":
         use_precision(model, precision)
+    if job.compile:
+        compile_parts(model)
     work = dict(train=training_step, sample=sampling, scene=scene)[job.kind](job, model, device)
     machine = dict(
         device=str(device),

@@ -87,10 +87,15 @@ def _add_windows(group: Any) -> None:
         help="how to blend windows; joint: at every sampling step (default); final: once at the end",
     )
     group.add_argument("--taper", default="cosine", help="window function for blending: cosine (default) or linear")
-    group.add_argument("--batch-size", type=int, default=1, metavar="N", help="windows per batch (default: 1)")
+    group.add_argument(
+        "--batch-size", type=int, metavar="N", help="windows per batch (default: as many as fit a GPU, 1 on a CPU)"
+    )
     group.add_argument("--precision", default="auto", help="fp32, bf16, or auto (default): bf16 where it is as good")
     group.add_argument(
         "--steps", type=int, metavar="N", help="sampling steps (default: those recorded with the weights)"
+    )
+    group.add_argument(
+        "--compile", action="store_true", help="compile the networks first: takes a minute, pays on a GPU"
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
     group.add_argument("--memory", type=_bytes, metavar="SIZE", help="memory limit, such as 4G")

@@ -21,7 +21,6 @@ from declouds.scenes.clear import Remover, clear_scene
 from declouds.scenes.identity import model_digest
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.loop import Progress
-from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of, tags_of
 
@@ -99,7 +98,7 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
         from declouds.weights.file import load_model
 
         model = load_model(model)
-    elif options.precision != "auto" or options.steps is not None or recorded(model):
+    elif options.precision != "auto" or options.steps is not None or options.compile or recorded(model):
         model = copy.deepcopy(model)  # prepared below; the caller's stays as it is
     if chosen is not None:
         model = model.to(chosen)
@@ -110,22 +109,17 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
     place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     was_training = model.training
     model.eval()
-    prepare(model, options.precision, options.steps)
+    prepare(model, options.precision, options.steps, compiled=options.compile)
     try:
         passes = model.passes(blend=options.blend, samples=options.samples, quality=options.quality)
         yield Remover(
-            **dict(passes=[_on(place, step) for step in passes], bands=model.bands, in_bands=model.in_bands),
+            **dict(passes=passes, bands=model.bands, in_bands=model.in_bands),
             **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
             **dict(precision=model.precision, steps=model.steps),
             **dict(digest=functools.cache(lambda: model_digest(model)), detector=_detector(options, model)),
         )
     finally:
         model.train(was_training)
-
-
-def _on(device: torch.device, step: Pass) -> Pass:
-    """Let a pass compute on a device."""
-    return replace(step, compute=lambda *images: step.compute(*(image.to(device) for image in images)))
 
 
 def _detector(options: SceneOptions, model: Any) -> Any:

@@ -62,7 +62,7 @@ def clear_array(
     mask = _mask(options, read, stored, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
-    run_passes(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress)
+    run_passes(*(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress), device=remover.device)
     result = image[: remover.bands].copy()
     for block in cleared_blocks(whole, remover.bands, remover.passes, job, options, tally):
         np.ma.getdata(result)[..., *block.window.slices] = block.values

@@ -139,9 +139,13 @@ def clear_scene(
                 buffer = BUFFER
                 if options.memory is not None:
                     buffer = buffer_within(
-                        options.memory, remover.passes, remover.bands, remover.in_bands, image, options
+                        *(options.memory, remover.passes, remover.bands, remover.in_bands, image, options),
+                        torch.device(remover.device),
                     )
-                run_passes(image, remover.passes, remover.bands, job, options, tally, ranks, progress, buffer)
+                run_passes(
+                    *(image, remover.passes, remover.bands, job, options, tally, ranks, progress, buffer),
+                    remover.device,
+                )
                 if ranks.leads:
                     blocks = cleared_blocks(image, remover.bands, remover.passes, job, options, tally)
                     products.write(scene, _ordered(blocks, scene.order))

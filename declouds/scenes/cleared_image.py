@@ -4,17 +4,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
+from declouds.hardware import free_memory
 from declouds.nodata import merge
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.loop import Job, PassLoop, Progress
+from declouds.scenes.sampling.on_device import DeviceLoop
 from declouds.scenes.sampling.passes import Pass, clear_name
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.tiles import Window, areas, windows
 from declouds.value_range import ValueRange
 
 BLOCK_ROWS, BLOCK_COLS = 256, 2048  # a tile of the output file has 256 x 256
+ON_DEVICE = 0.4  # share of a GPU's free memory that an image held there may take
 BUFFER = 256 * 2**20  # bytes of the blend in memory, unless the user says otherwise
 
 
@@ -66,6 +70,7 @@ def run_passes(
     ranks: Ranks,
     progress: Progress | None = None,
     buffer: int = BUFFER,
+    device: torch.device | str = "cpu",
 ) -> None:
     """Run the passes over this process's part of an image; their results are in the rasters of ``job``.
 
@@ -79,6 +84,7 @@ def run_passes(
         ranks: the processes that share the work.
         progress: called after every batch.
         buffer: bytes that the rows of the blend may take: a wider image is cut into columns.
+        device: where the passes compute; on a GPU the whole image is held there if it fits.
 
     Raises:
         UserError: see `PassLoop.run`.
@@ -87,7 +93,12 @@ def run_passes(
     channels = max(step.output_bands for step in passes) + 1
     cols = -(-4 * channels * min(options.tile, image.height) * image.width // buffer)
     parts = areas(image.height, image.width, options.tile, options.overlap, ranks.world, cols)
-    loop = PassLoop(image, grid, job, bands, options.tiling, options.seed, progress=progress)
+    arguments = (image, grid, job, bands, options.tiling, options.seed, device, progress)
+    loop: PassLoop = PassLoop(*arguments)
+    free = free_memory(torch.device(device))
+    if free is not None and ranks.world == 1 and job.passes_done == 0 and grid:
+        resident = DeviceLoop(*arguments)
+        loop = resident if resident.bytes_needed(passes) < ON_DEVICE * free else loop
     loop.run(passes, parts[ranks.rank] if ranks.rank < len(parts) else [], ranks)
 
 

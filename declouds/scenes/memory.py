@@ -8,6 +8,7 @@ from declouds.errors import UserError
 from declouds.hardware import peak_memory
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.memory import compute_zeros
 from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.tiles import windows
 
@@ -16,7 +17,13 @@ REST = 256 * 2**20  # what does not grow: columns being stepped, blocks of the o
 
 
 def buffer_within(
-    memory: int, passes: Sequence[Pass], bands: int, in_bands: int, image: Image, options: SceneOptions
+    memory: int,
+    passes: Sequence[Pass],
+    bands: int,
+    in_bands: int,
+    image: Image,
+    options: SceneOptions,
+    device: torch.device,
 ) -> int:
     """Return the bytes that the blend may take, so that the process keeps to ``memory``.
 
@@ -26,12 +33,8 @@ def buffer_within(
         UserError: that is more already.
     """
     shape = (min(options.tile, image.height), min(options.tile, image.width))
-    batch = min(options.batch_size, len(windows(image.height, image.width, options.tile, options.overlap)))
-    with torch.inference_mode():
-        for step in passes[:2]:  # the prior and a step of the sampler, or windows as a whole
-            inputs = [torch.zeros(batch, in_bands, *shape)]
-            inputs += [torch.zeros(batch, bands, *shape) for _ in step.inputs]
-            step.compute(*inputs)
+    batch = min(options.batch_size or 1, len(windows(image.height, image.width, options.tile, options.overlap)))
+    compute_zeros(passes, in_bands, bands, batch, shape, device)
     if not peak_memory():
         raise UserError(
             "--memory: this system does not say how much memory a process takes: use a smaller --tile instead"
@@ -42,7 +45,7 @@ def buffer_within(
     if memory < taken + COPIES * smallest:
         raise UserError(
             f"--memory {memory / 2**30:.3g} GiB: the network alone takes {taken / 2**30:.3g} GiB with windows of "
-            f"{options.tile} pixels, {options.batch_size} at a time: give at least "
+            f"{options.tile} pixels, {options.batch_size or 1} at a time: give at least "
             f"{(taken + COPIES * smallest) / 2**30:.2f} GiB, or use a smaller --tile or --batch-size"
         )
     return (memory - taken) // COPIES

@@ -23,10 +23,11 @@ class SceneOptions:
         overlap: pixels that neighbouring windows share at least, where they are blended.
         taper: how the weight of a window falls towards its edges, ``cosine`` or ``linear``.
         blend: ``joint`` averages the windows at every step of the sampler, ``final`` once at the end.
-        batch_size: windows computed at a time.
+        batch_size: windows computed at a time; if not given, as many as fit a GPU's memory, and one on a CPU.
         precision: ``fp32``, ``bf16``, or ``auto``: bfloat16 where the device has it and the record of the weights says
             that the results are as good.
         steps: number of sampling steps; that recorded with the weights if not given, else that of the model's config.
+        compile: compile the networks first (`torch.compile`), which takes a minute: for many windows on a GPU.
         seed: of the noise, which is tied to the pixel's place: the same in every window.
         samples: how often the scene is cleared, each time from other noise; the first is the result, the others give
             its standard deviation.
@@ -52,9 +53,10 @@ class SceneOptions:
     overlap: int = 64
     taper: str = "cosine"
     blend: str = "joint"
-    batch_size: int = 1
+    batch_size: int | None = None
     precision: str = "auto"
     steps: int | None = None
+    compile: bool = False
     seed: int = 0
     samples: int = 1
     bands: Sequence[str] | None = None

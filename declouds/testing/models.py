@@ -133,8 +133,7 @@ def _run_passes(passes: Sequence[Pass], cloudy: torch.Tensor, noise: torch.Tenso
         output = item.compute(cloudy, *map(read, item.inputs)).float()
         require(output.shape[1] == item.channels, f"pass {item.title!r} must compute {item.channels} bands")
         if item.step is not None:
-            rows = [read(source)[0].numpy() for source in item.step_inputs]
-            output = torch.from_numpy(item.step(output[0].numpy(), *rows))[None]
+            output = item.step(output[0], *(read(source)[0] for source in item.step_inputs))[None]
         require(output.shape[1] == item.output_bands, f"pass {item.title!r} must write {item.output_bands} bands")
         rasters[item.output] = output
     return rasters[clear_name(0)]

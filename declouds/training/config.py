@@ -11,7 +11,7 @@ from declouds.errors import UserError, did_you_mean
 from declouds.registry import load_plugins
 
 REQUIRED = ("model", "datamodule", "stages")
-RUNTIME = ("seed", "num_workers", "precision", "ema", "log_interval", "checkpoint_interval", "val")
+RUNTIME = ("seed", "num_workers", "precision", "compile", "ema", "log_interval", "checkpoint_interval", "val")
 KNOWN = (
     *REQUIRED,
     "load_from",
@@ -28,6 +28,7 @@ VALUES: dict[str, tuple[tuple[type, ...], str]] = {
     "test_datamodule": ((dict,), "dict(type=..., ...)"),
     "num_workers": ((int,), "an integer"),
     "precision": ((str,), "'fp32', 'bf16' or 'auto'"),
+    "compile": ((bool,), "True or False"),
     "ema": ((dict, type(None)), "dict(decay=NUMBER), or None to disable it"),
     "log_interval": ((int,), "an integer number of iterations"),
     "checkpoint_interval": ((int,), "an integer number of iterations"),

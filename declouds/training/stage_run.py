@@ -14,6 +14,8 @@ from declouds.errors import UserError
 from declouds.evaluation.image_quality import ImageQuality
 from declouds.evaluation.protocols import PROTOCOLS
 from declouds.evaluation.tables import Evaluation, write_evaluation
+from declouds.hardware import pick_device
+from declouds.inference import compile_parts
 from declouds.layers.timm_encoder import without_pretrained
 from declouds.layers.unet import recompute_activations
 from declouds.models import build_model, model_class
@@ -138,8 +140,11 @@ class StageRun:
             broadcast_buffers=False,
             find_unused_parameters=self.model_class.unused_parameters,
         )
+        model = self.model(state)
+        if config.get("compile"):
+            compile_parts(model.to(pick_device()))
         return StageRunner(
-            model=self.model(state),
+            model=model,
             work_dir=str(folder),
             train_dataloader=train_loader(self.patches(), batches, config.get("num_workers", 0)),
             train_cfg=dict(

@@ -29,6 +29,7 @@ from declouds.training.stage_run import StageRun
 SHAPES_TRAINING = (
     "seed",
     "precision",
+    "compile",
     "ema",
     "custom_hooks",
     "custom_imports",

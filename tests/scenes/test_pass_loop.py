@@ -200,7 +200,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_would(monkeypatch):
     monkeypatch.setattr(memory, "peak_memory", lambda: 2**30)
     with remover_of(PixelModel(DDIM(2)), options) as remover:
         image = Image(500, 70, None, ValueRange(0, 1))
-        given = (remover.passes, 2, 2, image, options)
+        given = (remover.passes, 2, 2, image, options, torch.device("cpu"))
         assert memory.buffer_within(3 * 2**30, *given) == (2 * 2**30 - memory.REST) // memory.COPIES
         with pytest.raises(UserError, match=r"--memory 1 GiB: the network alone takes 1\.25 GiB .* at least 1\.25 GiB"):
             memory.buffer_within(2**30, *given)

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 
 from declouds.errors import UserError
+from declouds.hardware import free_memory
 from declouds.nodata import fill_nodata
 from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.memory import windows_that_fit
 from declouds.scenes.sampling.noise import noise_field
 from declouds.scenes.sampling.passes import Input, Noise, Pass
 from declouds.scenes.sampling.ranks import Ranks
@@ -100,6 +102,14 @@ class Job(Protocol):
         """Note that pass ``number`` is finished everywhere."""
 
 
+def non_finite(window: Window) -> UserError:
+    """Return the error for NaN or infinity in what a model returns for a window."""
+    return UserError(
+        f"the model returned non-finite values (NaN or infinity) in the window at row {window.row}, column "
+        f"{window.col}: its training failed or its weights are damaged; use another checkpoint"
+    )
+
+
 @contextmanager
 def _thread() -> Iterator[ThreadPoolExecutor]:
     """Give a thread for work beside the network; what it has not begun when an error comes is dropped."""
@@ -118,7 +128,8 @@ class PassLoop:
         grid: the windows that have something to clear, row by row.
         job: where rasters are, and what is finished.
         bands: bands of the noise.
-        tiling: overlap, weights and number of the windows computed at a time.
+        tiling: overlap, weights and number of the windows computed at a time; if that is None, as many as fit a GPU's
+            memory, and one on a CPU.
         seed: of the noise.
         device: where windows are computed.
         progress: called after every batch.
@@ -136,8 +147,8 @@ class PassLoop:
         progress: Progress | None = None,
     ) -> None:
         self.image, self.grid, self.job, self.bands = image, grid, job, bands
-        self.tiling, self.seed, self.device, self.progress = tiling, seed, device, progress
-        self.batch_size = tiling.batch_size  # halved when the device's memory does not hold a batch
+        self.tiling, self.seed, self.device, self.progress = tiling, seed, torch.device(device), progress
+        self.batch_size = tiling.batch_size or 1  # halved when the device's memory does not hold a batch
         self.done = 0
         self.channels: dict[str, int] = {}
         self.reading = Lock()  # files are read by one thread at a time
@@ -148,8 +159,7 @@ class PassLoop:
         Raises:
             UserError: the model returns non-finite values, or one window does not fit the device's memory.
         """
-        for step in passes:
-            self.channels[step.output] = step.output_bands
+        self._prepare(passes)
         mine = sum(touches(window, area) for area in areas for window in self.grid)
         with _thread() as reader, _thread() as writer:
             for number, step in enumerate(passes):
@@ -160,6 +170,14 @@ class PassLoop:
                     if ranks.leads:
                         self.job.note_pass(number)
                 self.done = mine * (number + 1)
+
+    def _prepare(self, passes: Sequence[Pass]) -> None:
+        """Note which rasters there are, and choose how many windows are computed at a time."""
+        self.channels = {step.output: step.output_bands for step in passes}
+        free = free_memory(self.device)
+        if self.tiling.batch_size is None and free is not None and self.grid:
+            in_bands, *size = self._cloudy(self.grid[0]).shape
+            self.batch_size = windows_that_fit(free, passes, in_bands, self.bands, (size[0], size[1]), self.device)
 
     def _run_in(
         self,
@@ -210,12 +228,18 @@ class PassLoop:
         while start < len(line):
             batch = line[start : start + self.batch_size]  # which may shrink on the way
             start += len(batch)
-            computed = self._compute(step, batch, list(islice(inputs, len(batch))))
-            for window, values in zip(batch, computed, strict=True):
+            images = [np.stack(image) for image in zip(*islice(inputs, len(batch)), strict=True)]
+            computed = self._compute(step, batch, [torch.from_numpy(image).to(self.device) for image in images])
+            for window, values in zip(batch, computed.cpu().numpy(), strict=True):
+                if not np.isfinite(values).all():
+                    raise non_finite(window)
                 buffer.add(window, values, self._weights(window))
-            self.done += len(batch)
-            if self.progress is not None:
-                self.progress(step.title, self.done, total)
+            self._tell(step, len(batch), total)
+
+    def _tell(self, step: Pass, count: int, total: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(step.title, self.done, total)
 
     def _finish(self, step: Pass, rows: RowBuffer, number: int, area: Window, finished: int) -> None:
         """Step rows of the blend and write them, some columns at a time, and note them as finished."""
@@ -225,7 +249,8 @@ class PassLoop:
             part = Window(rows.first, left, height, min(COLUMNS, right - left))
             values = rows.mean(part)
             if step.step is not None:
-                values = step.step(values, *(self._read(source, part) for source in step.step_inputs))
+                rows_of = (values, *(self._read(source, part) for source in step.step_inputs))
+                values = step.step(*map(torch.from_numpy, rows_of)).numpy()
             output.write(part, values)
         self.job.note_rows(number, area, finished)
 
@@ -233,30 +258,21 @@ class PassLoop:
         """Read what a pass computes a window from."""
         return [self._cloudy(window), *(self._read(source, window) for source in step.inputs)]
 
-    def _compute(self, step: Pass, batch: Sequence[Window], inputs: Sequence[Inputs]) -> np.ndarray:
+    def _compute(self, step: Pass, batch: Sequence[Window], images: Sequence[torch.Tensor]) -> torch.Tensor:
         """Compute a batch of windows, by halves if the device's memory does not hold it."""
-        images = [np.stack(image) for image in zip(*inputs, strict=True)]
         try:
             with torch.inference_mode():
-                parts = (
-                    step.compute(*(torch.from_numpy(image).to(self.device) for image in images)).float().cpu().numpy()
-                )
+                parts = step.compute(*images).float()
         except torch.OutOfMemoryError as error:
-            return self._compute_halves(step, batch, inputs, error)
+            return self._compute_halves(step, batch, images, error)
         expected = (len(batch), step.channels, *images[0].shape[-2:])
         if parts.shape != expected:
-            raise ValueError(f"{step.title}: shape {parts.shape} came out, not {expected}")
-        for window, part in zip(batch, parts, strict=True):
-            if not np.isfinite(part).all():
-                raise UserError(
-                    f"the model returned non-finite values (NaN or infinity) in the window at row {window.row}, "
-                    f"column {window.col}: its training failed or its weights are damaged; use another checkpoint"
-                )
+            raise ValueError(f"{step.title}: shape {tuple(parts.shape)} came out, not {expected}")
         return parts
 
     def _compute_halves(
-        self, step: Pass, batch: Sequence[Window], inputs: Sequence[Inputs], error: BaseException
-    ) -> np.ndarray:
+        self, step: Pass, batch: Sequence[Window], images: Sequence[torch.Tensor], error: BaseException
+    ) -> torch.Tensor:
         """Go on with half as many windows at a time, from here to the end."""
         if len(batch) == 1:
             raise UserError(
@@ -270,7 +286,9 @@ class PassLoop:
         )
         torch.cuda.empty_cache()
         halves = (slice(half), slice(half, 2 * half), slice(2 * half, None))
-        return np.concatenate([self._compute(step, batch[part], inputs[part]) for part in halves if batch[part]])
+        return torch.cat(
+            [self._compute(step, batch[part], [image[part] for image in images]) for part in halves if batch[part]]
+        )
 
     def _weights(self, window: Window) -> np.ndarray:
         """Return how much the pixels of a window count in the blend."""

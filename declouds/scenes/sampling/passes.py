@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from declouds.errors import UserError
@@ -37,7 +36,8 @@ class Pass:
         channels: bands that ``compute`` gives.
         compute: ``(cloudy, *inputs) -> (B, channels, h, w)``: windows of the image, and of ``inputs``, as tensors.
         inputs: rasters whose windows ``compute`` is given.
-        step: ``(blended, *step_inputs) -> array``: what becomes of finished rows of the blend; nothing if None.
+        step: ``(blended, *step_inputs) -> tensor``: what becomes of finished rows of the blend, (channels, rows,
+            columns) on the CPU or the model's device; nothing if None.
         step_inputs: rasters whose rows ``step`` is given.
         stored: bands of the raster, where ``step`` makes more of them than ``compute`` gives.
     """
@@ -47,7 +47,7 @@ class Pass:
     channels: int
     compute: Callable[..., torch.Tensor]
     inputs: tuple[Input, ...] = ()
-    step: Callable[..., np.ndarray] | None = None
+    step: Callable[..., torch.Tensor] | None = None
     step_inputs: tuple[Input, ...] = ()
     stored: int | None = None
 
@@ -137,7 +137,7 @@ class _Steps:
         extra: int,
     ) -> None:
         self.denoise, self.sampler, self.schedule, self.bands = denoise, sampler, schedule, bands
-        self.on_cpu = copy.deepcopy(schedule).cpu()  # rows of an image are stepped there
+        self.on_cpu = copy.deepcopy(schedule).cpu()  # rows of an image that a GPU does not hold are stepped there
         self.conditions = tuple(condition.output for condition in conditions)
         self.sample, self.extra = sample, extra
         self.of = f" of sample {sample + 1}" if samples > 1 else ""
@@ -173,25 +173,25 @@ class _Steps:
 
         return compute
 
-    def _step(self, number: int, now: int, after: int) -> Callable[..., np.ndarray]:
+    def _step(self, number: int, now: int, after: int) -> Callable[..., torch.Tensor]:
         """Return what takes rows of the state from time ``now`` to time ``after``, given their blended estimate."""
         condition, sampler, bands = self.schedule.condition, self.sampler, self.bands
 
-        def step(blended: np.ndarray, *rows: np.ndarray) -> np.ndarray:
-            clear, state, *others = (torch.from_numpy(image)[None] for image in (blended, *rows))
+        def step(blended: torch.Tensor, *rows: torch.Tensor) -> torch.Tensor:
+            clear, state, *others = (image[None] for image in (blended, *rows))
             bound = dict(zip(condition, others, strict=False))
-            process = self.on_cpu
+            process = self.on_cpu if blended.device.type == "cpu" else self.schedule
             if condition:
                 process = process.bind(bound.get("cloudy", clear), bound.get("prior"))
             x_t = process.start(state) if number == 0 else state[:, :bands]
             history = state[:, bands:].split(bands, 1)[: min(number, sampler.history)] if sampler.history else ()
             noise = others[-1] if sampler.draws_noise else None
-            t = torch.tensor([now])
+            t = torch.tensor([now], device=clear.device)
             x_after = sampler.step(clear, x_t, t, torch.full_like(t, after), process, noise, history)
             if sampler.history:
                 kept = [x_after, clear, *history][: 1 + sampler.history]
                 kept += [torch.zeros_like(clear)] * (1 + sampler.history - len(kept))
                 x_after = torch.cat(kept, 1)
-            return x_after[0].numpy()
+            return x_after[0]
 
         return step

@@ -38,14 +38,14 @@ class Tiling:
         overlap: pixels that neighbouring windows share at least.
         taper: how the weight of a window falls towards its edges, ``cosine`` or ``linear``.
         blend: ``joint`` blends at every step of a sampler, ``final`` once at the end.
-        batch_size: windows computed at a time.
+        batch_size: windows computed at a time; as many as fit a GPU's memory if None, one on a CPU.
     """
 
     tile: int = 256
     overlap: int = 64
     taper: str = "cosine"
     blend: str = "joint"
-    batch_size: int = 1
+    batch_size: int | None = None
 
     def check(self) -> None:
         """Refuse windows that would not advance, and unknown words.
@@ -53,7 +53,7 @@ class Tiling:
         Raises:
             UserError: see `check_tiling`; ``taper`` or ``blend`` is unknown.
         """
-        check_tiling(self.tile, self.overlap, self.batch_size)
+        check_tiling(self.tile, self.overlap, 1 if self.batch_size is None else self.batch_size)
         for name, known in (("taper", TAPERS), ("blend", BLENDS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} = {getattr(self, name)!r}: choose one of {', '.join(known)}")
@@ -100,8 +100,8 @@ def blend_weights(window: Window, height: int, width: int, overlap: int, taper: 
 
     Shapes: (window.height, window.width) float32, every value > 0.
     """
-    down = _axis_weights(height, window.height, overlap, taper)[window.row]
-    across = _axis_weights(width, window.width, overlap, taper)[window.col]
+    down = axis_weights(height, window.height, overlap, taper)[window.row]
+    across = axis_weights(width, window.width, overlap, taper)[window.col]
     return np.outer(down, across).astype(np.float32)
 
 
@@ -146,8 +146,8 @@ def _cuts(length: int, starts: list[int], pieces: int) -> list[int]:
 
 
 @lru_cache(maxsize=64)
-def _axis_weights(length: int, size: int, overlap: int, taper: str) -> dict[int, np.ndarray]:
-    """Return start -> weights along an axis, which sum to one at every pixel."""
+def axis_weights(length: int, size: int, overlap: int, taper: str) -> dict[int, np.ndarray]:
+    """Return start -> weights (size,) along an axis, the factors of `blend_weights`; they sum to one at every pixel."""
     # Half-pixel steps: the outermost weight is small but not zero, so the sum below never is.
     ramp = TAPERS[taper]((np.arange(min(overlap, size)) + 0.5) / max(overlap, 1))
     total = np.zeros(length)
