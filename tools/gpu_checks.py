@@ -7,7 +7,8 @@ alone. Rows are written to DIR/checks.json as they come, and printed as a table 
 - speed: matrix products, then forward, training step and sample in each precision, with throughput and memory;
 - scenes: `declouds predict` on a GeoTIFF of 4 bands, uint16: seconds, memory, and how busy the GPU is;
 - data: what the loader of the official coarse stage delivers;
-- tests: those that use the first accelerator by themselves.
+- tests: those that use the first accelerator by themselves;
+- compile: a sample and a training step by `torch.compile`, with the time of the first run.
 
 `--device cpu --tiny` tries the script itself with a small model and small images.
 """
@@ -41,7 +42,7 @@ from declouds.weights.file import save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 OFFICIAL, SMALL = (ROOT / "configs" / name for name in ("de_rice1.py", "small/de_rice1.py"))
-SECTIONS = ("parity=60", "speed=120", "scenes=90", "data=30", "tests=75")
+SECTIONS = ("parity=60", "speed=120", "scenes=90", "data=30", "tests=75", "compile=120")
 TESTS = ("tests/training/test_run.py", "tests/scenes/test_remove_clouds.py", "tests/evaluation/test_evaluate_model.py")
 
 
@@ -146,20 +147,30 @@ def speed(checks: Checks) -> None:
         a, b = torch.randn(2, side, side, device=checks.device, dtype=dtype)
         seconds = median_seconds(checks, lambda a=a, b=b: a @ b)
         checks.row(f"matmul {side}, {str(dtype)[6:]}", ms=1000 * seconds, tflops=2 * side**3 / seconds / 1e12)
+    for precision in checks.precisions:
+        time_jobs(checks, precision, batches_of_one=not checks.tiny)
+
+
+def compile_(checks: Checks) -> None:
+    """Time what `speed` does, compiled."""
+    time_jobs(checks, checks.precisions[-1], compiled=True)
+
+
+def time_jobs(checks: Checks, precision: str, batches_of_one: bool = False, compiled: bool = False) -> None:
+    """Time a training step and samples, which `benchmark.py` times too; ``first_s`` is the first run, warming up."""
     crop, some, big, few = (16, 2, 32, 1) if checks.tiny else (64, 64, 256, 8)
-    cases = [("train", crop, some), ("sample", big, few), ("sample", big, 1)]
-    for kind, size, batch in cases[: 2 if checks.tiny else 3]:
-        for precision in checks.precisions:
-            job = Job(kind, checks.config, size, batch, str(checks.device), None, precision, checks.work)
-            try:
-                work, _, _ = prepare(job)
-                if checks.device.type == "cuda":
-                    torch.cuda.reset_peak_memory_stats()
-                seconds = median_seconds(checks, work)
-                values = dict(ms=1000 * seconds, images_a_s=batch / seconds, gib=peak_memory(checks))
-            except torch.OutOfMemoryError as error:
-                values = dict(failed=str(error).splitlines()[0])
-            checks.row(job.title, **values)
+    for kind, size, batch in [("train", crop, some), ("sample", big, few), ("sample", big, 1)][: 2 + batches_of_one]:
+        job = Job(kind, checks.config, size, batch, str(checks.device), None, precision, checks.work, compile=compiled)
+        try:
+            work, _, _ = prepare(job)
+            if checks.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            first = timed(work, checks.device)
+            seconds = median_seconds(checks, work)
+            values = dict(ms=1000 * seconds, images_a_s=batch / seconds, gib=peak_memory(checks), first_s=first)
+        except torch.OutOfMemoryError as error:
+            values = dict(failed=str(error).splitlines()[0])
+        checks.row(job.title + ", compiled" * compiled, **values)
 
 
 def median_seconds(checks: Checks, work: Callable[[], object], most: int = 20, seconds: float = 2.0) -> float:
@@ -188,7 +199,7 @@ def scenes(checks: Checks) -> None:
     scene = checks.work / "scene.tif"
     with rasterio.open(scene, "w", "GTiff", side, side, 4, dtype="uint16") as file:
         file.write(pixels)
-    for config, batches in ((SMALL, [1] if checks.tiny else [16, 1]), *([] if checks.tiny else [(OFFICIAL, [16])])):
+    for config, batches in [(SMALL, [[]])] if checks.tiny else [(SMALL, [[], [1]]), (OFFICIAL, [[]])]:
         weights = checks.work / f"{config.parent.name}.safetensors"
         model = model_of(config, bands=4)
         plain = load_config(config).model.to_dict() | dict(bands=4, value_range=(0, 10000))
@@ -197,15 +208,16 @@ def scenes(checks: Checks) -> None:
             for precision in checks.precisions:
                 if checks.device.type == "cuda":
                     torch.cuda.reset_peak_memory_stats()
-                flags = ["--batch-size", batch, "--precision", precision, "--device", checks.device, "--overwrite"]
+                flags = ["--precision", precision, "--device", checks.device, "--overwrite"]
+                flags += ["--batch-size", *batch] if batch else []
                 output = checks.work / "clear.tif"
                 began, utilisation = time.perf_counter(), Utilisation(checks.device)
                 with utilisation:
                     declouds(["predict", *map(str, (scene, "-o", output, "--checkpoint", weights, *flags))])
                 taken = time.perf_counter() - began
                 values = dict(seconds=taken, mpx_a_s=side**2 / taken / 1e6, gib=peak_memory(checks))
-                name = "official" if config == OFFICIAL else "small"
-                checks.row(f"scene {side}, {name}, batch {batch}, {precision}", **values, busy=utilisation.mean)
+                name = f"{'official' if config == OFFICIAL else 'small'}{', batch 1' if batch else ''}"
+                checks.row(f"scene {side}, {name}, {precision}", **values, busy=utilisation.mean)
 
 
 class Utilisation:
@@ -279,7 +291,7 @@ def tests(checks: Checks) -> None:
     checks.row("pytest", exit_code=done.returncode, failed=failed)
 
 
-RUN = dict(parity=parity, speed=speed, scenes=scenes, data=data, tests=tests)
+RUN = dict(parity=parity, speed=speed, scenes=scenes, data=data, tests=tests, compile=compile_)
 
 
 def run(checks: Checks, sections: list[str]) -> bool:

@@ -39,7 +39,10 @@ class GroupNorm(nn.GroupNorm):
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the normalised ``x``."""
+        """Return the normalised ``x``, in its own data type."""
+        if x.is_cuda and x.dtype != self.weight.dtype:  # where autocast would convert the image to float32
+            with torch.autocast("cuda", enabled=False):
+                return torch.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
         return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
