@@ -63,7 +63,7 @@ class DistortionAwareBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``x`` plus its restyled features."""
         content = self.content(x)
-        normalised = F.instance_norm(self.structure(F.instance_norm(x)))
+        normalised = F.group_norm(self.structure(F.group_norm(x, x.shape[1])), x.shape[1])
 
         guide = F.relu(self.guide_reflected(content))
         shift, scale = self.whole(guide.mean(dim=(2, 3)))[..., None, None].chunk(2, dim=1)  # each (B, C, 1, 1)
