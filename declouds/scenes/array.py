@@ -107,8 +107,7 @@ def _mask(
         for window, found in detect_clouds(remover.detector, read, units, *size):
             cloud[window.slices] = found
     else:
-        given = repr(options.mask) if isinstance(options.mask, str) else type(options.mask).__name__
-        raise UserError(f"mask = {given}: the mask of an array is an array, or 'auto'")
+        raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
     return CloudMask(
         lambda window: cloud[window.slices], *size, options.dilate, options.feather, lambda window: read(window)[1]
     )

@@ -303,7 +303,7 @@ def test_a_size_that_cannot_be_reduced(make_pairs):
 
 
 def test_an_unknown_argument_is_refused_when_built(tmp_path):
-    with pytest.raises(UserError, match=r"datamodule PairedFolder cannot be built.*'cloudly'"):
+    with pytest.raises(UserError, match="unknown argument 'cloudly': did you mean 'cloudy'"):
         DATAMODULES.build({"type": "PairedFolder", "root": tmp_path, "cloudly": "x"})
 
 
@@ -450,3 +450,42 @@ def test_a_mask_beside_the_file_counts_as_one_in_it(make_pairs):
     assert (root / "label" / "11.tif.msk").is_file()
     sample = PairedFolderDataset(root, "test", value_range=(0, 255))[0]
     np.testing.assert_array_equal(sample["valid"][0].numpy(), mask != 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(cache="no"), "cache = 'no': give True or False"),
+        (dict(reduce="2"), "reduce = '2': give an integer"),
+        (dict(reduce=2.5), "reduce = 2.5: give an integer"),
+        (dict(reduce=True), "reduce = True: give an integer"),
+        (dict(bands="123"), "bands = '123': give a list, each entry an integer or None"),
+        (dict(value_range=(0, "9")), "value_range = a tuple: give a ValueRange or a list, each entry a number or None"),
+        (dict(band_names="rgb"), "band_names = 'rgb': give a list, each entry text"),
+        (dict(batch_size="4"), "batch_size = '4': give an integer"),
+        (dict(num_workers=None), "num_workers = None: give an integer"),
+        (dict(scale="1e-4"), "scale = '1e-4': give a number or None"),
+        (dict(caches=True), "unknown argument 'caches': did you mean 'cache'?"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(tmp_path, arguments, message):
+    with pytest.raises(UserError) as caught:
+        DATAMODULES.build({"type": "PairedFolder", "root": tmp_path, **arguments})
+    assert message in str(caught.value)
+
+
+def test_a_missing_root_is_told_with_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for module in ("PairedFolder", "RICE", "CUHKCR"):
+        with pytest.raises(UserError) as caught:
+            DATAMODULES.build({"type": module, "root": "absent"}).setup("fit")
+        assert str(caught.value).startswith(f"root='absent': {tmp_path}/absent is no folder")
+
+
+def test_numpy_numbers_are_numbers(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    arguments = dict(bands=[3, 1], reduce=np.int64(2), value_range=(np.float32(0), 255), cache=np.bool_(True))
+    module = PairedFolder(root, val=None, **arguments)
+    module.setup("fit")
+    assert module.train_dataset[0]["cloudy"].shape == (2, 8, 12)
