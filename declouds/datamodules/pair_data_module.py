@@ -55,8 +55,7 @@ class PairDataModule(NonGeoDataModule):
         """Build the data sets of a stage: 'fit', 'validate', 'test', or None for all.
 
         Raises:
-            UserError: the folder ``root`` is missing, or the data are inconsistent; found from headers, before any pixel
-                is read.
+            UserError: ``root`` is missing, or the data are inconsistent; found from headers, before any pixel is read.
         """
         if stage not in PARTS_OF_STAGE:
             raise UserError(f"unknown stage {stage!r}: known: 'fit', 'validate', 'test' and None (all)")
