@@ -183,6 +183,7 @@ def _open(path: Path, palette: bool = False) -> Iterator[DatasetReader]:
         with _quiet_gdal(), rasterio.open(path, driver=driver) as image:
             if image.count == 0:
                 raise UserError(f"{path}: holds no bands of its own: give one of its sub-images as a GeoTIFF")
+            check_one_page(image, path)
             if "complex" in image.dtypes[0]:
                 raise UserError(f"{path}: holds complex numbers: convert it to real bands first")
             if ColorInterp.palette in image.colorinterp and not palette:
@@ -261,6 +262,21 @@ def missing_block(image: DatasetReader, masked: bool = False) -> tuple[int, int]
             if not (masked and not image.read_masks(1, window=block).any()):
                 return row * height, col * width
     return None
+
+
+def check_one_page(image: DatasetReader, source: Path | str) -> None:
+    """Refuse a TIFF of several images, of which GDAL gives the first; smaller ones are overviews or thumbnails.
+
+    Raises:
+        UserError: with how to take one of them out.
+    """
+    for page in image.subdatasets[1:] if image.driver == "GTiff" else ():
+        with rasterio.open(page) as other:
+            if other.height >= image.height or other.width >= image.width:
+                raise UserError(
+                    f"{source}: holds {len(image.subdatasets)} images (pages), and one is read: give a file for each "
+                    "(gdal_translate GTIFF_DIR:N:FILE.tif PAGE.tif, N from 1)"
+                )
 
 
 def _encode(array: np.ndarray, driver: str) -> bytes:

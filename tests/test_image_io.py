@@ -167,3 +167,20 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
         write_image(path, picture(seed=2), overwrite=True)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_a_tiff_of_several_pages_is_refused(tmp_path):
+    """Thumbnails and overviews are smaller, and are no pages."""
+    for name, other in (("pages.tif", 40), ("taller.tif", 41), ("thumbnail.tif", 10)):
+        for height in (40, other):
+            size = dict(count=3, height=height, width=height, dtype="uint8")
+            more = (tmp_path / name).exists()
+            with rasterio.open(tmp_path / name, "w", driver="GTiff", append_subdataset=more, **size) as file:
+                file.write(picture(3, height, height))
+    for name in ("pages.tif", "taller.tif"):
+        for read in (image_header, read_image):
+            with pytest.raises(UserError, match=r"holds 2 images \(pages\), and one is read.*GTIFF_DIR:N:FILE.tif"):
+                read(tmp_path / name)
+    with rasterio.open(tmp_path / "thumbnail.tif", "r+") as file:
+        file.build_overviews([2])
+    np.testing.assert_array_equal(read_image(tmp_path / "thumbnail.tif"), picture(3, 40, 40))
