@@ -9,7 +9,7 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -24,6 +24,7 @@ from rasterio.windows import Window
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
+from declouds.nodata import is_opacity
 
 # First bytes -> GDAL driver. A closed list: other formats (VRT, ...) can point at other files or at the network.
 DRIVERS = {
@@ -40,12 +41,13 @@ GDAL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # otherwise each open lists a folder of thousands of images
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG cut short is an error, not grey pixels
 }
+LOOKED_AT = 16  # rows of a band that may be transparency
 
 
 class ImageHeader(NamedTuple):
     """What the header of an image file says.
 
-    ``image_bands`` are the numbers, from 1, of the bands that are not alpha. ``has_gaps`` is whether some of
+    ``image_bands`` are the numbers, from 1, of the bands that are not transparency. ``has_gaps`` is whether some of
     the pixels may have no data. ``units`` holds the scale and offset of each band.
     """
 
@@ -92,19 +94,35 @@ def read_image(path: str | os.PathLike[str], palette: bool = False) -> np.ndarra
         return image.read()
 
 
-def read_masked(path: str | os.PathLike[str]) -> tuple[ImageHeader, np.ndarray, np.ndarray | None]:
+def read_masked(
+    path: str | os.PathLike[str], bands: Sequence[int] | None = None, palette: bool = False
+) -> tuple[ImageHeader, np.ndarray, np.ndarray | None]:
     """Read the header, every band, and the masks of an image file: its own, or bands of transparency.
+
+    Args:
+        path: of the file.
+        bands: numbers, from 1, of the bands that will be used, where they were chosen: one of them is no mask.
+        palette: see `image_header`.
 
     Shapes: bands (C, H, W), masks (any number, H, W): 0 where a pixel has no data.
     Units: sensor units, as stored.
 
     Raises:
-        UserError: see `read_image`; blocks that the file's own mask or nodata value explains may be missing.
+        UserError: see `read_image`; blocks that the file's own mask or nodata value explains may be missing. A band
+            marked as transparency is measured, and no bands were chosen.
     """
-    with _open(Path(path)) as image:
+    with _open(Path(path), palette) as image:
         _check_whole(Path(path), image, masked=True)
-        values = image.read()
-        masks = [values[band - 1] for band in _transparency(image)]
+        values, masks = image.read(), []
+        for band in _transparency(image):
+            if band not in (bands or ()) and is_opacity(values[band - 1]):
+                masks.append(values[band - 1])
+            elif bands is None:
+                raise UserError(
+                    f"{path}: band {band} is marked as transparency, and its values vary as those of a measured band: "
+                    f"unmark it (gdal_translate -colorinterp_{band} undefined, into a GeoTIFF), or take it out; in a "
+                    "data module, choose with `bands`"
+                )
         if image.mask_flag_enums[0] == [MaskFlags.per_dataset]:
             masks.append(image.read_masks(1))
         return _header(image), values, np.stack(masks) if masks else None
@@ -155,11 +173,14 @@ def _header(image: DatasetReader) -> ImageHeader:
 def _transparency(image: DatasetReader) -> list[int]:
     """Return the numbers of the bands that say how transparent a pixel is.
 
-    GDAL takes the last of four 8-bit bands of a GeoTIFF for one by default, so that says nothing.
+    GDAL marks the last of four 8-bit bands of a GeoTIFF so by default: there, values in some rows decide.
     """
-    if image.driver == "GTiff" and image.count == 4 and image.dtypes[0] == "uint8":
-        return []
-    return [band for band in image.indexes if image.colorinterp[band - 1] == ColorInterp.alpha]
+    bands = [band for band in image.indexes if image.colorinterp[band - 1] == ColorInterp.alpha]
+    if not (bands and image.driver == "GTiff" and image.count == 4 and image.dtypes[0] == "uint8"):
+        return bands
+    rows = np.linspace(0, image.height - 1, LOOKED_AT).astype(int)
+    looked_at = [image.read(bands, window=Window(0, row, image.width, 1)) for row in rows]
+    return bands if is_opacity(np.concatenate(looked_at)) else []
 
 
 def _check_whole(path: Path, image: DatasetReader, masked: bool = False) -> None:
@@ -283,6 +304,8 @@ def _encode(array: np.ndarray, driver: str) -> bytes:
     """Return the bytes of a PNG or GeoTIFF file."""
     bands, height, width = array.shape
     options = {"compress": "deflate"} if driver == "GTiff" else {}
+    if driver == "GTiff" and bands == 4 and array.dtype == np.uint8:
+        options |= {"photometric": "RGB", "alpha": "UNSPECIFIED"}  # the fourth band is an image band
     with _quiet_gdal(), MemoryFile() as memory:
         with memory.open(
             driver=driver, count=bands, height=height, width=width, dtype=array.dtype.name, **options

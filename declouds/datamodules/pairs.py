@@ -113,7 +113,7 @@ def read_bands(files: Iterable[BandFile]) -> np.ndarray:
     """
     parts = []
     for file in files:
-        header, values, _ = read_masked(file.path)
+        header, values, _ = read_masked(file.path, file.bands)
         values = _chosen(values, file, header)
         if not np.isfinite(values).all():
             raise UserError(f"{file.path}: holds NaN or infinite values: fill them, or remove the image")
@@ -136,7 +136,7 @@ def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = 
     """
     parts, valid = [], np.array(True)
     for file in files:
-        header, values, masks = read_masked(file.path)
+        header, values, masks = read_masked(file.path, file.bands)
         parts.append(_chosen(values, file, header))
         valid = valid & valid_pixels(parts[-1], header.nodata, masks, stored_range)
         if not valid.any():

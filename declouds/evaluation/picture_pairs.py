@@ -9,7 +9,7 @@ import torch
 from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_with_gaps
 from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError, some
-from declouds.image_io import image_header, read_image
+from declouds.image_io import ImageHeader, image_header, read_image
 from declouds.nodata import fill_nodata
 from declouds.units import is_dark, is_outside
 from declouds.value_range import ValueRange
@@ -119,19 +119,24 @@ def read_pair(
 
 def _check_headers(pair: PicturePair) -> None:
     result, clear = image_header(pair.result), image_header(pair.clear)
-    if result[:3] != clear[:3]:
+    if _kind(result) != _kind(clear):
         raise UserError(
             f"{pair.result}: is {_size(result)}, but {pair.clear} is {_size(clear)}: "
             "give images of the same bands and size; nothing is resized or cropped"
         )
     if result.dtype != clear.dtype and "uint8" in (result.dtype, clear.dtype):
         raise UserError(f"{pair.result}: is {result.dtype}, but {pair.clear} is {clear.dtype}: save both as one type")
-    if pair.mask is not None and image_header(pair.mask)[1:3] != clear[1:3]:
+    if pair.mask is not None and (mask := image_header(pair.mask, palette=True))[1:3] != clear[1:3]:
         raise UserError(
-            f"{pair.mask}: is {_size(image_header(pair.mask))}, but {pair.clear} is {_size(clear)}: give an equal size"
+            f"{pair.mask}: is {_size(mask)}, but {pair.clear} is {_size(clear)}: give an equal size"
         )
 
 
-def _size(header: Sequence[Any]) -> str:
-    bands, height, width = header[:3]
+def _kind(header: ImageHeader) -> tuple[int, int, int]:
+    """Return the number of image bands, height and width."""
+    return len(header.image_bands), header.height, header.width
+
+
+def _size(header: ImageHeader) -> str:
+    bands, height, width = _kind(header)
     return f"{height} x {width} pixels with {bands} bands"

@@ -168,21 +168,20 @@ def test_the_same_picture_in_train_and_test_is_a_leak_even_in_another_format(tmp
 
 
 def test_what_looks_odd_is_a_warning(tmp_path, capsys):
-    root = make(tmp_path, ["1", "2", "3", "4"], bands=4)
-    opaque = picture(1, bands=4)
-    opaque[3] = 255
+    root = make(tmp_path, ["1", "2", "3", "4"])
+    opaque = np.concatenate([picture(1), np.full((1, 16, 16), 255, np.uint8)])
     write_image(root / "cloud" / "1.png", opaque, overwrite=True)
     write_image(root / "cloud" / "2.png", read_image(root / "label" / "2.png"), overwrite=True)
-    write_image(root / "cloud" / "3.png", np.full((4, 16, 16), 9, np.uint8), overwrite=True)
+    write_image(root / "cloud" / "3.png", np.full((3, 16, 16), 9, np.uint8), overwrite=True)
     for side in ("cloud", "label"):
-        write_image(root / side / "4.png", picture(70 + len(side), bands=4, size=24), overwrite=True)
+        write_image(root / side / "4.png", picture(70 + len(side), size=24), overwrite=True)
     (root / "mask").mkdir()
     for name, value in (("1", 0), ("2", 255), ("3", 128), ("4", 128)):
         size = 24 if name == "4" else 16
         write_image(root / "mask" / f"{name}.png", np.full((1, size, size), value, np.uint8))
     run("check", root)
     text = capsys.readouterr().out
-    assert "an alpha band, which is ignored" in text
+    assert "an alpha band, which tells of gaps" in text
     assert "cloudy and clear image are identical" in text
     assert "a constant image" in text
     assert "several sizes (16x16, 24x24)" in text

@@ -191,7 +191,7 @@ def test_the_cache_is_not_pickled(make_pairs):
 def test_plot_shows_what_the_sample_holds(make_pairs):
     root = make_pairs(bands=4, mask=True)
     write_split(root)
-    module = PairedFolder(root, mask="mask", val="test")
+    module = PairedFolder(root, mask="mask", val="test", bands=[1, 2, 3, 4])
     module.setup("fit")
     sample = module.val_dataset[0]
     figure = module.plot(sample, suptitle="one")
@@ -388,6 +388,47 @@ def test_transparency_is_no_image_band(make_pairs, tmp_path):
     write_split(grey)
     assert PairedFolderDataset(grey, "test").bands == 1
     assert PairedFolderDataset(grey, "test", bands=[1, 2]).bands == 2
+
+
+def as_gdal_writes(path, pixels):
+    """Write a GeoTIFF whose fourth 8-bit band is marked as transparency."""
+    path.unlink(missing_ok=True)
+    bands, height, width = pixels.shape
+    size = dict(count=bands, height=height, width=width, dtype="uint8")
+    with rasterio.open(path, "w", driver="GTiff", **size) as file:
+        file.write(pixels)
+        assert file.colorinterp[3].name == "alpha"
+
+
+@pytest.mark.parametrize("edge", [0, 128])
+def test_the_fourth_8_bit_band_of_a_geotiff_is_what_its_values_say(make_pairs, edge):
+    """Near infrared varies; opacity is one value, with gaps and perhaps a soft edge."""
+    root = make_pairs(bands=4, suffix=".tif")
+    write_split(root)
+    for path in root.glob("*/*.tif"):
+        as_gdal_writes(path, read_image(path))
+    assert PairedFolderDataset(root, "test").bands == 4
+    for path in root.glob("*/*.tif"):
+        pixels = read_image(path)
+        pixels[3], pixels[3, 3], pixels[3, 4] = 255, edge, 0
+        as_gdal_writes(path, pixels)
+    dataset = PairedFolderDataset(root, "test")
+    assert dataset.bands == 3 and dataset.has_gaps
+    assert not dataset[0]["valid"][0, 4].any() and dataset[0]["valid"].sum() == (15 if edge else 14) * 24
+    four = PairedFolderDataset(root, "test", bands=[4, 1, 2, 3])[0]
+    assert four["cloudy"].shape[0] == 4 and four["valid"].all()
+
+
+def test_a_measured_band_is_not_taken_for_the_opacity_of_a_png(make_pairs):
+    root = make_pairs(bands=4)
+    write_split(root)
+    pixels = read_image(root / "cloud" / "11.png")
+    pixels[3, 4] = 0
+    write_image(root / "cloud" / "11.png", pixels, overwrite=True)
+    with pytest.raises(UserError, match=r"11.png: band 4 is marked as transparency, and its values vary.*`bands`"):
+        PairedFolderDataset(root, "test")[0]
+    for bands in ([1, 2, 3], [1, 2, 3, 4]):
+        assert PairedFolderDataset(root, "test", bands=bands)[0]["valid"].all()
 
 
 def test_the_files_own_scale_and_offset(make_pairs):
