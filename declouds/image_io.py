@@ -10,7 +10,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -291,13 +291,24 @@ def check_one_page(image: DatasetReader, source: Path | str) -> None:
     Raises:
         UserError: with how to take one of them out.
     """
-    for page in image.subdatasets[1:] if image.driver == "GTiff" else ():
-        with rasterio.open(page) as other:
-            if other.height >= image.height or other.width >= image.width:
-                raise UserError(
-                    f"{source}: holds {len(image.subdatasets)} images (pages), and one is read: give a file for each "
-                    "(gdal_translate GTIFF_DIR:N:FILE.tif PAGE.tif, N from 1)"
-                )
+    pages: list[str] = []
+    with suppress(Exception):  # a directory that cannot be read is no page; GDAL's own classes share no base
+        pages = image.subdatasets if image.driver == "GTiff" else []
+        _ = image.colorinterp  # rasterio raises here what GDAL noted meanwhile, instead of at some later call
+    if any(_is_large(page, image) for page in pages[1:]):
+        raise UserError(
+            f"{source}: holds {len(pages)} images (pages), and one is read: give a file for each "
+            "(gdal_translate GTIFF_DIR:N:FILE.tif PAGE.tif, N from 1)"
+        )
+
+
+def _is_large(name: str, image: DatasetReader) -> bool:
+    """Tell whether a page is as high or as wide as the first, or cannot be opened."""
+    try:
+        with rasterio.open(name) as page:
+            return page.height >= image.height or page.width >= image.width
+    except RasterioError:
+        return True
 
 
 def _encode(array: np.ndarray, driver: str) -> bytes:
