@@ -93,7 +93,7 @@ def read_window(
     try:
         values = scene.read(indexes, window=place)
         masks = [scene.read_masks(index, window=place) for index in _masks(scene, indexes)]
-        masks += [scene.read(index, window=place) for index in _transparency(scene) if index not in indexes]
+        masks += [scene.read(index, window=place) for index in transparency(scene) if index not in indexes]
         return values, np.stack(masks) if masks else None
     except RasterioError as error:
         raise UserError(
@@ -165,7 +165,7 @@ def _masks(scene: DatasetReader, indexes: Sequence[int]) -> list[int]:
     return own[:1] if own and MaskFlags.per_dataset in flags[own[0]] else own
 
 
-def _transparency(scene: DatasetReader) -> list[int]:
+def transparency(scene: DatasetReader) -> list[int]:
     """Return the bands that say how transparent a pixel is."""
     colours = scene.colorinterp
     return [index for index in scene.indexes if colours[index - 1] == ColorInterp.alpha]
