@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from declouds.datamodules.layout import Subset
-from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_with_gaps
+from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_mask, read_with_gaps
 from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
 
@@ -84,7 +84,7 @@ def _read_pair(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tup
         if len(files) == 2 and not _is_grey(files[1]):
             odd["near-infrared bands that differ, of which the first is used"].append(place)
     if pair.mask is not None:
-        mask = read_image(pair.mask, palette=True)
+        mask = read_mask(pair.mask)
         examined.mask_values |= set(np.unique(mask).tolist())
         if not mask.any():
             odd["an empty cloud mask"].append(place)

@@ -14,10 +14,10 @@ from declouds.datamodules.pairs import (
     PairHeader,
     check_same_bands,
     read_header,
+    read_mask,
     read_with_gaps,
 )
 from declouds.errors import UserError, some
-from declouds.image_io import read_image
 from declouds.nodata import fill_nodata
 from declouds.units import Units, can_hold, choose_units, is_dark, is_outside
 from declouds.value_range import ValueRange
@@ -35,8 +35,8 @@ class FilePairDataset(PairDataset):
 
     Raises:
         UserError: at construction, from headers: pairs that disagree, a data type without a known value range or that
-            cannot hold it, a size that ``reduce`` does not divide. On reading a pair: a damaged file, no valid pixel,
-            values outside the value range.
+            cannot hold it, a size that ``reduce`` does not divide. On reading a pair: a damaged file, no valid pixel, a
+            mask that is none (`read_mask`), values outside the value range.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class FilePairDataset(PairDataset):
         pair = self.pairs[index]
         cloudy, cloudy_valid = self._read(pair.cloudy)
         clear, clear_valid = self._read(pair.clear)
-        mask = None if pair.mask is None else (read_image(pair.mask, palette=True)[:1] > self.mask_above)
+        mask = None if pair.mask is None else (read_mask(pair.mask) > self.mask_above)
         valid = (cloudy_valid & clear_valid)[None] if self.has_gaps else None
         if self.reduce == 1:
             return Arrays(cloudy, clear, mask, valid)

@@ -144,6 +144,30 @@ def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = 
     return np.concatenate(parts), valid
 
 
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask of one class for each pixel; nodata 0 is class 0, since many masks of 0 and 1 have it.
+
+    Shapes: (1, H, W).
+
+    Raises:
+        UserError: the file is damaged, has several bands that differ, or has pixels without a class.
+    """
+    header, values, masks = read_masked(path, palette=True)
+    classes = values[[band - 1 for band in header.image_bands]]
+    known = valid_pixels(classes[:1], header.nodata or None, masks)
+    if not known.all():
+        nodata = "" if header.nodata is None else f"its nodata value is {header.nodata:g}; "
+        raise UserError(
+            f"{path}: {1 - known.mean():.2%} of its pixels have no class ({nodata}NaN and its own mask count too): give "
+            "them one; if its nodata value is one, unset it (gdal_edit.py -unsetnodata)"
+        )
+    if (classes != classes[:1]).any():
+        raise UserError(
+            f"{path}: has {len(classes)} bands that differ, and a mask has one: take that out (gdal_translate -b N)"
+        )
+    return classes[:1]
+
+
 def _chosen(values: np.ndarray, file: BandFile, header: ImageHeader) -> np.ndarray:
     """Return the selected bands of a file."""
     bands = file.bands or header.image_bands

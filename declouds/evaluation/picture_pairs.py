@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_with_gaps
+from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_mask, read_with_gaps
 from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError, some
-from declouds.image_io import ImageHeader, image_header, read_image
+from declouds.image_io import ImageHeader, image_header
 from declouds.nodata import fill_nodata
 from declouds.units import is_dark, is_outside
 from declouds.value_range import ValueRange
@@ -89,11 +89,11 @@ def read_pair(
     Without a value range the images must be 8-bit.
 
     Shapes: (C, H, W), mask and valid (1, H, W).
-    Units: images in [-1, 1]; the mask is 1 where the first band of its file is above 0.
+    Units: images in [-1, 1]; the mask is 1 where its class is above 0.
 
     Raises:
         UserError: an image is damaged, has a data type without a known range, or lies outside the range; or the result
-            has nodata where the clear image is valid.
+            has nodata where the clear image is valid; or the mask is none, see `read_mask`.
     """
     images, known = [], []
     for path in (pair.result, pair.clear):
@@ -113,7 +113,7 @@ def read_pair(
             f"{pair.result}: holds NaN, infinite values or nodata where {pair.clear} is valid: fill them, or "
             "remove the image"
         )
-    mask = None if pair.mask is None else torch.from_numpy(read_image(pair.mask, palette=True)[:1] > 0).float()
+    mask = None if pair.mask is None else torch.from_numpy(read_mask(pair.mask) > 0).float()
     return images[0], images[1], mask, None if known[1].all() else torch.from_numpy(known[1])[None]
 
 

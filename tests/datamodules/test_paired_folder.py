@@ -10,6 +10,7 @@ from declouds.datamodules.downsample import downsample
 from declouds.datamodules.paired import PairedFolder, PairedFolderDataset
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
+from declouds.evaluation.picture_pairs import PicturePair, read_pair
 from declouds.image_io import read_image, write_image
 from declouds.registry import DATAMODULES
 from declouds.value_range import ValueRange
@@ -429,6 +430,38 @@ def test_a_measured_band_is_not_taken_for_the_opacity_of_a_png(make_pairs):
         PairedFolderDataset(root, "test")[0]
     for bands in ([1, 2, 3], [1, 2, 3, 4]):
         assert PairedFolderDataset(root, "test", bands=bands)[0]["valid"].all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "profile", "message"),
+    [
+        (np.arange(3 * 384).reshape(3, 16, 24) % 5, {}, "1.tif: has 3 bands that differ, and a mask has one"),
+        (np.eye(16, 24)[None] * 255, dict(nodata=255), r"4.17% of its pixels have no class \(its nodata value is 255"),
+        (np.where(np.eye(16, 24), np.nan, 0)[None], dict(dtype="float32"), "4.17% of its pixels have no class"),
+    ],
+)
+def test_a_mask_has_one_class_a_pixel(make_pairs, pixels, profile, message):
+    root = make_pairs(names=("1", "2"), mask=True)
+    write_split(root, {"train": ["1"], "test": ["2"]})
+    (root / "mask" / "1.png").unlink()
+    profile = dict(dict(count=len(pixels), height=16, width=24, dtype="uint8"), **profile)
+    with rasterio.open(root / "mask" / "1.tif", "w", driver="GTiff", **profile) as file:
+        file.write(pixels.astype(profile["dtype"]))
+    with pytest.raises(UserError, match=message):
+        PairedFolderDataset(root, mask="mask", val=None)[0]
+    with pytest.raises(UserError, match=message):
+        read_pair(PicturePair("1", *[root / "label" / "1.png"] * 2, root / "mask" / "1.tif"), None)
+
+
+def test_equal_bands_and_nodata_0_are_a_mask(make_pairs):
+    root = make_pairs(names=("1", "2"), mask=True)
+    write_split(root, {"train": ["1"], "test": ["2"]})
+    pixels = np.repeat(np.eye(16, 24, dtype=np.uint8)[None], 3, 0)
+    (root / "mask" / "1.png").unlink()
+    with rasterio.open(root / "mask" / "1.tif", "w", driver="GTiff", count=3, height=16, width=24, dtype="uint8",
+                       nodata=0) as file:  # fmt: skip
+        file.write(pixels)
+    assert PairedFolderDataset(root, mask="mask", val=None)[0]["mask"].numpy().tolist() == pixels[:1].tolist()
 
 
 def test_the_files_own_scale_and_offset(make_pairs):
