@@ -12,6 +12,7 @@ from declouds.argument_kinds import check_arguments
 from declouds.datamodules.pair_dataset import PairDataset
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
+from declouds.units import Units
 from declouds.value_range import ValueRange
 
 PARTS_OF_STAGE = {
@@ -26,7 +27,7 @@ class PairDataModule(NonGeoDataModule):
     """Training, validation and test pairs; ``setup`` reads only headers.
 
     After ``setup(stage)``: ``train_dataset`` and ``val_dataset`` for 'fit', ``test_dataset`` for 'test', all three for
-    None; and ``bands``, ``value_range``. ``val_dataset`` is None if the data have no validation part.
+    None; and ``bands``, ``value_range``, ``units``. ``val_dataset`` is None if the data have no validation part.
     """
 
     band_names: tuple[str, ...] = ()
@@ -78,6 +79,11 @@ class PairDataModule(NonGeoDataModule):
     def value_range(self) -> ValueRange:
         """The sensor values that map to -1 and 1."""
         return self._any_dataset().value_range
+
+    @property
+    def units(self) -> Units:
+        """Scale and offset by which stored values become sensor values."""
+        return self._any_dataset().units
 
     def split_record(self) -> dict[str, dict[str, Any]]:
         """Return part -> number of pairs, SHA-256 of their sorted names and name of the split, for the parts set up."""

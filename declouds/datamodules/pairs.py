@@ -158,8 +158,8 @@ def read_mask(path: Path) -> np.ndarray:
     if not known.all():
         nodata = "" if header.nodata is None else f"its nodata value is {header.nodata:g}; "
         raise UserError(
-            f"{path}: {1 - known.mean():.2%} of its pixels have no class ({nodata}NaN and its own mask count too): give "
-            "them one; if its nodata value is one, unset it (gdal_edit.py -unsetnodata)"
+            f"{path}: {1 - known.mean():.2%} of its pixels have no class ({nodata}NaN and its own mask count too): "
+            "give them one; if its nodata value is one, unset it (gdal_edit.py -unsetnodata)"
         )
     if (classes != classes[:1]).any():
         raise UserError(

@@ -127,9 +127,7 @@ def _check_headers(pair: PicturePair) -> None:
     if result.dtype != clear.dtype and "uint8" in (result.dtype, clear.dtype):
         raise UserError(f"{pair.result}: is {result.dtype}, but {pair.clear} is {clear.dtype}: save both as one type")
     if pair.mask is not None and (mask := image_header(pair.mask, palette=True))[1:3] != clear[1:3]:
-        raise UserError(
-            f"{pair.mask}: is {_size(mask)}, but {pair.clear} is {_size(clear)}: give an equal size"
-        )
+        raise UserError(f"{pair.mask}: is {_size(mask)}, but {pair.clear} is {_size(clear)}: give an equal size")
 
 
 def _kind(header: ImageHeader) -> tuple[int, int, int]:

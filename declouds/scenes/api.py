@@ -25,6 +25,7 @@ from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of, tags_of
+from declouds.units import recorded_units
 
 
 def remove_clouds(
@@ -122,7 +123,9 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
         yield Remover(
             **dict(passes=[_on(place, step) for step in passes], bands=model.bands, in_bands=model.in_bands),
             **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
-            **dict(precision=model.precision, steps=model.steps),
+            **dict(
+                precision=model.precision, steps=model.steps, trained=recorded_units(getattr(model, "record", None))
+            ),
             **dict(digest=functools.cache(lambda: model_digest(model)), detector=_detector(options, model)),
         )
     finally:

@@ -58,7 +58,7 @@ def clear_array(
         return pixels[part], valid_pixels(pixels[part], missing, None if masked is None else ~masked[part], stored)
 
     size = height, width = image.shape[-2], image.shape[-1]
-    check_units("the array", samples(read, height, width), remover.value_range, units)
+    check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
     mask = _mask(options, read, stored, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()

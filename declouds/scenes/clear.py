@@ -30,6 +30,7 @@ from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.tiles import Window
 from declouds.scenes.summary import summary
+from declouds.units import Units
 from declouds.value_range import ValueRange
 
 _log = logging.getLogger("declouds")
@@ -50,6 +51,7 @@ class Remover:
         precision: what it computes in, ``fp32`` or ``bf16``.
         steps: its number of sampling steps, if it has one.
         detector: finds the clouds when the mask is ``auto``.
+        trained: units of the training images, if they are known.
     """
 
     passes: Sequence[Pass]
@@ -62,6 +64,7 @@ class Remover:
     precision: str = "fp32"
     steps: int | None = None
     detector: Callable[[np.ndarray], np.ndarray] | None = None
+    trained: Units | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def clear_scene(
         scale=options.scale,
         offset=options.offset,
         nodata=options.nodata,
+        trained=remover.trained,
     ) as scene:
         files = [source, *source_files(scene.file)]
         if options.mask is not None and not options.detects:

@@ -113,6 +113,44 @@ def test_scaled_values_are_told(tmp_path, capsys):
     assert "the files define a scaling (stored * 0.0001 - 0.1)" in capsys.readouterr().out
 
 
+def test_units_are_given_as_in_the_config(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2", "3"], dtype="uint16")
+    units = ("--scale", "0.01", "--offset", "-0.1", "--value-range")
+    run("check", root, *units, 0, 2)
+    assert "ready for training, 0 warnings" in capsys.readouterr().out
+    with pytest.raises(UserError, match="3 faults"):
+        run("check", root, *units, 5, 9)
+    assert "lie outside value_range (5, 9)" in capsys.readouterr().out
+    with pytest.raises(UserError, match="3 faults"):
+        run("check", root, "--value-range", 0, 1e6)
+    assert "1.tif: is uint16, which cannot hold value_range 0 to 1e+06" in capsys.readouterr().out
+    for task in (("check", root), ("split", root, "-o", root / "split.json")):
+        with pytest.raises(UserError, match="give --value-range LOW HIGH too"):
+            run(*task, "--scale", 0.01)
+    with pytest.raises(UserError, match=r"lie outside value_range \(5, 9\)"):
+        run("split", root, "-o", root / "split.json", *units, 5, 9)
+    for path in (root / "label").iterdir():
+        with rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = (1e-4,) * 3, (-0.1,) * 3
+    with pytest.raises(UserError, match="3 faults"):
+        run("check", root, "--value-range", 0, 1)
+    assert "differ in scale and offset" in capsys.readouterr().out
+
+
+def test_a_band_that_is_the_nodata_value_everywhere_is_data_where_the_range_says_so(tmp_path, capsys):
+    """As in training: 0 can be measured, so that only pixels of 0 in all bands have no data."""
+    root = make(tmp_path, ["1", "2", "3", "4", "5"], dtype="uint16")
+    for path in root.glob("*/*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.nodata = 0
+            file.write(np.zeros((16, 16), np.uint16), 2)
+    with pytest.raises(UserError, match="all pixels are nodata"):
+        run("split", root, "-o", root / "split.json")
+    run("split", root, "-o", root / "split.json", "--value-range", 0, 10000)
+    run("check", root, "--value-range", 0, 10000)
+    assert "nodata pixels" not in capsys.readouterr().out
+
+
 def test_a_folder_may_have_the_data_sets_own_name(tmp_path, capsys):
     root = make(tmp_path / "RICE1", ["1", "2"])
     for folder in (root, tmp_path):

@@ -391,6 +391,14 @@ def test_transparency_is_no_image_band(make_pairs, tmp_path):
     assert PairedFolderDataset(grey, "test", bands=[1, 2]).bands == 2
 
 
+def test_a_data_module_knows_its_units(make_pairs):
+    root = make_pairs(dtype="uint16", suffix=".tif")
+    write_split(root)
+    module = PairedFolder(root, val=None, value_range=(0, 2), scale=0.01, offset=-0.1)
+    module.setup("fit")
+    assert (module.units.scale, module.units.offset) == (0.01, -0.1)
+
+
 def as_gdal_writes(path, pixels):
     """Write a GeoTIFF whose fourth 8-bit band is marked as transparency."""
     path.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from declouds.errors import UserError
 from declouds.hardware import pick_device
 from declouds.models.cloud_remover import CloudRemover
 from declouds.scenes.api import remove_clouds
+from declouds.value_range import ValueRange
 
 
 class Model(CloudRemover):
@@ -171,6 +172,16 @@ def test_weights_by_path_and_diffusion(tmp_path):
     by_path = remove_clouds(image, Path(tmp_path / "m.safetensors"), tile=37, overlap=9, device="cpu")
     np.testing.assert_array_equal(by_path, remove_clouds(image, model, tile=37, overlap=9))
     assert by_path.shape == image.shape and by_path.dtype == np.uint8
+
+
+def test_the_units_that_a_model_was_trained_on_are_advised():
+    model = Model()
+    model.value_range = ValueRange(0, 1)
+    model.record = dict(units=dict(scale=1e-4, offset=-0.1))
+    stored = np.random.default_rng(0).integers(1100, 5000, (2, 40, 50)).astype(np.uint16)
+    with pytest.raises(UserError, match=r"--scale 0.0001 --offset -0.1 \(as for the training images\) would fit"):
+        remove_clouds(stored, model)
+    assert remove_clouds(stored, model, scale=1e-4, offset=-0.1).shape == stored.shape
 
 
 def test_the_mask_of_an_array_is_an_array(pixels, scene, tmp_path):

@@ -291,7 +291,9 @@ def test_transparency_is_not_taken_for_a_measured_band(tmp_path):
     pixels[3] = 255 * (pixels[3] > 50)
     source, target = write(tmp_path / "i.tif", pixels), tmp_path / "o.tif"
     four = dict(bands=4, in_bands=4, value_range=BYTES)
-    with pytest.raises(UserError, match=r"band 4 .* holds that .mostly 255., and the model takes 4 image bands.*--bands"):
+    with pytest.raises(
+        UserError, match=r"band 4 .* holds that .mostly 255., and the model takes 4 image bands.*--bands"
+    ):
         clear_scene(identity, source, target, **four)
     with scene_for(source, BYTES, 4, 4, asked=list("1234")) as scene:
         assert scene.indexes == [1, 2, 3, 4]

@@ -14,7 +14,7 @@ from declouds.scenes.rasters.bands import choose_bands, order_in_file
 from declouds.scenes.rasters.scene_file import open_scene, read_window, transparency
 from declouds.scenes.sampling.image import samples
 from declouds.scenes.sampling.tiles import Window
-from declouds.units import check_units, choose_units
+from declouds.units import Units, check_units, choose_units
 from declouds.value_range import ValueRange
 
 
@@ -84,6 +84,7 @@ def scene_for(
     scale: float | None = None,
     offset: float | None = None,
     nodata: float | None = None,
+    trained: Units | None = None,
 ) -> Iterator[Scene]:
     """Open a scene for a model, and check that the two go together.
 
@@ -97,6 +98,7 @@ def scene_for(
         scale: model value = stored value * scale + offset; by default the file's own.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own.
+        trained: units of the training images, for advice.
 
     Raises:
         UserError: see `open_scene`, `choose_bands`, `choose_units` and `check_units`; or a band's values contradict its
@@ -109,7 +111,7 @@ def scene_for(
         missing = file.nodatavals[indexes[0] - 1] if nodata is None else nodata
         _check_transparency(file, path, indexes, bool(asked))
         scene = Scene(file, path, indexes, order, units.stored(value_range), missing)
-        check_units(path, samples(scene.read, *scene.size), value_range, units)
+        check_units(path, samples(scene.read, *scene.size), value_range, units, trained)
         yield scene
 
 
@@ -134,6 +136,6 @@ def _check_transparency(file: DatasetReader, path: Path, indexes: Sequence[int],
             )
         if band in indexes and not asked and is_opacity(sample):
             raise UserError(
-                f"{path}: band {band} is marked as transparency and holds that (mostly {sample.max():g}), and the model "
-                f"takes {len(indexes)} image bands: give a scene that has them; if it is one, say so with --bands"
+                f"{path}: band {band} is marked as transparency and holds that (mostly {sample.max():g}), and the "
+                f"model takes {len(indexes)} image bands: give a scene that has them; if it is one, say so with --bands"
             )
