@@ -41,6 +41,8 @@ GDAL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # otherwise each open lists a folder of thousands of images
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG cut short is an error, not grey pixels
 }
+ORIENTATION_TAG = 274
+PNG_HEADER = 33  # bytes of signature and first chunk
 LOOKED_AT = 16  # rows of a band that may be transparency
 
 
@@ -48,7 +50,7 @@ class ImageHeader(NamedTuple):
     """What the header of an image file says.
 
     ``image_bands`` are the numbers, from 1, of the bands that are not transparency. ``has_gaps`` is whether some of
-    the pixels may have no data. ``units`` holds the scale and offset of each band.
+    the pixels may have no data. ``units`` holds the scale and offset of each band. ``orientation``: see `orientation`.
     """
 
     bands: int
@@ -59,6 +61,7 @@ class ImageHeader(NamedTuple):
     has_gaps: bool
     nodata: float | None
     units: tuple[tuple[float, float], ...]
+    orientation: int = 1
 
 
 def image_header(path: str | os.PathLike[str], palette: bool = False) -> ImageHeader:
@@ -167,7 +170,47 @@ def _header(image: DatasetReader) -> ImageHeader:
         has_gaps=own_mask or bool(transparent) or image.nodata is not None or image.dtypes[0].startswith("float"),
         nodata=image.nodata,
         units=tuple(zip(image.scales, image.offsets, strict=True)),
+        orientation=orientation(image),
     )
+
+
+def orientation(image: DatasetReader) -> int:
+    """Return how the EXIF data of a JPEG or PNG turn it in viewers, 2 to 8; 1 if they do not. GDAL does not turn it."""
+    if image.driver == "JPEG":
+        found = image.tags().get("EXIF_Orientation", "")
+        return int(found) if found in tuple("2345678") else 1
+    return _orientation_in(_png_exif(Path(image.name))) if image.driver == "PNG" else 1
+
+
+def _png_exif(path: Path) -> bytes:
+    """Return the content of the chunk eXIf of a PNG; empty if it has none."""
+    with path.open("rb") as file:
+        file.seek(8)  # the signature
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            (length,) = struct.unpack(">I", head[:4])
+            if head[4:] == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, os.SEEK_CUR)
+    return b""
+
+
+def _orientation_in(exif: bytes) -> int:
+    order = ">" if exif.startswith(b"MM") else "<"
+    with suppress(struct.error):  # damaged, or none at all: viewers ignore it too
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for entry in range(count):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * entry)
+            if tag == ORIENTATION_TAG:
+                return value if 2 <= value <= 8 else 1
+    return 1
+
+
+def with_orientation(png: bytes, turn: int) -> bytes:
+    """Return a PNG with an EXIF orientation, in a chunk behind its header."""
+    chunk = b"eXIf" + b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, ORIENTATION_TAG, 3, 1, turn, 0, 0)
+    whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:PNG_HEADER] + whole + png[PNG_HEADER:]
 
 
 def _transparency(image: DatasetReader) -> list[int]:

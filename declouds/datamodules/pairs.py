@@ -42,7 +42,8 @@ class Pair:
 class PairHeader(NamedTuple):
     """The file headers of a pair.
 
-    ``has_gaps`` is True if some pixels may be nodata; ``units`` holds the scale and offset of each band.
+    ``has_gaps`` is True if some pixels may be nodata; ``units`` holds the scale and offset of each band;
+    ``orientation``: see `declouds.image_io.orientation`.
     """
 
     bands: int
@@ -51,6 +52,7 @@ class PairHeader(NamedTuple):
     dtype: str
     has_gaps: bool
     units: frozenset[tuple[float, float]]
+    orientation: int
 
 
 def read_header(pair: Pair) -> PairHeader:
@@ -67,6 +69,7 @@ def read_header(pair: Pair) -> PairHeader:
                 f"{image.path} is {_size_and_type(header)}, but {first_file} is {_size_and_type(first)}: "
                 "the images of a pair must have the same size and data type"
             )
+        check_same_orientation(image.path, header.orientation, first_file, first.orientation)
     bands, clear_bands = (sum(headers[image].bands for image in side) for side in (pair.cloudy, pair.clear))
     if bands != clear_bands:
         raise UserError(
@@ -80,11 +83,25 @@ def read_header(pair: Pair) -> PairHeader:
                 f"{pair.mask} is {mask.height}x{mask.width}, but {first_file} is {first.height}x{first.width}: "
                 "a mask must have the same size as its image"
             )
+        check_same_orientation(pair.mask, mask.orientation, first_file, first.orientation)
     return first._replace(
         bands=bands,
         has_gaps=any(header.has_gaps for header in headers.values()),
         units=frozenset().union(*(header.units for header in headers.values())),
     )
+
+
+def check_same_orientation(path: Path, turn: int, other: Path, other_turn: int) -> None:
+    """Check that EXIF data turn two images alike: pixels are taken as stored.
+
+    Raises:
+        UserError: they do not.
+    """
+    if turn != other_turn:
+        raise UserError(
+            f"{path} has the EXIF orientation {turn}, but {other} {other_turn}: turn the pixels of both upright "
+            "(exiftran -a for JPEG), or remove the orientation if the pixels lie alike"
+        )
 
 
 def check_same_bands(pairs: Sequence[Pair], headers: Sequence[PairHeader]) -> None:
@@ -183,7 +200,7 @@ def _header_of(image: BandFile) -> PairHeader:
             f"{image.path} has no band {some([str(band) for band in missing])}: choose from bands 1 to {header.bands}"
         )
     units = frozenset(header.units[band - 1] for band in bands)
-    return PairHeader(len(bands), header.height, header.width, header.dtype, header.has_gaps, units)
+    return PairHeader(len(bands), header.height, header.width, header.dtype, header.has_gaps, units, header.orientation)
 
 
 def _size_and_type(header: PairHeader) -> str:

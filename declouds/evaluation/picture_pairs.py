@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_mask, read_with_gaps
+from declouds.datamodules.pairs import (
+    BandFile,
+    check_partners,
+    check_same_orientation,
+    images_in,
+    read_mask,
+    read_with_gaps,
+)
 from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError, some
 from declouds.image_io import ImageHeader, image_header
@@ -31,7 +38,8 @@ def find_pairs(
 
     Raises:
         UserError: a folder is missing or empty, an image has no partner, two have the same name, or a pair differs in
-            size, bands or data type (types other than 8-bit may differ, since floats in the same units are common).
+            size, bands, EXIF orientation or data type (types other than 8-bit may differ, since floats in the same
+            units are common).
     """
     folders = [folder for folder in (result_folder, clear_folder, mask_folder) if folder is not None]
     images = {folder: images_in(folder) for folder in folders}
@@ -126,8 +134,13 @@ def _check_headers(pair: PicturePair) -> None:
         )
     if result.dtype != clear.dtype and "uint8" in (result.dtype, clear.dtype):
         raise UserError(f"{pair.result}: is {result.dtype}, but {pair.clear} is {clear.dtype}: save both as one type")
-    if pair.mask is not None and (mask := image_header(pair.mask, palette=True))[1:3] != clear[1:3]:
+    check_same_orientation(pair.result, result.orientation, pair.clear, clear.orientation)
+    if pair.mask is None:
+        return
+    mask = image_header(pair.mask, palette=True)
+    if mask[1:3] != clear[1:3]:
         raise UserError(f"{pair.mask}: is {_size(mask)}, but {pair.clear} is {_size(clear)}: give an equal size")
+    check_same_orientation(pair.mask, mask.orientation, pair.clear, clear.orientation)
 
 
 def _kind(header: ImageHeader) -> tuple[int, int, int]:

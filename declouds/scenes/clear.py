@@ -21,6 +21,7 @@ from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
 from declouds.scenes.rasters.mask_file import mask_files, open_mask
+from declouds.scenes.rasters.picture import tell_orientation
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
@@ -137,6 +138,7 @@ def clear_scene(
         tally = Tally()
         try:
             if ranks.leads:
+                tell_orientation(source, destination, scene.file)
                 job.reserve(channels)
             ranks.wait()
             with _image(scene, remover, options, job, ranks) as image:

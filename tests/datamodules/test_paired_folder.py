@@ -10,8 +10,8 @@ from declouds.datamodules.downsample import downsample
 from declouds.datamodules.paired import PairedFolder, PairedFolderDataset
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
-from declouds.evaluation.picture_pairs import PicturePair, read_pair
-from declouds.image_io import read_image, write_image
+from declouds.evaluation.picture_pairs import PicturePair, find_pairs, read_pair
+from declouds.image_io import read_image, with_orientation, write_image
 from declouds.registry import DATAMODULES
 from declouds.value_range import ValueRange
 
@@ -397,6 +397,25 @@ def test_a_data_module_knows_its_units(make_pairs):
     module = PairedFolder(root, val=None, value_range=(0, 2), scale=0.01, offset=-0.1)
     module.setup("fit")
     assert (module.units.scale, module.units.offset) == (0.01, -0.1)
+
+
+def test_pairs_that_exif_data_turn_differently_are_refused(make_pairs):
+    root = make_pairs(names=("1", "2"), mask=True)
+    write_split(root, {"train": ["1"], "test": ["2"]})
+    turned = root / "label" / "1.png"
+    turned.write_bytes(with_orientation(turned.read_bytes(), 3))
+    message = r"1.png has the EXIF orientation [13], but .*1.png [13]: turn"
+    with pytest.raises(UserError, match=message):
+        PairedFolderDataset(root, val=None)
+    with pytest.raises(UserError, match=message):
+        find_pairs(root / "cloud", root / "label")
+    cloudy = root / "cloud" / "1.png"
+    cloudy.write_bytes(with_orientation(cloudy.read_bytes(), 3))
+    assert len(PairedFolderDataset(root, val=None)) == len(find_pairs(root / "cloud", root / "label")) - 1 == 1
+    for wrong in (lambda: PairedFolderDataset(root, mask="mask", val=None),
+                  lambda: find_pairs(root / "cloud", root / "label", root / "mask")):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            wrong()
 
 
 def as_gdal_writes(path, pixels):

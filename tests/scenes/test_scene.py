@@ -4,6 +4,7 @@ import rasterio
 import torch
 from affine import Affine
 from clearing import clear_scene
+from PIL import Image, ImageOps
 
 from declouds.errors import UserError
 from declouds.scenes import cleared_image
@@ -297,3 +298,21 @@ def test_transparency_is_not_taken_for_a_measured_band(tmp_path):
         clear_scene(identity, source, target, **four)
     with scene_for(source, BYTES, 4, 4, asked=list("1234")) as scene:
         assert scene.indexes == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_the_result_of_a_picture_lies_as_the_picture_in_viewers(tmp_path, caplog, turn):
+    exif = Image.Exif()
+    exif[274] = turn
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "i.jpg", exif=exif, subsampling=0)
+    three = dict(bands=3, in_bands=3, value_range=BYTES)
+    clear_scene(identity, tmp_path / "i.jpg", tmp_path / "o.png", **three)
+    shown, given = (ImageOps.exif_transpose(Image.open(tmp_path / name)) for name in ("o.png", "i.jpg"))
+    np.testing.assert_allclose(np.int16(shown), np.int16(given), atol=4)  # decoders round in their own ways
+    assert ("its EXIF orientation (6) turns it in viewers" in caplog.text) == (turn == 6)
+    clear_scene(identity, tmp_path / "o.png", tmp_path / "again.png", **three)
+    np.testing.assert_array_equal(ImageOps.exif_transpose(Image.open(tmp_path / "again.png")), shown)
+    caplog.clear()
+    clear_scene(identity, tmp_path / "i.jpg", tmp_path / "third.tif", **three)
+    assert ("carries none, and is shown as stored" in caplog.text) == (turn == 6)
