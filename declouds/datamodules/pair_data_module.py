@@ -45,7 +45,7 @@ class PairDataModule(NonGeoDataModule):
         # Wrong arguments fail here, not at setup.
         check_arguments(PairDataModule, dict(batch_size=batch_size, num_workers=num_workers))
         check_arguments(dataset_class, kwargs)
-        inspect.signature(dataset_class).bind(**kwargs)
+        inspect.signature(dataset_class).bind(part="train", **kwargs)
         super().__init__(dataset_class, batch_size, num_workers, **kwargs)
         self.pair_dataset_class: Callable[..., PairDataset] = dataset_class
         self.split_name = split_name

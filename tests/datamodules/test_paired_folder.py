@@ -566,6 +566,8 @@ def test_a_mask_beside_the_file_counts_as_one_in_it(make_pairs):
         (dict(batch_size="4"), "batch_size = '4': give an integer"),
         (dict(num_workers=None), "num_workers = None: give an integer"),
         (dict(scale="1e-4"), "scale = '1e-4': give a number or None"),
+        (dict(split=3), "split = 3: give text or a path or a dict"),
+        (dict(part="test"), "datamodule PairedFolder cannot be built"),
         (dict(caches=True), "unknown argument 'caches': did you mean 'cache'?"),
     ],
 )
