@@ -9,8 +9,8 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from rasterio.windows import Window
 
 from declouds.atomic_file import replacing
 from declouds.errors import UserError
+from declouds.nodata import is_opacity
 
 # First bytes -> GDAL driver. A closed list: other formats (VRT, ...) can point at other files or at the network.
 DRIVERS = {
@@ -40,13 +41,16 @@ GDAL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # otherwise each open lists a folder of thousands of images
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # a JPEG cut short is an error, not grey pixels
 }
+ORIENTATION_TAG = 274
+PNG_HEADER = 33  # bytes of signature and first chunk
+LOOKED_AT = 16  # rows of a band that may be transparency
 
 
 class ImageHeader(NamedTuple):
     """What the header of an image file says.
 
-    ``image_bands`` are the numbers, from 1, of the bands that are not alpha. ``has_gaps`` is whether some of
-    the pixels may have no data. ``units`` holds the scale and offset of each band.
+    ``image_bands`` are the numbers, from 1, of the bands that are not transparency. ``has_gaps`` is whether some of
+    the pixels may have no data. ``units`` holds the scale and offset of each band. ``orientation``: see `orientation`.
     """
 
     bands: int
@@ -57,6 +61,7 @@ class ImageHeader(NamedTuple):
     has_gaps: bool
     nodata: float | None
     units: tuple[tuple[float, float], ...]
+    orientation: int = 1
 
 
 def image_header(path: str | os.PathLike[str], palette: bool = False) -> ImageHeader:
@@ -92,19 +97,35 @@ def read_image(path: str | os.PathLike[str], palette: bool = False) -> np.ndarra
         return image.read()
 
 
-def read_masked(path: str | os.PathLike[str]) -> tuple[ImageHeader, np.ndarray, np.ndarray | None]:
+def read_masked(
+    path: str | os.PathLike[str], bands: Sequence[int] | None = None, palette: bool = False
+) -> tuple[ImageHeader, np.ndarray, np.ndarray | None]:
     """Read the header, every band, and the masks of an image file: its own, or bands of transparency.
+
+    Args:
+        path: of the file.
+        bands: numbers, from 1, of the bands that will be used, where they were chosen: one of them is no mask.
+        palette: see `image_header`.
 
     Shapes: bands (C, H, W), masks (any number, H, W): 0 where a pixel has no data.
     Units: sensor units, as stored.
 
     Raises:
-        UserError: see `read_image`; blocks that the file's own mask or nodata value explains may be missing.
+        UserError: see `read_image`; blocks that the file's own mask or nodata value explains may be missing. A band
+            marked as transparency is measured, and no bands were chosen.
     """
-    with _open(Path(path)) as image:
+    with _open(Path(path), palette) as image:
         _check_whole(Path(path), image, masked=True)
-        values = image.read()
-        masks = [values[band - 1] for band in _transparency(image)]
+        values, masks = image.read(), []
+        for band in _transparency(image):
+            if band not in (bands or ()) and is_opacity(values[band - 1]):
+                masks.append(values[band - 1])
+            elif bands is None:
+                raise UserError(
+                    f"{path}: band {band} is marked as transparency, and its values vary as those of a measured band: "
+                    f"unmark it (gdal_translate -colorinterp_{band} undefined, into a GeoTIFF), or take it out; in a "
+                    "data module, choose with `bands`"
+                )
         if image.mask_flag_enums[0] == [MaskFlags.per_dataset]:
             masks.append(image.read_masks(1))
         return _header(image), values, np.stack(masks) if masks else None
@@ -149,17 +170,60 @@ def _header(image: DatasetReader) -> ImageHeader:
         has_gaps=own_mask or bool(transparent) or image.nodata is not None or image.dtypes[0].startswith("float"),
         nodata=image.nodata,
         units=tuple(zip(image.scales, image.offsets, strict=True)),
+        orientation=orientation(image),
     )
+
+
+def orientation(image: DatasetReader) -> int:
+    """Return how the EXIF data of a JPEG or PNG turn it in viewers, 2 to 8; 1 if they do not. GDAL does not turn it."""
+    if image.driver == "JPEG":
+        found = image.tags().get("EXIF_Orientation", "")
+        return int(found) if found in tuple("2345678") else 1
+    return _orientation_in(_png_exif(Path(image.name))) if image.driver == "PNG" else 1
+
+
+def _png_exif(path: Path) -> bytes:
+    """Return the content of the chunk eXIf of a PNG; empty if it has none."""
+    with path.open("rb") as file:
+        file.seek(8)  # the signature
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            (length,) = struct.unpack(">I", head[:4])
+            if head[4:] == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, os.SEEK_CUR)
+    return b""
+
+
+def _orientation_in(exif: bytes) -> int:
+    order = ">" if exif.startswith(b"MM") else "<"
+    with suppress(struct.error):  # damaged, or none at all: viewers ignore it too
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, start)
+        for entry in range(count):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * entry)
+            if tag == ORIENTATION_TAG:
+                return value if 2 <= value <= 8 else 1
+    return 1
+
+
+def with_orientation(png: bytes, turn: int) -> bytes:
+    """Return a PNG with an EXIF orientation, in a chunk behind its header."""
+    chunk = b"eXIf" + b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, ORIENTATION_TAG, 3, 1, turn, 0, 0)
+    whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:PNG_HEADER] + whole + png[PNG_HEADER:]
 
 
 def _transparency(image: DatasetReader) -> list[int]:
     """Return the numbers of the bands that say how transparent a pixel is.
 
-    GDAL takes the last of four 8-bit bands of a GeoTIFF for one by default, so that says nothing.
+    GDAL marks the last of four 8-bit bands of a GeoTIFF so by default: there, values in some rows decide.
     """
-    if image.driver == "GTiff" and image.count == 4 and image.dtypes[0] == "uint8":
-        return []
-    return [band for band in image.indexes if image.colorinterp[band - 1] == ColorInterp.alpha]
+    bands = [band for band in image.indexes if image.colorinterp[band - 1] == ColorInterp.alpha]
+    if not (bands and image.driver == "GTiff" and image.count == 4 and image.dtypes[0] == "uint8"):
+        return bands
+    rows = np.linspace(0, image.height - 1, LOOKED_AT).astype(int)
+    looked_at = [image.read(bands, window=Window(0, row, image.width, 1)) for row in rows]
+    return bands if is_opacity(np.concatenate(looked_at)) else []
 
 
 def _check_whole(path: Path, image: DatasetReader, masked: bool = False) -> None:
@@ -183,6 +247,7 @@ def _open(path: Path, palette: bool = False) -> Iterator[DatasetReader]:
         with _quiet_gdal(), rasterio.open(path, driver=driver) as image:
             if image.count == 0:
                 raise UserError(f"{path}: holds no bands of its own: give one of its sub-images as a GeoTIFF")
+            check_one_page(image, path)
             if "complex" in image.dtypes[0]:
                 raise UserError(f"{path}: holds complex numbers: convert it to real bands first")
             if ColorInterp.palette in image.colorinterp and not palette:
@@ -263,10 +328,38 @@ def missing_block(image: DatasetReader, masked: bool = False) -> tuple[int, int]
     return None
 
 
+def check_one_page(image: DatasetReader, source: Path | str) -> None:
+    """Refuse a TIFF of several images, of which GDAL gives the first; smaller ones are overviews or thumbnails.
+
+    Raises:
+        UserError: with how to take one of them out.
+    """
+    pages: list[str] = []
+    with suppress(Exception):  # a directory that cannot be read is no page; GDAL's own classes share no base
+        pages = image.subdatasets if image.driver == "GTiff" else []
+        _ = image.colorinterp  # rasterio raises here what GDAL noted meanwhile, instead of at some later call
+    if any(_is_large(page, image) for page in pages[1:]):
+        raise UserError(
+            f"{source}: holds {len(pages)} images (pages), and one is read: give a file for each "
+            "(gdal_translate GTIFF_DIR:N:FILE.tif PAGE.tif, N from 1)"
+        )
+
+
+def _is_large(name: str, image: DatasetReader) -> bool:
+    """Tell whether a page is as high or as wide as the first, or cannot be opened."""
+    try:
+        with rasterio.open(name) as page:
+            return page.height >= image.height or page.width >= image.width
+    except RasterioError:
+        return True
+
+
 def _encode(array: np.ndarray, driver: str) -> bytes:
     """Return the bytes of a PNG or GeoTIFF file."""
     bands, height, width = array.shape
     options = {"compress": "deflate"} if driver == "GTiff" else {}
+    if driver == "GTiff" and bands == 4 and array.dtype == np.uint8:
+        options |= {"photometric": "RGB", "alpha": "UNSPECIFIED"}  # the fourth band is an image band
     with _quiet_gdal(), MemoryFile() as memory:
         with memory.open(
             driver=driver, count=bands, height=height, width=width, dtype=array.dtype.name, **options

@@ -53,6 +53,16 @@ def valid_pixels(
     return valid
 
 
+def is_opacity(values: np.ndarray) -> bool:
+    """Tell whether a band marked as transparency holds that: most of its values above 0 are the largest one.
+
+    Those of a measured band, such as near infrared, vary. GDAL marks the fourth band of every 8-bit GeoTIFF so, unless
+    it is told otherwise.
+    """
+    seen = values[values > 0]
+    return seen.size == 0 or bool(2 * np.count_nonzero(seen == seen.max()) >= seen.size)
+
+
 def fill_nodata(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Give each pixel without data the values of the nearest one with data, so that no dark edge misleads the network.
 

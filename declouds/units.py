@@ -2,9 +2,10 @@
 
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -105,7 +106,18 @@ def choose_units(
     return units
 
 
-def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange, units: Units) -> None:
+def recorded_units(record: Mapping[str, Any] | None) -> Units | None:
+    """Return the units of the images that a model was trained on, by its record; None if that does not say."""
+    match (record or {}).get("units"):
+        case {"scale": int() | float() as scale, "offset": int() | float() as offset}:
+            known = 0 < scale < math.inf and math.isfinite(offset)
+            return Units(scale, offset, "the training images") if known else None
+    return None
+
+
+def check_units(
+    source: Path | str, sample: np.ndarray, value_range: ValueRange, units: Units, trained: Units | None = None
+) -> None:
     """Refuse a type or values that are plainly in other units than the model's.
 
     An integer type must hold the whole range, and the range at least 16 steps (0..1 is for fractions). Where the units
@@ -117,6 +129,7 @@ def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange,
         sample: values as stored, of pixels that have data.
         value_range: what the model was trained on.
         units: of the stored values.
+        trained: of the training images, for advice.
 
     Shapes: sample (C, n).
 
@@ -125,7 +138,7 @@ def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange,
             its low end, as reflectances of 0 to 1 do for a model that knows 0 to 10000 (integers of unknown units may
             be that dark); or their units are unknown and they look like 8 bits to a model of a much wider range.
     """
-    _check_type(source, sample, value_range, units)
+    _check_type(source, sample, value_range, units, trained)
     if sample.size == 0:
         return
     stored = units.stored(value_range)
@@ -134,8 +147,8 @@ def check_units(source: Path | str, sample: np.ndarray, value_range: ValueRange,
     if is_outside(sample, stored) or (dark and not may_be_dark):
         raise UserError(
             f"{source}: its values ({_span(sample)}){units.meaning(sample)} are not in the units the model was trained "
-            f"on ({value_range}): {_advice(sample, value_range, units)}rescale the scene, or choose a model for its "
-            "units"
+            f"on ({value_range}): {_advice(sample, value_range, units, trained)}rescale the scene, or choose a model "
+            "for its units"
         )
     wide = stored.high - stored.low > WIDE
     if not units.origin and wide and sample.min() >= 0 and 100 < sample.max() <= 255:
@@ -166,7 +179,9 @@ def is_dark(values: np.ndarray, stored: ValueRange) -> bool:
     return bool(values.max() <= stored.low + (stored.high - stored.low) / 1000)
 
 
-def _check_type(source: Path | str, sample: np.ndarray, value_range: ValueRange, units: Units) -> None:
+def _check_type(
+    source: Path | str, sample: np.ndarray, value_range: ValueRange, units: Units, trained: Units | None
+) -> None:
     """Refuse a type that does not go with the model's value range.
 
     Raises:
@@ -182,8 +197,8 @@ def _check_type(source: Path | str, sample: np.ndarray, value_range: ValueRange,
     kind = "uint8" if value_range == ValueRange.of_dtype("uint8") else "those units"
     raise UserError(
         f"{source}: is {sample.dtype.name}, and the model was trained on values {value_range}{expected}: "
-        f"{_advice(sample, value_range, units)}convert the scene to {kind} as the training images were, or use a model "
-        "for its units"
+        f"{_advice(sample, value_range, units, trained)}convert the scene to {kind} as the training images were, "
+        "or use a model for its units"
     )
 
 
@@ -203,24 +218,28 @@ def can_hold(dtype: np.dtype, stored: ValueRange) -> bool:
     return limits.min <= stored.low and stored.high <= limits.max and stored.high - stored.low >= 16
 
 
-def _advice(sample: np.ndarray, value_range: ValueRange, units: Units) -> str:
-    """Return the usual scale and offset by which the values would fit, if there are any; they are not taken unasked."""
+def _advice(sample: np.ndarray, value_range: ValueRange, units: Units, trained: Units | None) -> str:
+    """Return a scale and offset by which the values would fit, if there are any; they are not taken unasked.
+
+    Those of the training images come first, then the usual ones.
+    """
     if sample.size == 0:
         return ""
     middle, bright = np.percentile(sample, [50, 99])
-    for factor in USUAL_FACTORS:
-        scale, offset = units.tags[0] * factor, units.tags[1] * factor
-        usual = Units(float(f"{scale:.6g}"), float(f"{offset:.6g}"), "--scale and --offset")
-        if (usual.scale, usual.offset) == (units.scale, units.offset) and units.origin:
+    usual = [Units(units.tags[0] * factor, units.tags[1] * factor) for factor in USUAL_FACTORS]
+    for choice in [trained, *usual] if trained else usual:
+        fitting = Units(float(f"{choice.scale:.6g}"), float(f"{choice.offset:.6g}"), "--scale and --offset")
+        if (fitting.scale, fitting.offset) == (units.scale, units.offset) and units.origin:
             continue
-        if not 0 < usual.scale < np.inf or not _type_fits(sample.dtype, value_range, usual):
+        if not 0 < fitting.scale < np.inf or not _type_fits(sample.dtype, value_range, fitting):
             continue
-        stored = usual.stored(value_range)
+        stored = fitting.stored(value_range)
         if stored.low <= middle <= stored.high and bright >= stored.low + (stored.high - stored.low) / 100:
-            later = ""
-            if offset == 0 and sample.dtype == np.uint16 and sample.min() >= -SENTINEL2_OFFSET:
-                later = f" (or --offset {SENTINEL2_OFFSET * usual.scale:g}: Sentinel-2 since baseline 04.00)"
-            return f"--scale {usual.scale:g} --offset {usual.offset:g} would fit{later}; if that is not what they are, "
+            origin, later = " (as for the training images)" if choice is trained else "", ""
+            if fitting.offset == 0 and sample.dtype == np.uint16 and sample.min() >= -SENTINEL2_OFFSET:
+                later = f" (or --offset {SENTINEL2_OFFSET * fitting.scale:g}: Sentinel-2 since baseline 04.00)"
+            given = f"--scale {fitting.scale:g} --offset {fitting.offset:g}{origin}"
+            return f"{given} would fit{later}; if that is not what they are, "
     return ""
 
 

@@ -1,15 +1,17 @@
 import os
 import sys
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from declouds.errors import UserError
-from declouds.image_io import ImageHeader, image_header, read_image, write_image
+from declouds.image_io import ImageHeader, image_header, read_image, with_orientation, write_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -167,3 +169,47 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
         write_image(path, picture(seed=2), overwrite=True)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_a_tiff_of_several_pages_is_refused(tmp_path):
+    """Thumbnails and overviews are smaller, and are no pages."""
+    for name, other in (("pages.tif", 40), ("taller.tif", 41), ("thumbnail.tif", 10)):
+        for height in (40, other):
+            size = dict(count=3, height=height, width=height, dtype="uint8")
+            more = (tmp_path / name).exists()
+            with rasterio.open(tmp_path / name, "w", driver="GTiff", append_subdataset=more, **size) as file:
+                file.write(picture(3, height, height))
+    for name in ("pages.tif", "taller.tif"):
+        for read in (image_header, read_image):
+            with pytest.raises(UserError, match=r"holds 2 images \(pages\), and one is read.*GTIFF_DIR:N:FILE.tif"):
+                read(tmp_path / name)
+    with rasterio.open(tmp_path / "thumbnail.tif", "r+") as file:
+        file.build_overviews([2])
+    np.testing.assert_array_equal(read_image(tmp_path / "thumbnail.tif"), picture(3, 40, 40))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("turn", [None, 1, 3, 6, 8])
+def test_the_exif_orientation_is_known(tmp_path, suffix, turn):
+    exif = Image.Exif()
+    if turn is not None:
+        exif[0x010F], exif[274] = "maker", turn
+    Image.fromarray(np.moveaxis(picture(), 0, -1)).save(tmp_path / f"a.{suffix}", exif=exif)
+    assert image_header(tmp_path / f"a.{suffix}").orientation == (turn or 1)
+    assert image_header(tmp_path / f"a.{suffix}")[1:3] == (40, 56)
+
+
+def test_an_orientation_that_others_read(tmp_path):
+    path = write_image(tmp_path / "a.png", picture())
+    path.write_bytes(with_orientation(path.read_bytes(), 6))
+    assert Image.open(path).getexif()[274] == image_header(path).orientation == 6
+    np.testing.assert_array_equal(read_image(path), picture())
+
+
+@pytest.mark.parametrize("exif", [b"", b"MM", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x05\0", b"nonsense" * 9])
+def test_damaged_exif_data_turn_nothing(tmp_path, exif):
+    path = write_image(tmp_path / "a.png", picture())
+    whole, chunk = path.read_bytes(), b"eXIf" + exif
+    crc = zlib.crc32(chunk).to_bytes(4, "big")
+    path.write_bytes(whole[:33] + len(exif).to_bytes(4, "big") + chunk + crc + whole[33:])
+    assert image_header(path).orientation == 1

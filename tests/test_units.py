@@ -11,7 +11,7 @@ from declouds.errors import UserError
 from declouds.scenes.rasters.scene import scene_for
 from declouds.scenes.sampling.image import samples
 from declouds.scenes.sampling.tiles import Window
-from declouds.units import Units, check_units
+from declouds.units import Units, check_units, recorded_units
 from declouds.value_range import ValueRange
 
 COUNTS, FRACTIONS, BYTES = ValueRange(0, 10000), ValueRange(0, 1), ValueRange(0, 255)
@@ -166,6 +166,35 @@ def test_the_advice_can_be_taken(scene):
     small = scene(10, 250, "uint8")
     assert "--scale 0.00392157" in refusal(small, FRACTIONS)
     assert units(small, FRACTIONS, 0.00392157).high == pytest.approx(255, abs=1e-3)
+
+
+@pytest.mark.parametrize("trained", [Units(1e-4, -0.1), Units(2e-4, -0.05)])
+def test_the_units_of_the_training_images_are_advised_first(scene, trained):
+    file = scene(1100, 5000)
+    given = f"--scale {trained.scale:g} --offset {trained.offset:g}"
+    assert f"{given} (as for the training images) would fit" in refusal(file, FRACTIONS, trained=trained)
+    assert "--scale 0.0001 --offset 0 would fit" in refusal(file, FRACTIONS, trained=Units(50.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("units", "known"),
+    [
+        (dict(scale=1e-4, offset=-0.1), True),
+        (dict(scale=1, offset=0), True),
+        (dict(scale=0, offset=0), False),
+        (dict(scale=float("nan"), offset=0), False),
+        (dict(scale=1, offset=float("inf")), False),
+        (dict(scale="1", offset=0), False),
+        (dict(scale=1), False),
+        ([1, 0], False),
+    ],
+)
+def test_units_in_a_record(units, known):
+    found = recorded_units(dict(units=units))
+    assert (found is not None) == known
+    if found is not None:
+        assert (found.scale, found.offset) == (units["scale"], units["offset"])
+    assert recorded_units(None) is recorded_units({}) is None
 
 
 def test_dark_integers_are_fine_unless_a_scale_is_said(scene):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from declouds.datamodules.doctor import Diagnosis
+    from declouds.datamodules.pair_units import Given
 
 T = TypeVar("T")
 HELP = "check a data set of cloudy and clear images, or split it"
@@ -28,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--cloudy", default="cloud", metavar="NAME", help="subfolder of cloudy images (default: cloud)"
         )
         task.add_argument("--clear", default="label", metavar="NAME", help="subfolder of clear images (default: label)")
+        group = task.add_argument_group("units, as in the config of the data module")
+        group.add_argument(
+            "--value-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="model values of -1 and 1"
+        )
+        group.add_argument("--scale", type=float, metavar="S", help="scale (default: from the files)")
+        group.add_argument("--offset", type=float, metavar="O", help="offset (default: from the files)")
     check.add_argument(
         "--mask", default="mask", metavar="NAME", help="subfolder of cloud masks, if any (default: mask)"
     )
@@ -68,7 +75,7 @@ def _check(args: argparse.Namespace) -> None:
     if not subsets:
         console.print(f"Expected layouts:\n{EXPECTED}", markup=False, highlight=False, soft_wrap=True)
         raise UserError(f"{args.folder}: no data set recognised: arrange the files in one of the layouts above")
-    diagnosis = examine(subsets, track=_progress)
+    diagnosis = examine(subsets, _given(args), _progress)
     console.print(_table(diagnosis))
     for kind, colour, findings in (("fault", "red", diagnosis.faults), ("warning", "yellow", diagnosis.warnings)):
         for finding in findings:
@@ -88,7 +95,7 @@ def _split(args: argparse.Namespace) -> None:
     if args.output.exists():
         raise UserError(f"{args.output} already exists: choose another name, or remove it")
     pairs = pairs_in(args.folder, args.cloudy, args.clear)
-    made = make_split(pairs, args.fractions, args.seed, args.group, args.block, track=_progress)
+    made = make_split(pairs, args.fractions, args.seed, args.group, args.block, given=_given(args), track=_progress)
     kept = (
         f"group {args.group!r}" if args.group else f"blocks of {args.block} numbers" if args.block else "nothing else"
     )
@@ -97,6 +104,16 @@ def _split(args: argparse.Namespace) -> None:
     counts = ", ".join(f"{part} {len(names)}" for part, names in made.parts.items())
     together = sum(len(group) for group in made.groups)
     print(f"{args.output}: {counts}; {together} images kept together in {len(made.groups)} groups")
+
+
+def _given(args: argparse.Namespace) -> "Given":
+    """Return the units given on the command line."""
+    from declouds.datamodules.pair_units import Given
+    from declouds.errors import UserError
+
+    if args.value_range is None and (args.scale is not None or args.offset is not None):
+        raise UserError("--scale and --offset: the scaled values have no known range: give --value-range LOW HIGH too")
+    return Given(args.value_range, args.scale, args.offset)
 
 
 def _bands(text: str) -> list[int]:

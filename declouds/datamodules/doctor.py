@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from declouds.datamodules.layout import Subset
-from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_with_gaps
+from declouds.datamodules.pair_units import UNTOLD, Given, Reader
+from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_mask
 from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
 
@@ -36,7 +37,11 @@ class Diagnosis:
 Work = Sequence[tuple["Examined", Pair]]
 
 
-def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examined, Pair]]] = iter) -> Diagnosis:
+def examine(
+    subsets: list[Subset],
+    given: Given = UNTOLD,
+    track: Callable[[Work], Iterable[tuple[Examined, Pair]]] = iter,
+) -> Diagnosis:
     """Read every image of the subsets; ``track`` can wrap the loop over pairs in a progress bar."""
     diagnosis = Diagnosis([Examined(subset) for subset in subsets], [], [])
     seen: dict[str, dict[str, list[str]]] = {"cloudy": defaultdict(list), "clear": defaultdict(list)}
@@ -46,7 +51,7 @@ def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examin
     for examined, pair in track([(entry, pair) for entry in diagnosis.examined for pair in entry.subset.pairs]):
         try:
             header = read_header(pair)
-            cloudy, clear = _read_pair(pair, examined, odd)
+            cloudy, clear = _read_pair(pair, given.reader(pair, header), examined, odd)
         except UserError as error:
             diagnosis.faults.append(str(error))
             continue
@@ -58,17 +63,19 @@ def examine(subsets: list[Subset], track: Callable[[Work], Iterable[tuple[Examin
             odd["cloudy and clear image are identical"].append(place)
     diagnosis.warnings += [f"{what}: {some(places)}" for what, places in odd.items()]
     for examined in diagnosis.examined:
-        _compare_headers(examined, diagnosis)
+        _compare_headers(examined, given, diagnosis)
     diagnosis.warnings += _duplicates(seen)
     return diagnosis
 
 
-def _read_pair(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tuple[np.ndarray, np.ndarray]:
+def _read_pair(
+    pair: Pair, read: Reader, examined: Examined, odd: dict[str, list[str]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Read a pair, and record its value ranges and oddities."""
     place = f"{examined.subset.title}/{pair.name}"
     images = []
     for files, values in ((pair.cloudy, examined.cloudy_values), (pair.clear, examined.clear_values)):
-        image, valid = read_with_gaps(files)
+        image, valid = read(files)
         images.append(image)
         known = image[:, valid]
         values.append((float(known.min()), float(known.max())))
@@ -80,11 +87,11 @@ def _read_pair(pair: Pair, examined: Examined, odd: dict[str, list[str]]) -> tup
             odd["band 4 is 255 everywhere, an alpha band: set bands=[1, 2, 3]"].append(place)
         header = image_header(files[0].path)
         if files[0].bands is None and len(header.image_bands) < header.bands:
-            odd["an alpha band, which is ignored: select it with bands= if it is an image band"].append(place)
+            odd["an alpha band, which tells of gaps: select it with bands= if it is an image band"].append(place)
         if len(files) == 2 and not _is_grey(files[1]):
             odd["near-infrared bands that differ, of which the first is used"].append(place)
     if pair.mask is not None:
-        mask = read_image(pair.mask, palette=True)
+        mask = read_mask(pair.mask)
         examined.mask_values |= set(np.unique(mask).tolist())
         if not mask.any():
             odd["an empty cloud mask"].append(place)
@@ -96,12 +103,14 @@ def _is_grey(file: BandFile) -> bool:
     return bool((image == image[:1]).all())
 
 
-def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
+def _compare_headers(examined: Examined, given: Given, diagnosis: Diagnosis) -> None:
     """Check that the pairs of a subset agree, as its data set would."""
     if len(examined.headers) != len(examined.subset.pairs) or not examined.headers:
         return  # already reported
     try:
         check_same_bands(examined.subset.pairs, examined.headers)
+        if given.value_range is not None:
+            given.units(examined.subset.pairs, examined.headers)
     except UserError as error:
         diagnosis.faults.append(str(error))
     title = examined.subset.title
@@ -109,6 +118,8 @@ def _compare_headers(examined: Examined, diagnosis: Diagnosis) -> None:
     if len(sizes) > 1:
         listed = some([f"{height}x{width}" for height, width in sizes])
         diagnosis.warnings.append(f"{title}: images of several sizes ({listed}): train on crops of one size")
+    if given.value_range is not None:
+        return
     units = sorted(set().union(*(header.units for header in examined.headers)) - {(1.0, 0.0)})
     if units:
         listed = some([f"stored * {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}" for scale, offset in units])

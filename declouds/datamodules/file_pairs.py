@@ -8,18 +8,16 @@ import torch
 
 from declouds.datamodules.downsample import any_of, downsample
 from declouds.datamodules.pair_dataset import Arrays, PairDataset
+from declouds.datamodules.pair_units import PairUnits
 from declouds.datamodules.pairs import (
-    BandFile,
     Pair,
     PairHeader,
     check_same_bands,
     read_header,
-    read_with_gaps,
+    read_mask,
 )
 from declouds.errors import UserError, some
-from declouds.image_io import read_image
 from declouds.nodata import fill_nodata
-from declouds.units import Units, can_hold, choose_units, is_dark, is_outside
 from declouds.value_range import ValueRange
 
 SAMPLE = 4096  # bytes hashed at each of three positions of a file
@@ -35,8 +33,8 @@ class FilePairDataset(PairDataset):
 
     Raises:
         UserError: at construction, from headers: pairs that disagree, a data type without a known value range or that
-            cannot hold it, a size that ``reduce`` does not divide. On reading a pair: a damaged file, no valid pixel,
-            values outside the value range.
+            cannot hold it, a size that ``reduce`` does not divide. On reading a pair: a damaged file, no valid pixel, a
+            mask that is none (`read_mask`), values outside the value range.
     """
 
     def __init__(
@@ -52,13 +50,8 @@ class FilePairDataset(PairDataset):
         headers = [read_header(pair) for pair in pairs]
         check_same_bands(pairs, headers)
         _check_reducible(pairs, headers, reduce)
-        self.units = _units_of(pairs, headers, scale, offset)
-        known = _range_for(value_range, headers, self.units)
-        if headers and not self.units.origin and not can_hold(np.dtype(headers[0].dtype), known):
-            raise UserError(
-                f"{pairs[0].cloudy[0].path}: is {headers[0].dtype}, which cannot hold value_range {known}: give the "
-                "range of this sensor, or scale and offset"
-            )
+        self.pair_units = PairUnits.of(pairs, headers, value_range, scale, offset)
+        self.units = self.pair_units.units
         bytes_per_value = np.dtype(headers[0].dtype).itemsize if headers and reduce == 1 else 4
         sizes = [(header.height // reduce, header.width // reduce) for header in headers]
         pixels = sum(height * width for height, width in sizes)
@@ -67,11 +60,11 @@ class FilePairDataset(PairDataset):
         super().__init__(
             [pair.name for pair in pairs],
             bands,
-            known,
+            self.pair_units.value_range,
             sizes,
             size_in_memory=pixels * (2 * bands * bytes_per_value + 1 + self.has_gaps),
             cache=cache,
-            stored_range=self.units.stored(known),
+            stored_range=self.pair_units.stored_range,
         )
         self.pairs = tuple(pairs)
         self.reduce = reduce
@@ -94,9 +87,10 @@ class FilePairDataset(PairDataset):
     def load(self, index: int) -> Arrays:
         """Read one pair from its files, in sensor units."""
         pair = self.pairs[index]
-        cloudy, cloudy_valid = self._read(pair.cloudy)
-        clear, clear_valid = self._read(pair.clear)
-        mask = None if pair.mask is None else (read_image(pair.mask, palette=True)[:1] > self.mask_above)
+        cloudy, cloudy_valid = self.pair_units.read(pair.cloudy)
+        clear, clear_valid = self.pair_units.read(pair.clear)
+        cloudy, clear = fill_nodata(cloudy, cloudy_valid), fill_nodata(clear, clear_valid)
+        mask = None if pair.mask is None else (read_mask(pair.mask) > self.mask_above)
         valid = (cloudy_valid & clear_valid)[None] if self.has_gaps else None
         if self.reduce == 1:
             return Arrays(cloudy, clear, mask, valid)
@@ -107,46 +101,9 @@ class FilePairDataset(PairDataset):
             None if valid is None else ~any_of(torch.from_numpy(~valid), self.reduce).numpy(),
         )
 
-    def _read(self, files: Sequence[BandFile]) -> tuple[np.ndarray, np.ndarray]:
-        """Return an image with nodata filled, and its mask of valid pixels."""
-        values, valid = read_with_gaps(files, self.stored_range)
-        known, stored = values[:, valid], self.stored_range
-        known_units = self.units.origin or values.dtype.kind == "f"  # integers of unknown units may be that dark
-        if is_outside(known, stored) or (known_units and is_dark(known, stored)):
-            raise UserError(
-                f"{files[0].path}: all values ({known.min():g} to {known.max():g}){self.units.meaning(known)} or "
-                f"99 % of them lie outside value_range ({self.value_range.low:g}, {self.value_range.high:g}), or at "
-                "its dark end: give the value range of this sensor, or scale and offset"
-            )
-        return fill_nodata(values, valid), valid
-
 
 def _downsampled(image: np.ndarray, factor: int) -> np.ndarray:
     return downsample(torch.from_numpy(image.astype(np.float32)), factor).numpy()
-
-
-def _units_of(pairs: Sequence[Pair], headers: Sequence[PairHeader], scale: float | None, offset: float | None) -> Units:
-    if not pairs:
-        return Units()
-    tags = frozenset().union(*(header.units for header in headers))
-    return choose_units(pairs[0].cloudy[0].path, tags, scale, offset, "scale and offset of the data module")
-
-
-def _range_for(
-    value_range: ValueRange | Sequence[float] | None, headers: Sequence[PairHeader], units: Units
-) -> ValueRange:
-    if isinstance(value_range, ValueRange):
-        return value_range
-    if value_range is None and units.origin:
-        raise UserError(
-            f"stored values are scaled ({units}), but value_range is not set: give value_range=(low, high) in these "
-            "units, or scale=1 to use the stored values"
-        )
-    if value_range is None:
-        return ValueRange.of_dtype(headers[0].dtype if headers else "uint8")
-    if len(value_range) != 2:
-        raise UserError(f"value_range={value_range}: give two sensor values, (low, high)")
-    return ValueRange(float(value_range[0]), float(value_range[1]))
 
 
 def _check_reducible(pairs: Sequence[Pair], headers: Sequence[PairHeader], reduce: int) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from declouds.datamodules.pairs import Pair, read_with_gaps
+from declouds.datamodules.pair_units import UNTOLD, Given
+from declouds.datamodules.pairs import Pair, read_header
 from declouds.errors import UserError
 from declouds.nodata import fill_nodata
 
@@ -29,6 +30,7 @@ def make_split(
     group: str | None = None,
     block: int | None = None,
     bits: int = LOOK_ALIKE_BITS,
+    given: Given = UNTOLD,
     track: Callable[[Sequence[Pair]], Iterable[Pair]] = iter,
 ) -> MadeSplit:
     """Divide pairs at random into train and test (two fractions), or train, val and test (three).
@@ -45,9 +47,8 @@ def make_split(
     keys = [_group_key(pair.name, group, block) for pair in pairs]
     first_of: dict[str, int] = {}
     links = [(index, first_of.setdefault(key, index)) for index, key in enumerate(keys)]
-    links += look_alike_links(
-        [perceptual_hash(fill_nodata(*read_with_gaps(pair.clear))) for pair in track(pairs)], bits
-    )
+    hashes = [perceptual_hash(fill_nodata(*given.reader(pair, read_header(pair))(pair.clear))) for pair in track(pairs)]
+    links += look_alike_links(hashes, bits)
     groups = group_together(len(pairs), links)
     shuffled = [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
     placed: dict[str, list[str]] = {part: [] for part in parts}

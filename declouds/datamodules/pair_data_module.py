@@ -2,14 +2,17 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
 
+from declouds.argument_kinds import check_arguments
 from declouds.datamodules.pair_dataset import PairDataset
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
+from declouds.units import Units
 from declouds.value_range import ValueRange
 
 PARTS_OF_STAGE = {
@@ -24,7 +27,7 @@ class PairDataModule(NonGeoDataModule):
     """Training, validation and test pairs; ``setup`` reads only headers.
 
     After ``setup(stage)``: ``train_dataset`` and ``val_dataset`` for 'fit', ``test_dataset`` for 'test', all three for
-    None; and ``bands``, ``value_range``. ``val_dataset`` is None if the data have no validation part.
+    None; and ``bands``, ``value_range``, ``units``. ``val_dataset`` is None if the data have no validation part.
     """
 
     band_names: tuple[str, ...] = ()
@@ -39,7 +42,10 @@ class PairDataModule(NonGeoDataModule):
         split_name: str = "folders",
         **kwargs: Any,
     ) -> None:
-        inspect.signature(dataset_class).bind(**kwargs)  # an unknown argument fails here, not at setup
+        # Wrong arguments fail here, not at setup.
+        check_arguments(PairDataModule, dict(batch_size=batch_size, num_workers=num_workers))
+        check_arguments(dataset_class, kwargs)
+        inspect.signature(dataset_class).bind(part="train", **kwargs)
         super().__init__(dataset_class, batch_size, num_workers, **kwargs)
         self.pair_dataset_class: Callable[..., PairDataset] = dataset_class
         self.split_name = split_name
@@ -50,10 +56,15 @@ class PairDataModule(NonGeoDataModule):
         """Build the data sets of a stage: 'fit', 'validate', 'test', or None for all.
 
         Raises:
-            UserError: the data are inconsistent; found from headers, before any pixel is read.
+            UserError: ``root`` is missing, or the data are inconsistent; found from headers, before any pixel is read.
         """
         if stage not in PARTS_OF_STAGE:
             raise UserError(f"unknown stage {stage!r}: known: 'fit', 'validate', 'test' and None (all)")
+        root = self.kwargs.get("root")
+        if root is not None and not Path(root).is_dir():
+            raise UserError(
+                f"root={str(root)!r}: {Path(root).absolute()} is no folder: give the folder of the data set"
+            )
         for part in PARTS_OF_STAGE[stage]:
             dataset = self.pair_dataset_class(part=part, **self.kwargs)
             setattr(self, f"{part}_dataset", dataset if len(dataset) else None)
@@ -68,6 +79,11 @@ class PairDataModule(NonGeoDataModule):
     def value_range(self) -> ValueRange:
         """The sensor values that map to -1 and 1."""
         return self._any_dataset().value_range
+
+    @property
+    def units(self) -> Units:
+        """Scale and offset by which stored values become sensor values."""
+        return self._any_dataset().units
 
     def split_record(self) -> dict[str, dict[str, Any]]:
         """Return part -> number of pairs, SHA-256 of their sorted names and name of the split, for the parts set up."""

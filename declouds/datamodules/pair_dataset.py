@@ -13,6 +13,7 @@ from torchgeo.datasets import NonGeoDataset
 
 from declouds.datamodules.pairs import PARTS
 from declouds.errors import UserError
+from declouds.units import Units
 from declouds.value_range import ValueRange
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class PairDataset(NonGeoDataset, abc.ABC):
     Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
     Units: [-1, 1].
     """
+
+    units = Units()  # of the stored values
 
     def __init__(
         self,

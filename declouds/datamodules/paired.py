@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from declouds.argument_kinds import check_arguments
 from declouds.datamodules.file_pairs import FilePairDataset
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
@@ -66,6 +67,7 @@ class PairedFolder(PairDataModule):
         num_workers: int = 0,
         **arguments: Any,
     ) -> None:
+        check_arguments(PairedFolder, dict(band_names=band_names))
         super().__init__(
             PairedFolderDataset,
             batch_size,

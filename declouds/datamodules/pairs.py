@@ -42,7 +42,8 @@ class Pair:
 class PairHeader(NamedTuple):
     """The file headers of a pair.
 
-    ``has_gaps`` is True if some pixels may be nodata; ``units`` holds the scale and offset of each band.
+    ``has_gaps`` is True if some pixels may be nodata; ``units`` holds the scale and offset of each band;
+    ``orientation``: see `declouds.image_io.orientation`.
     """
 
     bands: int
@@ -51,6 +52,7 @@ class PairHeader(NamedTuple):
     dtype: str
     has_gaps: bool
     units: frozenset[tuple[float, float]]
+    orientation: int
 
 
 def read_header(pair: Pair) -> PairHeader:
@@ -67,6 +69,7 @@ def read_header(pair: Pair) -> PairHeader:
                 f"{image.path} is {_size_and_type(header)}, but {first_file} is {_size_and_type(first)}: "
                 "the images of a pair must have the same size and data type"
             )
+        check_same_orientation(image.path, header.orientation, first_file, first.orientation)
     bands, clear_bands = (sum(headers[image].bands for image in side) for side in (pair.cloudy, pair.clear))
     if bands != clear_bands:
         raise UserError(
@@ -80,11 +83,25 @@ def read_header(pair: Pair) -> PairHeader:
                 f"{pair.mask} is {mask.height}x{mask.width}, but {first_file} is {first.height}x{first.width}: "
                 "a mask must have the same size as its image"
             )
+        check_same_orientation(pair.mask, mask.orientation, first_file, first.orientation)
     return first._replace(
         bands=bands,
         has_gaps=any(header.has_gaps for header in headers.values()),
         units=frozenset().union(*(header.units for header in headers.values())),
     )
+
+
+def check_same_orientation(path: Path, turn: int, other: Path, other_turn: int) -> None:
+    """Check that EXIF data turn two images alike: pixels are taken as stored.
+
+    Raises:
+        UserError: they do not.
+    """
+    if turn != other_turn:
+        raise UserError(
+            f"{path} has the EXIF orientation {turn}, but {other} {other_turn}: turn the pixels of both upright "
+            "(exiftran -a for JPEG), or remove the orientation if the pixels lie alike"
+        )
 
 
 def check_same_bands(pairs: Sequence[Pair], headers: Sequence[PairHeader]) -> None:
@@ -113,7 +130,7 @@ def read_bands(files: Iterable[BandFile]) -> np.ndarray:
     """
     parts = []
     for file in files:
-        header, values, _ = read_masked(file.path)
+        header, values, _ = read_masked(file.path, file.bands)
         values = _chosen(values, file, header)
         if not np.isfinite(values).all():
             raise UserError(f"{file.path}: holds NaN or infinite values: fill them, or remove the image")
@@ -136,12 +153,36 @@ def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = 
     """
     parts, valid = [], np.array(True)
     for file in files:
-        header, values, masks = read_masked(file.path)
+        header, values, masks = read_masked(file.path, file.bands)
         parts.append(_chosen(values, file, header))
         valid = valid & valid_pixels(parts[-1], header.nodata, masks, stored_range)
         if not valid.any():
             raise UserError(f"{file.path}: all pixels are nodata: remove the image")
     return np.concatenate(parts), valid
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask of one class for each pixel; nodata 0 is class 0, since many masks of 0 and 1 have it.
+
+    Shapes: (1, H, W).
+
+    Raises:
+        UserError: the file is damaged, has several bands that differ, or has pixels without a class.
+    """
+    header, values, masks = read_masked(path, palette=True)
+    classes = values[[band - 1 for band in header.image_bands]]
+    known = valid_pixels(classes[:1], header.nodata or None, masks)
+    if not known.all():
+        nodata = "" if header.nodata is None else f"its nodata value is {header.nodata:g}; "
+        raise UserError(
+            f"{path}: {1 - known.mean():.2%} of its pixels have no class ({nodata}NaN and its own mask count too): "
+            "give them one; if its nodata value is one, unset it (gdal_edit.py -unsetnodata)"
+        )
+    if (classes != classes[:1]).any():
+        raise UserError(
+            f"{path}: has {len(classes)} bands that differ, and a mask has one: take that out (gdal_translate -b N)"
+        )
+    return classes[:1]
 
 
 def _chosen(values: np.ndarray, file: BandFile, header: ImageHeader) -> np.ndarray:
@@ -159,7 +200,7 @@ def _header_of(image: BandFile) -> PairHeader:
             f"{image.path} has no band {some([str(band) for band in missing])}: choose from bands 1 to {header.bands}"
         )
     units = frozenset(header.units[band - 1] for band in bands)
-    return PairHeader(len(bands), header.height, header.width, header.dtype, header.has_gaps, units)
+    return PairHeader(len(bands), header.height, header.width, header.dtype, header.has_gaps, units, header.orientation)
 
 
 def _size_and_type(header: PairHeader) -> str:

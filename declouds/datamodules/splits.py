@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from declouds.argument_kinds import check_arguments
 from declouds.datamodules.pairs import PARTS, Pair, natural_order
 from declouds.errors import UserError, some
 from declouds.image_io import SUFFIXES
@@ -128,7 +129,12 @@ def write_split(path: Path, parts: dict[str, list[str]], about: str) -> None:
 
 
 def split_name(split: str | Path | Mapping[str, Any]) -> str:
-    """Return the name of a split in records: its file name, or those of its lists."""
+    """Return the name of a split in records: its file name, or those of its lists.
+
+    Raises:
+        UserError: it is neither.
+    """
+    check_arguments(split_name, dict(split=split))
     if not isinstance(split, Mapping):
         return Path(split).name
     return "+".join(part if isinstance(names, list) else Path(names).name for part, names in split.items())

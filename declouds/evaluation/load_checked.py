@@ -3,7 +3,7 @@
 import inspect
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from declouds.inference import prepare
 from declouds.models import model_class
 from declouds.models.cloud_remover import CloudRemover
 from declouds.registry import PART_REGISTRIES
+from declouds.scenes.rasters.bands import plain_name
 from declouds.weights.file import check_parts, model_of, read_weights
 
 NOT_LEARNED = (
@@ -50,8 +51,8 @@ def load_checked(
         steps: see `declouds.inference.prepare`.
 
     Raises:
-        UserError: the file is unusable, or its model differs from the config or its bands from the data; see also
-            `declouds.inference.prepare`.
+        UserError: the file is unusable, or its model differs from the config, or its bands or their order from the
+            data; see also `declouds.inference.prepare`.
     """
     weights = read_weights(checkpoint)
     wanted = config.model.to_dict()
@@ -69,6 +70,7 @@ def load_checked(
             f"{checkpoint}: the model makes {model.bands} bands from {model.in_bands}, but the data have {bands} and "
             f"{in_bands}: give a checkpoint trained on these bands, or select the data's bands"
         )
+    _check_order(checkpoint, model.band_names, datamodule.band_names)
     if model.value_range != datamodule.value_range:
         logging.getLogger("declouds").warning(
             "the model was trained with value range %s to %s, these data have %s to %s",
@@ -76,6 +78,20 @@ def load_checked(
         )  # fmt: skip
     prepare(model, precision, steps, use_recorded=not changed_sampling(weights.config, wanted))
     return model
+
+
+def _check_order(checkpoint: Path, models: Sequence[str], datas: Sequence[str]) -> None:
+    """Refuse data with a band of the model at another place; names that the other side lacks say nothing.
+
+    Raises:
+        UserError: names both orders.
+    """
+    model, data = ([plain_name(name) for name in names] for names in (models, datas))
+    if any(name in model and model.index(name) != place for place, name in enumerate(data)):
+        raise UserError(
+            f"{checkpoint}: the model takes the bands {', '.join(models)}, and the data have {', '.join(datas)}: order "
+            "the data's bands as the model's, with `bands` and `band_names` of the data module"
+        )
 
 
 def changed_sampling(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -6,10 +6,17 @@ from typing import Any, NamedTuple
 
 import torch
 
-from declouds.datamodules.pairs import BandFile, check_partners, images_in, read_with_gaps
+from declouds.datamodules.pairs import (
+    BandFile,
+    check_partners,
+    check_same_orientation,
+    images_in,
+    read_mask,
+    read_with_gaps,
+)
 from declouds.datamodules.splits import digest, find_split
 from declouds.errors import UserError, some
-from declouds.image_io import image_header, read_image
+from declouds.image_io import ImageHeader, image_header
 from declouds.nodata import fill_nodata
 from declouds.units import is_dark, is_outside
 from declouds.value_range import ValueRange
@@ -31,7 +38,8 @@ def find_pairs(
 
     Raises:
         UserError: a folder is missing or empty, an image has no partner, two have the same name, or a pair differs in
-            size, bands or data type (types other than 8-bit may differ, since floats in the same units are common).
+            size, bands, EXIF orientation or data type (types other than 8-bit may differ, since floats in the same
+            units are common).
     """
     folders = [folder for folder in (result_folder, clear_folder, mask_folder) if folder is not None]
     images = {folder: images_in(folder) for folder in folders}
@@ -89,11 +97,11 @@ def read_pair(
     Without a value range the images must be 8-bit.
 
     Shapes: (C, H, W), mask and valid (1, H, W).
-    Units: images in [-1, 1]; the mask is 1 where the first band of its file is above 0.
+    Units: images in [-1, 1]; the mask is 1 where its class is above 0.
 
     Raises:
         UserError: an image is damaged, has a data type without a known range, or lies outside the range; or the result
-            has nodata where the clear image is valid.
+            has nodata where the clear image is valid; or the mask is none, see `read_mask`.
     """
     images, known = [], []
     for path in (pair.result, pair.clear):
@@ -113,25 +121,33 @@ def read_pair(
             f"{pair.result}: holds NaN, infinite values or nodata where {pair.clear} is valid: fill them, or "
             "remove the image"
         )
-    mask = None if pair.mask is None else torch.from_numpy(read_image(pair.mask, palette=True)[:1] > 0).float()
+    mask = None if pair.mask is None else torch.from_numpy(read_mask(pair.mask) > 0).float()
     return images[0], images[1], mask, None if known[1].all() else torch.from_numpy(known[1])[None]
 
 
 def _check_headers(pair: PicturePair) -> None:
     result, clear = image_header(pair.result), image_header(pair.clear)
-    if result[:3] != clear[:3]:
+    if _kind(result) != _kind(clear):
         raise UserError(
             f"{pair.result}: is {_size(result)}, but {pair.clear} is {_size(clear)}: "
             "give images of the same bands and size; nothing is resized or cropped"
         )
     if result.dtype != clear.dtype and "uint8" in (result.dtype, clear.dtype):
         raise UserError(f"{pair.result}: is {result.dtype}, but {pair.clear} is {clear.dtype}: save both as one type")
-    if pair.mask is not None and image_header(pair.mask)[1:3] != clear[1:3]:
-        raise UserError(
-            f"{pair.mask}: is {_size(image_header(pair.mask))}, but {pair.clear} is {_size(clear)}: give an equal size"
-        )
+    check_same_orientation(pair.result, result.orientation, pair.clear, clear.orientation)
+    if pair.mask is None:
+        return
+    mask = image_header(pair.mask, palette=True)
+    if mask[1:3] != clear[1:3]:
+        raise UserError(f"{pair.mask}: is {_size(mask)}, but {pair.clear} is {_size(clear)}: give an equal size")
+    check_same_orientation(pair.mask, mask.orientation, pair.clear, clear.orientation)
 
 
-def _size(header: Sequence[Any]) -> str:
-    bands, height, width = header[:3]
+def _kind(header: ImageHeader) -> tuple[int, int, int]:
+    """Return the number of image bands, height and width."""
+    return len(header.image_bands), header.height, header.width
+
+
+def _size(header: ImageHeader) -> str:
+    bands, height, width = _kind(header)
     return f"{height} x {width} pixels with {bands} bands"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from declouds.argument_kinds import check_arguments, check_names
 from declouds.errors import UserError
 from declouds.hardware import pick_device
 from declouds.inference import prepare, recorded
@@ -23,6 +24,7 @@ from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of, tags_of
+from declouds.units import recorded_units
 
 
 def remove_clouds(
@@ -30,7 +32,7 @@ def remove_clouds(
     model: Any,
     *,
     output: str | os.PathLike[str] | None = None,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Any:
@@ -54,11 +56,14 @@ def remove_clouds(
     Units: sensor units, as stored.
 
     Raises:
-        UserError: see `declouds.scenes.clear.clear_scene`. What needs no model is checked before it is loaded.
+        UserError: an argument is unknown or of another kind; see also `declouds.scenes.clear.clear_scene`. What needs
+            no model is checked before it is loaded.
     """
+    if is_xarray(options.get("mask")):
+        options["mask"] = mask_of(options["mask"], image)
+    check_names(SceneOptions, options)
+    check_arguments(remove_clouds, dict(output=output, device=device))
     chosen = SceneOptions(**options)
-    if is_xarray(chosen.mask):
-        chosen = replace(chosen, mask=mask_of(chosen.mask, image))
     chosen.check()
     in_memory = isinstance(image, np.ndarray) or is_xarray(image)
     if not in_memory and not isinstance(image, str | os.PathLike):
@@ -81,7 +86,7 @@ def remove_clouds(
 
 
 @contextmanager
-def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> Iterator[Remover]:
+def remover_of(model: Any, options: SceneOptions, device: str | torch.device | None = None) -> Iterator[Remover]:
     """Give what a scene needs of a model, which is in evaluation mode inside the context.
 
     Args:
@@ -93,11 +98,13 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
         UserError: the weights are unusable, or the model cannot do what was chosen.
     """
     from_file = isinstance(model, str | os.PathLike)
-    chosen = pick_device(device or "auto") if device or from_file else None
+    chosen = pick_device(str(device or "auto")) if device or from_file else None
     if from_file:
         from declouds.weights.file import load_model
 
         model = load_model(model)
+    elif not hasattr(model, "passes"):
+        raise UserError(f"a model is a `CloudRemover` or the path of its weights, and not a {type(model).__name__}")
     elif options.precision != "auto" or options.steps is not None or options.compile or recorded(model):
         model = copy.deepcopy(model)  # prepared below; the caller's stays as it is
     if chosen is not None:
@@ -115,7 +122,9 @@ def remover_of(model: Any, options: SceneOptions, device: str | None = None) -> 
         yield Remover(
             **dict(passes=passes, bands=model.bands, in_bands=model.in_bands),
             **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
-            **dict(precision=model.precision, steps=model.steps),
+            **dict(
+                precision=model.precision, steps=model.steps, trained=recorded_units(getattr(model, "record", None))
+            ),
             **dict(digest=functools.cache(lambda: model_digest(model)), detector=_detector(options, model)),
         )
     finally:

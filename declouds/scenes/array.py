@@ -58,7 +58,7 @@ def clear_array(
         return pixels[part], valid_pixels(pixels[part], missing, None if masked is None else ~masked[part], stored)
 
     size = height, width = image.shape[-2], image.shape[-1]
-    check_units("the array", samples(read, height, width), remover.value_range, units)
+    check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
     mask = _mask(options, read, stored, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
@@ -107,8 +107,7 @@ def _mask(
         for window, found in detect_clouds(remover.detector, read, units, *size):
             cloud[window.slices] = found
     else:
-        given = repr(options.mask) if isinstance(options.mask, str) else type(options.mask).__name__
-        raise UserError(f"mask = {given}: the mask of an array is an array, or 'auto'")
+        raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
     return CloudMask(
         lambda window: cloud[window.slices], *size, options.dilate, options.feather, lambda window: read(window)[1]
     )

@@ -21,6 +21,7 @@ from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
 from declouds.scenes.rasters.mask_file import mask_files, open_mask
+from declouds.scenes.rasters.picture import tell_orientation
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
@@ -30,6 +31,7 @@ from declouds.scenes.sampling.passes import Pass
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.tiles import Window
 from declouds.scenes.summary import summary
+from declouds.units import Units
 from declouds.value_range import ValueRange
 
 _log = logging.getLogger("declouds")
@@ -50,6 +52,7 @@ class Remover:
         precision: what it computes in, ``fp32`` or ``bf16``.
         steps: its number of sampling steps, if it has one.
         detector: finds the clouds when the mask is ``auto``.
+        trained: units of the training images, if they are known.
     """
 
     passes: Sequence[Pass]
@@ -62,6 +65,7 @@ class Remover:
     precision: str = "fp32"
     steps: int | None = None
     detector: Callable[[np.ndarray], np.ndarray] | None = None
+    trained: Units | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def clear_scene(
         scale=options.scale,
         offset=options.offset,
         nodata=options.nodata,
+        trained=remover.trained,
     ) as scene:
         files = [source, *source_files(scene.file)]
         if options.mask is not None and not options.detects:
@@ -133,6 +138,7 @@ def clear_scene(
         tally = Tally()
         try:
             if ranks.leads:
+                tell_orientation(source, destination, scene.file)
                 job.reserve(channels)
             ranks.wait()
             with _image(scene, remover, options, job, ranks) as image:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from declouds.argument_kinds import check_arguments
 from declouds.errors import UserError
 from declouds.scenes.sampling.noise import check_seed
 from declouds.scenes.sampling.tiles import Tiling
@@ -76,10 +77,12 @@ class SceneOptions:
     restart: bool = False
 
     def __post_init__(self) -> None:
-        """Make lists of what may be arrays or sets, which NumPy and JSON take for something else.
+        """Refuse choices of another kind, and make lists of what may be arrays or sets.
+
+        NumPy and JSON take those for something else.
 
         Raises:
-            UserError: they hold other things than said, or are text; or the bands are a set, which has no order.
+            UserError: as said; the bands are a set, which has no order; or a list holds other things.
         """
         if self.bands is not None:
             ordered = not isinstance(self.bands, str | set | frozenset)
@@ -87,6 +90,7 @@ class SceneOptions:
         if self.mask_values is not None:
             whole = not isinstance(self.mask_values, str)
             object.__setattr__(self, "mask_values", _listed("mask_values", self.mask_values, index, "integers", whole))
+        check_arguments(type(self), vars(self))
 
     def check(self) -> None:
         """Refuse what no scene could be cleared with.

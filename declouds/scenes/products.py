@@ -12,6 +12,7 @@ import rasterio
 from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
+from declouds.image_io import orientation
 from declouds.scenes.cleared_image import Block
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.rasters.picture import write_picture
@@ -124,7 +125,7 @@ class Products:
             write_cog(self.work_folder / "product.tif", product)
         if self.makes_picture:
             product = self.work_folder / "product.png"
-            write_picture(self.work_folder / "product.tif", product)
+            write_picture(self.work_folder / "product.tif", product, orientation(scene.file))
         if self.options.preview:
             from declouds.scenes.preview import write_preview
 

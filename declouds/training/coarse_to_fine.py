@@ -25,6 +25,7 @@ from declouds.training.settings import Weights, given_parts, part_of, plain, set
 from declouds.training.stage import Stage, read_stages, stage_configs
 from declouds.training.stage_run import StageRun, check_stage, start_of_stage
 from declouds.training.stage_store import DIGEST, INPUTS, StageStore, input_digest, stage_digest
+from declouds.units import Units
 from declouds.weights.file import load_strictly, save_weights
 
 
@@ -130,8 +131,10 @@ class CoarseToFine:
     def record(self) -> dict[str, Any]:
         """Return the training record of the weights file."""
         trained = {run.stage.name for run in self.runs}
+        units = getattr(self.settings.datamodule, "units", Units())
         return dict(
             splits=self.settings.datamodule.split_record(),
+            units=dict(scale=units.scale, offset=units.offset),
             datamodule=plain(self.config.datamodule),
             stages=[plain(stage) for stage in stage_configs(self.config, self.model_class) if stage["name"] in trained],
             given={part: given.origin for part, given in {**self.start, **self.given}.items()},

@@ -138,6 +138,25 @@ def test_another_size_or_other_bands(folders, capsys, shape, words):
     assert "10.tif" in error and words in error and "nothing is resized" in error
 
 
+def test_opacity_is_no_band_and_tells_of_gaps(folders, capsys):
+    """The fourth band of an 8-bit GeoTIFF, as GDAL writes it."""
+    import rasterio
+
+    for index in (1, 2, 10):
+        clear = read_image(folders / "clear" / f"{index}.png")
+        opacity = np.full((1, 16, 20), 255, np.uint8)
+        opacity[:, 12:] = 0
+        clear[:, 12:] = 0
+        (folders / "clear" / f"{index}.png").unlink()
+        size = dict(count=4, height=16, width=20, dtype="uint8")
+        with rasterio.open(folders / "clear" / f"{index}.tif", "w", driver="GTiff", **size) as file:
+            file.write(np.concatenate([clear, opacity]))
+    evaluate(folders, "--out", folders / "out")
+    summary = json.loads((folders / "out" / "results.json").read_text())["methods"]["result"]["summary"]
+    assert summary["standard.psnr"]["mean"] == pytest.approx(20 * np.log10(255 / 10), abs=1e-4)
+    assert "standard.psnr.band3" in summary and "standard.psnr.band4" not in summary
+
+
 def test_a_mask_of_another_size(folders, capsys):
     write_image(folders / "mask" / "1.png", np.zeros((1, 8, 8), np.uint8), overwrite=True)
     assert "give an equal size" in refused(capsys, folders, "--mask", folders / "mask")

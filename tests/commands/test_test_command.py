@@ -8,7 +8,7 @@ from declouds.cli import main
 from declouds.evaluation import lpips_net
 from declouds.evaluation.load_checked import differing_entries, differing_parts
 from declouds.image_io import read_image, write_image
-from declouds.weights.file import read_weights
+from declouds.weights.file import read_weights, save_weights
 
 MODEL = dict(
     type="DiffusionEnhancement",
@@ -38,7 +38,6 @@ def setting(tmp_path):
     from mmengine.registry import MODELS
 
     import declouds.models  # noqa: F401
-    from declouds.weights.file import save_weights
 
     random = np.random.default_rng(0)
     for name in ("cloud", "label"):
@@ -189,6 +188,17 @@ def test_a_checkpoint_of_another_config(setting, capsys):
 def test_data_of_other_bands(setting, capsys):
     error = refused(capsys, setting, "--cfg-options", "datamodule.bands=[1,2]")
     assert "the model makes 3 bands from 3, but the data have 2 and 2" in error
+
+
+def test_data_of_bands_in_another_order(setting, capsys):
+    stored = read_weights(setting / "model.safetensors")
+    named = stored.config | {"band_names": ["red", "green", "blue"]}
+    save_weights(setting / "named.safetensors", named, stored.state_dict, stored.record)
+    names = "datamodule.band_names={}".format
+    error = refused(capsys, setting, "--cfg-options", names("['Blue','green','red']"), model="named")
+    assert "the model takes the bands red, green, blue, and the data have Blue, green, red: order" in error
+    for same in ("['RED','green','blue']", "['B4','B3','B2']", "[]"):
+        run(setting, "--cfg-options", names(same), model="named")
 
 
 def test_bad_arguments_are_told_before_anything_is_built(setting, capsys):

@@ -113,6 +113,44 @@ def test_scaled_values_are_told(tmp_path, capsys):
     assert "the files define a scaling (stored * 0.0001 - 0.1)" in capsys.readouterr().out
 
 
+def test_units_are_given_as_in_the_config(tmp_path, capsys):
+    root = make(tmp_path, ["1", "2", "3"], dtype="uint16")
+    units = ("--scale", "0.01", "--offset", "-0.1", "--value-range")
+    run("check", root, *units, 0, 2)
+    assert "ready for training, 0 warnings" in capsys.readouterr().out
+    with pytest.raises(UserError, match="3 faults"):
+        run("check", root, *units, 5, 9)
+    assert "lie outside value_range (5, 9)" in capsys.readouterr().out
+    with pytest.raises(UserError, match="3 faults"):
+        run("check", root, "--value-range", 0, 1e6)
+    assert "1.tif: is uint16, which cannot hold value_range 0 to 1e+06" in capsys.readouterr().out
+    for task in (("check", root), ("split", root, "-o", root / "split.json")):
+        with pytest.raises(UserError, match="give --value-range LOW HIGH too"):
+            run(*task, "--scale", 0.01)
+    with pytest.raises(UserError, match=r"lie outside value_range \(5, 9\)"):
+        run("split", root, "-o", root / "split.json", *units, 5, 9)
+    for path in (root / "label").iterdir():
+        with rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = (1e-4,) * 3, (-0.1,) * 3
+    with pytest.raises(UserError, match="3 faults"):
+        run("check", root, "--value-range", 0, 1)
+    assert "differ in scale and offset" in capsys.readouterr().out
+
+
+def test_a_band_that_is_the_nodata_value_everywhere_is_data_where_the_range_says_so(tmp_path, capsys):
+    """As in training: 0 can be measured, so that only pixels of 0 in all bands have no data."""
+    root = make(tmp_path, ["1", "2", "3", "4", "5"], dtype="uint16")
+    for path in root.glob("*/*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.nodata = 0
+            file.write(np.zeros((16, 16), np.uint16), 2)
+    with pytest.raises(UserError, match="all pixels are nodata"):
+        run("split", root, "-o", root / "split.json")
+    run("split", root, "-o", root / "split.json", "--value-range", 0, 10000)
+    run("check", root, "--value-range", 0, 10000)
+    assert "nodata pixels" not in capsys.readouterr().out
+
+
 def test_a_folder_may_have_the_data_sets_own_name(tmp_path, capsys):
     root = make(tmp_path / "RICE1", ["1", "2"])
     for folder in (root, tmp_path):
@@ -168,21 +206,20 @@ def test_the_same_picture_in_train_and_test_is_a_leak_even_in_another_format(tmp
 
 
 def test_what_looks_odd_is_a_warning(tmp_path, capsys):
-    root = make(tmp_path, ["1", "2", "3", "4"], bands=4)
-    opaque = picture(1, bands=4)
-    opaque[3] = 255
+    root = make(tmp_path, ["1", "2", "3", "4"])
+    opaque = np.concatenate([picture(1), np.full((1, 16, 16), 255, np.uint8)])
     write_image(root / "cloud" / "1.png", opaque, overwrite=True)
     write_image(root / "cloud" / "2.png", read_image(root / "label" / "2.png"), overwrite=True)
-    write_image(root / "cloud" / "3.png", np.full((4, 16, 16), 9, np.uint8), overwrite=True)
+    write_image(root / "cloud" / "3.png", np.full((3, 16, 16), 9, np.uint8), overwrite=True)
     for side in ("cloud", "label"):
-        write_image(root / side / "4.png", picture(70 + len(side), bands=4, size=24), overwrite=True)
+        write_image(root / side / "4.png", picture(70 + len(side), size=24), overwrite=True)
     (root / "mask").mkdir()
     for name, value in (("1", 0), ("2", 255), ("3", 128), ("4", 128)):
         size = 24 if name == "4" else 16
         write_image(root / "mask" / f"{name}.png", np.full((1, size, size), value, np.uint8))
     run("check", root)
     text = capsys.readouterr().out
-    assert "an alpha band, which is ignored" in text
+    assert "an alpha band, which tells of gaps" in text
     assert "cloudy and clear image are identical" in text
     assert "a constant image" in text
     assert "several sizes (16x16, 24x24)" in text

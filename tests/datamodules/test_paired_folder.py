@@ -10,7 +10,8 @@ from declouds.datamodules.downsample import downsample
 from declouds.datamodules.paired import PairedFolder, PairedFolderDataset
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
-from declouds.image_io import read_image, write_image
+from declouds.evaluation.picture_pairs import PicturePair, find_pairs, read_pair
+from declouds.image_io import read_image, with_orientation, write_image
 from declouds.registry import DATAMODULES
 from declouds.value_range import ValueRange
 
@@ -191,7 +192,7 @@ def test_the_cache_is_not_pickled(make_pairs):
 def test_plot_shows_what_the_sample_holds(make_pairs):
     root = make_pairs(bands=4, mask=True)
     write_split(root)
-    module = PairedFolder(root, mask="mask", val="test")
+    module = PairedFolder(root, mask="mask", val="test", bands=[1, 2, 3, 4])
     module.setup("fit")
     sample = module.val_dataset[0]
     figure = module.plot(sample, suptitle="one")
@@ -303,7 +304,7 @@ def test_a_size_that_cannot_be_reduced(make_pairs):
 
 
 def test_an_unknown_argument_is_refused_when_built(tmp_path):
-    with pytest.raises(UserError, match=r"datamodule PairedFolder cannot be built.*'cloudly'"):
+    with pytest.raises(UserError, match="unknown argument 'cloudly': did you mean 'cloudy'"):
         DATAMODULES.build({"type": "PairedFolder", "root": tmp_path, "cloudly": "x"})
 
 
@@ -390,6 +391,106 @@ def test_transparency_is_no_image_band(make_pairs, tmp_path):
     assert PairedFolderDataset(grey, "test", bands=[1, 2]).bands == 2
 
 
+def test_a_data_module_knows_its_units(make_pairs):
+    root = make_pairs(dtype="uint16", suffix=".tif")
+    write_split(root)
+    module = PairedFolder(root, val=None, value_range=(0, 2), scale=0.01, offset=-0.1)
+    module.setup("fit")
+    assert (module.units.scale, module.units.offset) == (0.01, -0.1)
+
+
+def test_pairs_that_exif_data_turn_differently_are_refused(make_pairs):
+    root = make_pairs(names=("1", "2"), mask=True)
+    write_split(root, {"train": ["1"], "test": ["2"]})
+    turned = root / "label" / "1.png"
+    turned.write_bytes(with_orientation(turned.read_bytes(), 3))
+    message = r"1.png has the EXIF orientation [13], but .*1.png [13]: turn"
+    with pytest.raises(UserError, match=message):
+        PairedFolderDataset(root, val=None)
+    with pytest.raises(UserError, match=message):
+        find_pairs(root / "cloud", root / "label")
+    cloudy = root / "cloud" / "1.png"
+    cloudy.write_bytes(with_orientation(cloudy.read_bytes(), 3))
+    assert len(PairedFolderDataset(root, val=None)) == len(find_pairs(root / "cloud", root / "label")) - 1 == 1
+    for wrong in (lambda: PairedFolderDataset(root, mask="mask", val=None),
+                  lambda: find_pairs(root / "cloud", root / "label", root / "mask")):  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            wrong()
+
+
+def as_gdal_writes(path, pixels):
+    """Write a GeoTIFF whose fourth 8-bit band is marked as transparency."""
+    path.unlink(missing_ok=True)
+    bands, height, width = pixels.shape
+    size = dict(count=bands, height=height, width=width, dtype="uint8")
+    with rasterio.open(path, "w", driver="GTiff", **size) as file:
+        file.write(pixels)
+        assert file.colorinterp[3].name == "alpha"
+
+
+@pytest.mark.parametrize("edge", [0, 128])
+def test_the_fourth_8_bit_band_of_a_geotiff_is_what_its_values_say(make_pairs, edge):
+    """Near infrared varies; opacity is one value, with gaps and perhaps a soft edge."""
+    root = make_pairs(bands=4, suffix=".tif")
+    write_split(root)
+    for path in root.glob("*/*.tif"):
+        as_gdal_writes(path, read_image(path))
+    assert PairedFolderDataset(root, "test").bands == 4
+    for path in root.glob("*/*.tif"):
+        pixels = read_image(path)
+        pixels[3], pixels[3, 3], pixels[3, 4] = 255, edge, 0
+        as_gdal_writes(path, pixels)
+    dataset = PairedFolderDataset(root, "test")
+    assert dataset.bands == 3 and dataset.has_gaps
+    assert not dataset[0]["valid"][0, 4].any() and dataset[0]["valid"].sum() == (15 if edge else 14) * 24
+    four = PairedFolderDataset(root, "test", bands=[4, 1, 2, 3])[0]
+    assert four["cloudy"].shape[0] == 4 and four["valid"].all()
+
+
+def test_a_measured_band_is_not_taken_for_the_opacity_of_a_png(make_pairs):
+    root = make_pairs(bands=4)
+    write_split(root)
+    pixels = read_image(root / "cloud" / "11.png")
+    pixels[3, 4] = 0
+    write_image(root / "cloud" / "11.png", pixels, overwrite=True)
+    with pytest.raises(UserError, match=r"11.png: band 4 is marked as transparency, and its values vary.*`bands`"):
+        PairedFolderDataset(root, "test")[0]
+    for bands in ([1, 2, 3], [1, 2, 3, 4]):
+        assert PairedFolderDataset(root, "test", bands=bands)[0]["valid"].all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "profile", "message"),
+    [
+        (np.arange(3 * 384).reshape(3, 16, 24) % 5, {}, "1.tif: has 3 bands that differ, and a mask has one"),
+        (np.eye(16, 24)[None] * 255, dict(nodata=255), r"4.17% of its pixels have no class \(its nodata value is 255"),
+        (np.where(np.eye(16, 24), np.nan, 0)[None], dict(dtype="float32"), "4.17% of its pixels have no class"),
+    ],
+)
+def test_a_mask_has_one_class_a_pixel(make_pairs, pixels, profile, message):
+    root = make_pairs(names=("1", "2"), mask=True)
+    write_split(root, {"train": ["1"], "test": ["2"]})
+    (root / "mask" / "1.png").unlink()
+    profile = dict(dict(count=len(pixels), height=16, width=24, dtype="uint8"), **profile)
+    with rasterio.open(root / "mask" / "1.tif", "w", driver="GTiff", **profile) as file:
+        file.write(pixels.astype(profile["dtype"]))
+    with pytest.raises(UserError, match=message):
+        PairedFolderDataset(root, mask="mask", val=None)[0]
+    with pytest.raises(UserError, match=message):
+        read_pair(PicturePair("1", *[root / "label" / "1.png"] * 2, root / "mask" / "1.tif"), None)
+
+
+def test_equal_bands_and_nodata_0_are_a_mask(make_pairs):
+    root = make_pairs(names=("1", "2"), mask=True)
+    write_split(root, {"train": ["1"], "test": ["2"]})
+    pixels = np.repeat(np.eye(16, 24, dtype=np.uint8)[None], 3, 0)
+    (root / "mask" / "1.png").unlink()
+    with rasterio.open(root / "mask" / "1.tif", "w", driver="GTiff", count=3, height=16, width=24, dtype="uint8",
+                       nodata=0) as file:  # fmt: skip
+        file.write(pixels)
+    assert PairedFolderDataset(root, mask="mask", val=None)[0]["mask"].numpy().tolist() == pixels[:1].tolist()
+
+
 def test_the_files_own_scale_and_offset(make_pairs):
     root = make_pairs(dtype="uint16", suffix=".tif")
     write_split(root)
@@ -450,3 +551,44 @@ def test_a_mask_beside_the_file_counts_as_one_in_it(make_pairs):
     assert (root / "label" / "11.tif.msk").is_file()
     sample = PairedFolderDataset(root, "test", value_range=(0, 255))[0]
     np.testing.assert_array_equal(sample["valid"][0].numpy(), mask != 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(cache="no"), "cache = 'no': give True or False"),
+        (dict(reduce="2"), "reduce = '2': give an integer"),
+        (dict(reduce=2.5), "reduce = 2.5: give an integer"),
+        (dict(reduce=True), "reduce = True: give an integer"),
+        (dict(bands="123"), "bands = '123': give a list, each entry an integer or None"),
+        (dict(value_range=(0, "9")), "value_range = a tuple: give a ValueRange or a list, each entry a number or None"),
+        (dict(band_names="rgb"), "band_names = 'rgb': give a list, each entry text"),
+        (dict(batch_size="4"), "batch_size = '4': give an integer"),
+        (dict(num_workers=None), "num_workers = None: give an integer"),
+        (dict(scale="1e-4"), "scale = '1e-4': give a number or None"),
+        (dict(split=3), "split = 3: give text or a path or a dict"),
+        (dict(part="test"), "datamodule PairedFolder cannot be built"),
+        (dict(caches=True), "unknown argument 'caches': did you mean 'cache'?"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(tmp_path, arguments, message):
+    with pytest.raises(UserError) as caught:
+        DATAMODULES.build({"type": "PairedFolder", "root": tmp_path, **arguments})
+    assert message in str(caught.value)
+
+
+def test_a_missing_root_is_told_with_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for module in ("PairedFolder", "RICE", "CUHKCR"):
+        with pytest.raises(UserError) as caught:
+            DATAMODULES.build({"type": module, "root": "absent"}).setup("fit")
+        assert str(caught.value).startswith(f"root='absent': {tmp_path}/absent is no folder")
+
+
+def test_numpy_numbers_are_numbers(make_pairs):
+    root = make_pairs()
+    write_split(root)
+    arguments = dict(bands=[3, 1], reduce=np.int64(2), value_range=(np.float32(0), 255), cache=np.bool_(True))
+    module = PairedFolder(root, val=None, **arguments)
+    module.setup("fit")
+    assert module.train_dataset[0]["cloudy"].shape == (2, 8, 12)

@@ -8,7 +8,9 @@ from rasterio.enums import ColorInterp
 
 from declouds.errors import UserError
 from declouds.scenes.checks import check_files
+from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.rasters.scene_file import open_scene, read_window, source_files
+from declouds.scenes.rasters.stack import Layer, stack
 from declouds.scenes.sampling.tiles import Window
 
 ALL = Window(0, 0, 6, 8)
@@ -173,3 +175,16 @@ def test_an_archive(tmp_path, suffix):
     path.write_bytes(b"PK")
     with pytest.raises(UserError, match="is an archive: unpack it"), open_scene(path, ["B02"]):
         pass
+
+
+def test_a_tiff_of_several_pages_is_refused_as_scene_and_as_mask(tmp_path):
+    scene = raster(tmp_path / "scene.tif")
+    for name, count in (("pages.tif", 3), ("mask.tif", 1)):
+        for more in (False, True):
+            raster(tmp_path / name, count=count, append_subdataset=more)
+    with pytest.raises(UserError, match=r"pages.tif: holds 2 images \(pages\).*gdal_translate"):
+        check_files(tmp_path / "pages.tif", tmp_path / "o.tif")
+    with pytest.raises(UserError, match=r"pages.tif: holds 2 images"):
+        stack([Layer(tmp_path / "pages.tif", "B1", 1)])
+    with rasterio.open(scene) as file, pytest.raises(UserError, match=r"mask.tif: holds 2 images"):
+        open_mask(tmp_path / "mask.tif", file).__enter__()

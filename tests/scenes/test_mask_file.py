@@ -200,6 +200,23 @@ def test_a_mask_without_any_cloud_is_a_mask(write, scene):
     assert not cloud.any() and uncovered == 0
 
 
+def test_a_mask_whose_cloud_is_its_nodata_value_is_told_with_the_fix(write, scene, caplog):
+    path = write("mask.tif", checks(value=255), nodata=255)
+    with open_mask(path, scene) as mask:
+        mask.warn("the scene")
+    assert "no pixel is cloud: nothing is cleared; if its nodata value 255 means cloud, name it with --mask-values" in (
+        caplog.text
+    )
+    caplog.clear()
+    with open_mask(path, scene, [255]) as mask:
+        mask.warn("the scene")
+        np.testing.assert_array_equal(mask(Window(0, 0, scene.height, scene.width)), checks() == 1)
+    assert caplog.text == ""
+    with open_mask(write("clear.tif", np.zeros((30, 40), np.uint8)), scene) as mask:
+        mask.warn("the scene")
+    assert caplog.text.strip().endswith("clear.tif: no pixel is cloud: nothing is cleared")
+
+
 def refusal(path, scene, values=None):
     with pytest.raises(UserError) as raised, open_mask(path, scene, values):
         pass

@@ -11,6 +11,7 @@ from declouds.errors import UserError
 from declouds.hardware import pick_device
 from declouds.models.cloud_remover import CloudRemover
 from declouds.scenes.api import remove_clouds
+from declouds.value_range import ValueRange
 
 
 class Model(CloudRemover):
@@ -98,6 +99,44 @@ def test_bad_calls_with_an_array(pixels, change, message):
         remove_clouds(**{"image": pixels, "model": Model(), **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(nodata="0"), "nodata = '0': give a number or None"),
+        (dict(overlap=None), "overlap = None: give an integer"),
+        (dict(tile=64.0), "tile = 64.0: give an integer"),
+        (dict(seed=1.5), "seed = 1.5: give an integer"),
+        (dict(seed=True), "seed = True: give an integer"),
+        (dict(samples="2"), "samples = '2': give an integer"),
+        (dict(blend=1), "blend = 1: give text"),
+        (dict(scale="1e-4"), "scale = '1e-4': give a number or None"),
+        (dict(cog="no"), "cog = 'no': give True or False"),
+        (dict(mask=[[0, 1]]), "mask = a list: give text or a path or an array or None"),
+        (dict(detector=None), "detector = None: give text or a dict"),
+        (dict(bands=3), "bands = 3: give a list of numbers or names"),
+        (dict(device=0), "device = 0: give text or a device or None"),
+        (dict(titel=64), "unknown argument 'titel': did you mean 'tile'"),
+        (dict(model=dict()), "a model is a `CloudRemover` or the path of its weights, and not a dict"),
+        (dict(model=None), "and not a NoneType"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(pixels, change, message):
+    with pytest.raises(UserError) as caught:
+        remove_clouds(**{"image": pixels, "model": Model(), **change})
+    assert message in str(caught.value)
+
+
+def test_an_output_of_another_kind_is_refused(scene):
+    with pytest.raises(UserError, match="output = 3: give text or a path or None"):
+        remove_clouds(scene, Model(), output=3)
+
+
+def test_numpy_numbers_and_a_device_are_arguments_too(pixels):
+    options = dict(tile=np.int64(64), overlap=np.int64(16), nodata=np.float32(0), seed=np.uint8(3))
+    result = remove_clouds(pixels, Model(), device=torch.device("cpu"), **options)
+    np.testing.assert_array_equal(result, remove_clouds(pixels, Model(), tile=64, overlap=16, nodata=0, seed=3))
+
+
 def test_bad_calls_with_a_path_are_refused_before_the_model_is_loaded(scene, tmp_path):
     no_model = tmp_path / "no.safetensors"
     with pytest.raises(UserError, match=r"say where the result goes: output='clear\.tif'"):
@@ -133,6 +172,16 @@ def test_weights_by_path_and_diffusion(tmp_path):
     by_path = remove_clouds(image, Path(tmp_path / "m.safetensors"), tile=37, overlap=9, device="cpu")
     np.testing.assert_array_equal(by_path, remove_clouds(image, model, tile=37, overlap=9))
     assert by_path.shape == image.shape and by_path.dtype == np.uint8
+
+
+def test_the_units_that_a_model_was_trained_on_are_advised():
+    model = Model()
+    model.value_range = ValueRange(0, 1)
+    model.record = dict(units=dict(scale=1e-4, offset=-0.1))
+    stored = np.random.default_rng(0).integers(1100, 5000, (2, 40, 50)).astype(np.uint16)
+    with pytest.raises(UserError, match=r"--scale 0.0001 --offset -0.1 \(as for the training images\) would fit"):
+        remove_clouds(stored, model)
+    assert remove_clouds(stored, model, scale=1e-4, offset=-0.1).shape == stored.shape
 
 
 def test_the_mask_of_an_array_is_an_array(pixels, scene, tmp_path):
@@ -208,7 +257,7 @@ def test_what_is_no_image_and_no_mask(pixels):
     for image in (pixels.tolist(), torch.ones(2, 40, 50), None):
         with pytest.raises(UserError, match=f"a path, and not a {type(image).__name__}"):
             remove_clouds(image, Model())
-    with pytest.raises(UserError, match="mask = Tensor: the mask of an array is an array"):
+    with pytest.raises(UserError, match="mask = a Tensor: give text or a path or an array or None"):
         remove_clouds(pixels, Model(), mask=torch.ones(150, 130))
 
 

@@ -4,8 +4,11 @@ import rasterio
 import torch
 from affine import Affine
 from clearing import clear_scene
+from PIL import Image, ImageOps
 
+from declouds.errors import UserError
 from declouds.scenes import cleared_image
+from declouds.scenes.rasters.scene import scene_for
 from declouds.scenes.sampling import loop as pass_loop
 from declouds.scenes.sampling.loop import RowBuffer
 from declouds.scenes.sampling.noise import noise_field
@@ -270,3 +273,46 @@ def test_an_8_bit_image_band_that_gdal_calls_transparency_is_an_image_band(tmp_p
     clear_scene(lambda cloudy, noise: -cloudy, source, tmp_path / "o.tif", bands=4, in_bands=4, value_range=BYTES)
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), 255 - pixels)
     assert "band 4 is marked as transparency" in caplog.text
+
+
+def test_a_measured_band_is_not_taken_for_transparency(tmp_path):
+    pixels = np.random.default_rng(6).integers(0, 255, (4, 60, 60)).astype(np.uint8)
+    source, target = write(tmp_path / "i.tif", pixels), tmp_path / "o.tif"
+    three = dict(bands=3, in_bands=3, value_range=BYTES)
+    with pytest.raises(UserError, match=r"band 4 is marked as transparency, and its values .0 to 254. vary.*unmark it"):
+        clear_scene(identity, source, target, **three)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i.tif"]
+    pixels[3] = np.where(pixels[3] > 50, 255, pixels[3])  # opaque, with a soft edge
+    clear_scene(identity, write(source, pixels), target, **three)
+    np.testing.assert_array_equal(read(target), pixels)
+
+
+def test_transparency_is_not_taken_for_a_measured_band(tmp_path):
+    pixels = np.random.default_rng(6).integers(0, 255, (4, 60, 60)).astype(np.uint8)
+    pixels[3] = 255 * (pixels[3] > 50)
+    source, target = write(tmp_path / "i.tif", pixels), tmp_path / "o.tif"
+    four = dict(bands=4, in_bands=4, value_range=BYTES)
+    with pytest.raises(
+        UserError, match=r"band 4 .* holds that .mostly 255., and the model takes 4 image bands.*--bands"
+    ):
+        clear_scene(identity, source, target, **four)
+    with scene_for(source, BYTES, 4, 4, asked=list("1234")) as scene:
+        assert scene.indexes == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_the_result_of_a_picture_lies_as_the_picture_in_viewers(tmp_path, caplog, turn):
+    exif = Image.Exif()
+    exif[274] = turn
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "i.jpg", exif=exif, subsampling=0)
+    three = dict(bands=3, in_bands=3, value_range=BYTES)
+    clear_scene(identity, tmp_path / "i.jpg", tmp_path / "o.png", **three)
+    shown, given = (ImageOps.exif_transpose(Image.open(tmp_path / name)) for name in ("o.png", "i.jpg"))
+    np.testing.assert_allclose(np.int16(shown), np.int16(given), atol=4)  # decoders round in their own ways
+    assert ("its EXIF orientation (6) turns it in viewers" in caplog.text) == (turn == 6)
+    clear_scene(identity, tmp_path / "o.png", tmp_path / "again.png", **three)
+    np.testing.assert_array_equal(ImageOps.exif_transpose(Image.open(tmp_path / "again.png")), shown)
+    caplog.clear()
+    clear_scene(identity, tmp_path / "i.jpg", tmp_path / "third.tif", **three)
+    assert ("carries none, and is shown as stored" in caplog.text) == (turn == 6)

@@ -62,6 +62,7 @@ def test_a_run_trains_every_stage_and_ends_in_a_model_that_loads(unbroken, tmp_p
     cloudy, noise = torch.zeros(1, 3, 20, 28), torch.randn(1, 3, 20, 28)
     assert model.predict(cloudy, noise).shape == (1, 3, 20, 28)
     assert model.record["splits"]["train"]["count"] == 6
+    assert model.record["units"] == dict(scale=1, offset=0)
     stages = {folder.name for folder in (tmp_path / "unbroken").iterdir() if folder.is_dir()}
     assert stages == {"0_reference", "1_coarse", "2_fusion", "3_fine"}
     assert {key[0] for key in losses_of(tmp_path / "unbroken")} == stages

@@ -18,6 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from declouds.errors import UserError
+from declouds.image_io import check_one_page
 from declouds.scenes.rasters.scene_file import reason, source_files
 from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.tiles import Window
@@ -89,6 +90,7 @@ def mask_files(path: str) -> list[Path]:
 
 def _check_kind(file: DatasetReader, name: str) -> None:
     """Refuse a raster that is not a mask."""
+    check_one_page(file, name)
     bands = [colour for colour in file.colorinterp if colour != ColorInterp.alpha]
     if len(bands) != 1:
         raise UserError(

@@ -1,5 +1,6 @@
 """A finished GeoTIFF without a grid as a PNG picture: a picture in, a picture out."""
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
+from declouds.image_io import orientation, with_orientation
 from declouds.scenes.rasters.writer import guarded
 
 PICTURES = (".png", ".jpg", ".jpeg")  # what is read; a result is a PNG, since JPEG would change clear pixels too
@@ -43,8 +45,20 @@ def check_picture(destination: Path, scene: DatasetReader) -> None:
         )
 
 
-def write_picture(source: Path, destination: Path) -> None:
-    """Copy a GeoTIFF to a PNG, and compare the pixels of both; an existing file is replaced.
+def tell_orientation(source: Path, destination: Path, scene: DatasetReader) -> None:
+    """Warn of an image that viewers turn: pixels stay as they are stored."""
+    if (turn := orientation(scene)) != 1:
+        log = logging.getLogger("declouds")
+        carried = "carries the same" if destination.suffix.lower() == ".png" else "carries none, and is shown as stored"
+        log.warning(
+            "%s: its EXIF orientation (%d) turns it in viewers; pixels, and those of a mask, are taken as stored, and "
+            "the result %s: where that matters, turn the pixels first (exiftran -a)",
+            *(source, turn, carried),
+        )
+
+
+def write_picture(source: Path, destination: Path, turn: int = 1) -> None:
+    """Copy a GeoTIFF to a PNG of an EXIF orientation, and compare the pixels of both; an existing file is replaced.
 
     Raises:
         UserError: it has more than 4 bands, or the disk refuses.
@@ -54,6 +68,8 @@ def write_picture(source: Path, destination: Path) -> None:
         with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             rasterio.shutil.copy(source, destination, driver="PNG")
+            if turn != 1:
+                destination.write_bytes(with_orientation(destination.read_bytes(), turn))
             with rasterio.open(source) as one, rasterio.open(destination) as other:
                 if (one.read() != other.read()).any():
                     raise OSError("other pixels than were to be written")

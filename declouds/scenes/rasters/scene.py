@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from rasterio.io import DatasetReader
 
-from declouds.nodata import valid_pixels
+from declouds.errors import UserError
+from declouds.nodata import is_opacity, valid_pixels
 from declouds.scenes.rasters.bands import choose_bands, order_in_file
-from declouds.scenes.rasters.scene_file import open_scene, read_window
+from declouds.scenes.rasters.scene_file import open_scene, read_window, transparency
 from declouds.scenes.sampling.image import samples
 from declouds.scenes.sampling.tiles import Window
-from declouds.units import check_units, choose_units
+from declouds.units import Units, check_units, choose_units
 from declouds.value_range import ValueRange
 
 
@@ -83,6 +84,7 @@ def scene_for(
     scale: float | None = None,
     offset: float | None = None,
     nodata: float | None = None,
+    trained: Units | None = None,
 ) -> Iterator[Scene]:
     """Open a scene for a model, and check that the two go together.
 
@@ -96,15 +98,44 @@ def scene_for(
         scale: model value = stored value * scale + offset; by default the file's own.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own.
+        trained: units of the training images, for advice.
 
     Raises:
-        UserError: see `open_scene`, `choose_bands`, `choose_units` and `check_units`.
+        UserError: see `open_scene`, `choose_bands`, `choose_units` and `check_units`; or a band's values contradict its
+            mark as transparency.
     """
     with open_scene(path, asked) as file:
         indexes = choose_bands(file, asked, band_names, in_bands, path)
         units = choose_units(path, [(file.scales[i - 1], file.offsets[i - 1]) for i in indexes], scale, offset)
         order = order_in_file(file, indexes[:bands], asked)
         missing = file.nodatavals[indexes[0] - 1] if nodata is None else nodata
+        _check_transparency(file, path, indexes, bool(asked))
         scene = Scene(file, path, indexes, order, units.stored(value_range), missing)
-        check_units(path, samples(scene.read, *scene.size), value_range, units)
+        check_units(path, samples(scene.read, *scene.size), value_range, units, trained)
         yield scene
+
+
+def _check_transparency(file: DatasetReader, path: Path, indexes: Sequence[int], asked: bool) -> None:
+    """Refuse a measured band that would be taken for opacity, and opacity that would be taken for a measured band.
+
+    Raises:
+        UserError: as said; bands that were asked for are taken as they are.
+    """
+    for band in transparency(file):
+
+        def read(window: Window, band: int = band) -> tuple[np.ndarray, np.ndarray]:
+            values, _ = read_window(file, window, [band], path)
+            return values, np.ones(values.shape[1:], bool)
+
+        sample = samples(read, file.height, file.width)
+        if band not in indexes and not is_opacity(sample):
+            raise UserError(
+                f"{path}: band {band} is marked as transparency, and its values ({sample.min():g} to {sample.max():g}) "
+                f"vary as those of a measured band: unmark it (gdal_translate -colorinterp_{band} undefined), or take "
+                "it out"
+            )
+        if band in indexes and not asked and is_opacity(sample):
+            raise UserError(
+                f"{path}: band {band} is marked as transparency and holds that (mostly {sample.max():g}), and the "
+                f"model takes {len(indexes)} image bands: give a scene that has them; if it is one, say so with --bands"
+            )

@@ -14,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
+from declouds.image_io import check_one_page
 from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.sentinel2 import is_safe, safe_layers
 from declouds.scenes.rasters.stac import is_stac, stac_layers
@@ -42,7 +43,7 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
     Raises:
         UserError: there is no such file; it is no raster; it lacks one of ``bands``; or those, or else all bands, are
             none, are of several types or nodata values, or hold complex numbers or palette indices. See also
-            `safe_layers`, `stac_layers` and `stack`.
+            `check_one_page`, `safe_layers`, `stac_layers` and `stack`.
     """
     with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -57,6 +58,7 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
             if scene.count == 0:
                 some = "; ".join(scene.subdatasets[:3]) + ("; ..." if len(scene.subdatasets) > 3 else "")
                 raise UserError(f"{path}: holds no bands of its own: give one of its sub-datasets: {some or 'none'}")
+            check_one_page(scene, path)
             if scene.count > MOST_BANDS:
                 raise UserError(f"{path}: says that it has {scene.count} bands, more than any image: is it damaged?")
             try:
@@ -91,7 +93,7 @@ def read_window(
     try:
         values = scene.read(indexes, window=place)
         masks = [scene.read_masks(index, window=place) for index in _masks(scene, indexes)]
-        masks += [scene.read(index, window=place) for index in _transparency(scene) if index not in indexes]
+        masks += [scene.read(index, window=place) for index in transparency(scene) if index not in indexes]
         return values, np.stack(masks) if masks else None
     except RasterioError as error:
         raise UserError(
@@ -163,7 +165,7 @@ def _masks(scene: DatasetReader, indexes: Sequence[int]) -> list[int]:
     return own[:1] if own and MaskFlags.per_dataset in flags[own[0]] else own
 
 
-def _transparency(scene: DatasetReader) -> list[int]:
+def transparency(scene: DatasetReader) -> list[int]:
     """Return the bands that say how transparent a pixel is."""
     colours = scene.colorinterp
     return [index for index in scene.indexes if colours[index - 1] == ColorInterp.alpha]

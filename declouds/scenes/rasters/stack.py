@@ -14,6 +14,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
+from declouds.image_io import check_one_page
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def stack(layers: Sequence[Layer]) -> str:
     for number, layer in enumerate(layers, 1):
         path = os.path.abspath(layer.path)
         with _opened(layer) as file:
+            check_one_page(file, layer.path)
             band = _band_number(file, layer)
             header = _Header((file.width, file.height), file.dtypes[band - 1], file.crs, file.transform)
             if first is None:

@@ -73,6 +73,10 @@ class MaskClasses:
             log.warning("%s: does not cover %.2g %% of %s, which counts as clear", self.name, share, scene)
         if self.values and not set(self.values) & set(self.classes):
             log.warning("%s: no pixel is %s: nothing is cleared", self.name, listed(self.values, " or "))
+        if self.values is None and not any(self.classes):
+            value = "" if self.nodata is None else f" {self.nodata:g}"
+            cure = f"; if its nodata value{value} means cloud, name it with --mask-values" if self.uncovered > 0 else ""
+            log.warning("%s: no pixel is cloud: nothing is cleared%s", self.name, cure)
 
     def _read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return the classes, and where the mask says something."""
