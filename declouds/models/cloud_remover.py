@@ -65,7 +65,7 @@ class CloudRemover(BaseModel):
         band_names: Sequence[str] = (),
         inputs: Sequence[dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(dict(type="BaseDataPreprocessor", non_blocking=True))  # copies beside computation
         self.bands = bands
         self.in_bands = in_bands or bands
         self.value_range = ValueRange(*value_range)

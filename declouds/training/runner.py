@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from declouds.errors import UserError
 from declouds.training import checkpoint
+from declouds.training.augmentation import Augmentation
 
 
 class StageRunner(Runner):
@@ -60,13 +61,21 @@ class StageLoop(BaseLoop):
         dataloader: a loader whose batch sampler has a ``start``.
         max_iters: iterations of the stage.
         val_interval: iterations between evaluations; the last iteration is always evaluated.
+        augment: changes each batch on the device; no augmentation if not given.
         check_interval: iterations between checks for non-finite losses, each of which synchronises with the GPU.
     """
 
     def __init__(
-        self, runner: Runner, dataloader: DataLoader, max_iters: int, val_interval: int, check_interval: int = 1
+        self,
+        runner: Runner,
+        dataloader: DataLoader,
+        max_iters: int,
+        val_interval: int,
+        augment: Augmentation | None = None,
+        check_interval: int = 1,
     ) -> None:
         super().__init__(runner, dataloader)
+        self.augment = augment or Augmentation()
         self.max_iters = max_iters
         self.val_interval, self.check_interval = val_interval, check_interval
         self._first_bad: torch.Tensor | None = None  # first iteration with a non-finite loss, or -1; on the device
@@ -85,7 +94,7 @@ class StageLoop(BaseLoop):
             self._validate_if_due()  # the run may have been killed before this evaluation
         while self.iter < self.max_iters and not self.stop_training:
             self.runner.model.train()
-            self.run_iter(next(batches))
+            self.run_iter(self._prepared(next(batches)))
             self._validate_if_due()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
@@ -100,6 +109,11 @@ class StageLoop(BaseLoop):
             self.check_losses()
         self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs)
         self.iter += 1
+
+    def _prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return a batch of the loader on the device, augmented."""
+        positions = batch.pop("position").tolist()
+        return self.augment(self.runner.bare_model.data_preprocessor(batch, True), positions)
 
     def _note_losses(self, outputs: dict[str, torch.Tensor]) -> None:
         """Record non-finite losses on the device, without synchronising with the GPU."""
