@@ -17,6 +17,8 @@ from declouds.datamodules.downsample import any_of, downsample, downsampled_size
 from declouds.errors import UserError
 from declouds.scenes.sampling.noise import noise_for
 
+PREFETCH = 4  # batches that each worker reads ahead, so that a slow image does not hold up the training
+
 
 class TrainingPatches(Dataset):
     """An endless stream of patches, addressed by position; `Augmentation` changes them a batch at a time.
@@ -161,6 +163,8 @@ def train_loader(patches: TrainingPatches, batches: StageBatches, workers: int) 
         patches,
         batch_sampler=batches,
         num_workers=workers,
+        prefetch_factor=PREFETCH if workers else None,
+        pin_memory=torch.cuda.is_available(),  # the copy to the GPU then runs beside the computation
         worker_init_fn=_exit_quietly,
     )
 

@@ -6,7 +6,7 @@ import torch
 from declouds.datamodules.downsample import downsample
 from declouds.errors import UserError
 from declouds.training.augmentation import BY_IMAGE, Augmentation
-from declouds.training.training_data import EvaluationImages, StageBatches, TrainingPatches
+from declouds.training.training_data import EvaluationImages, StageBatches, TrainingPatches, train_loader
 
 
 class Numbered(torch.utils.data.Dataset):
@@ -84,6 +84,15 @@ def test_processes_share_each_batch_and_a_restart_skips_to_its_place():
     assert first(restarted, 2) == alone[2:]
     with pytest.raises(UserError, match="batch_size=5 is not a multiple of 2 processes"):
         StageBatches(5, 10, 0, 2)
+
+
+@pytest.mark.parametrize("cuda", [False, True])
+def test_batches_are_pinned_for_a_gpu_and_read_ahead_by_workers(monkeypatch, cuda):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    patches, batches = TrainingPatches(Numbered(), crop=8), StageBatches(2, 10)
+    alone, helped = (train_loader(patches, batches, workers) for workers in (0, 2))
+    assert alone.pin_memory == helped.pin_memory == cuda
+    assert alone.prefetch_factor is None and helped.prefetch_factor > 2
 
 
 def test_reduction_is_never_a_silent_crop():
