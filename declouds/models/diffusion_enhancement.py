@@ -127,13 +127,23 @@ class DiffusionEnhancement(CloudRemover):
             terms["fuse"] = (clear - fused).abs().mean((1, 2, 3))
         return terms
 
-    def losses(
-        self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
-    ) -> dict[str, torch.Tensor]:
-        """Draw timesteps and noise, and return the losses of the trained parts."""
+    def draw(self, clear: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Draw the timesteps ``t`` and the ``noise``."""
         t = self.diffusion_loss.draw_times(len(clear), self.noise_schedule, clear.device)
+        return dict(t=t, noise=torch.randn_like(clear))
+
+    def losses(
+        self,
+        cloudy: torch.Tensor,
+        clear: torch.Tensor,
+        name: list[str],
+        valid: torch.Tensor | None = None,
+        **drawn: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses of the trained parts, with the timesteps and noise of `draw`, or else new ones."""
+        drawn = drawn or self.draw(clear)
         terms = self.losses_per_image(
-            clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained, valid=valid
+            clear, cloudy, drawn["noise"], drawn["t"], name=name, fuse="fusion" in self.trained, valid=valid
         )
         if "denoiser" not in self.trained:
             del terms["denoise"]

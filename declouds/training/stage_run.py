@@ -153,6 +153,7 @@ class StageRun:
                 max_iters=iterations,
                 val_interval=stage.val_interval or iterations,
                 augment=self.augmentation(),
+                accumulate=stage.accumulate,
                 check_interval=interval,
             ),
             optim_wrapper=self.optim_wrapper(config.precision),
@@ -243,6 +244,16 @@ def check_stage(run: StageRun) -> None:
         raise UserError(
             f"stage {stage.name}: images of several sizes ({sizes[0]}, {sizes[1]}, ...) cannot be batched: "
             "set crop, or batch_size=1"
+        )
+    if share % stage.accumulate:
+        raise UserError(
+            f"stage {stage.name}: the {share} images of a step and process cannot be split into accumulate="
+            f"{stage.accumulate} equal chunks: choose a divisor"
+        )
+    if stage.accumulate > 1 and run.model_class.separate_optimizers:
+        raise UserError(
+            f"stage {stage.name}: accumulate={stage.accumulate} does not work with a discriminator, which judges the "
+            "whole batch: remove it, or choose a smaller batch_size"
         )
     try:
         weight = torch.nn.Parameter(torch.zeros(1))
