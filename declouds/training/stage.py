@@ -9,6 +9,8 @@ from declouds.models.cloud_remover import CloudRemover, check_parts
 
 INTEGERS = ("iterations", "batch_size", "reduce", "crop", "val_interval", "accumulate")  # keys of a stage, at least 1
 
+FUSED = ("Adam", "AdamW")  # torch's optimisers that take a step in one kernel on every device that we train on
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -115,6 +117,8 @@ class Stage:
 
     def _wrapper(self, precision: str, lr: float) -> dict[str, Any]:
         optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=lr)
+        if optimizer.get("type") in FUSED and not {"fused", "foreach", "differentiable"} & optimizer.keys():
+            optimizer["fused"] = True
         clip = None if self.clip_grad is None else dict(max_norm=self.clip_grad)
         kind = "AutocastOptimWrapper" if precision == "bf16" else "StageOptimWrapper"
         return dict(type=kind, optimizer=optimizer, clip_grad=clip, accumulative_counts=self.accumulate)
