@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from declouds.errors import UserError
 from declouds.training import checkpoint
 from declouds.training.augmentation import Augmentation
+from declouds.training.hooks import GRADIENT_NORM
 
 
 class StageRunner(Runner):
@@ -187,10 +188,15 @@ class PartOptimizers:
 
 @OPTIM_WRAPPERS.register_module()
 class StageOptimWrapper(OptimWrapper):
-    """An optimiser that counts the chunks of its steps."""
+    """An optimiser that counts the chunks of its steps, and never waits for the GPU."""
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         """Do not count iterations, as MMEngine would: every session starts with a new step."""
+
+    def _clip_grad(self) -> None:
+        """Clip the gradient, and leave its norm on the device."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.message_hub.update_info(GRADIENT_NORM, self.clip_func(parameters, **self.clip_grad_kwargs))
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -22,7 +22,7 @@ from declouds.training import checkpoint
 from declouds.training.augmentation import Augmentation
 from declouds.training.checkpoint import SaveCheckpoints
 from declouds.training.display import DrawPanels, ShowProgress
-from declouds.training.hooks import AverageWeights, SeedIterations, TiledEvaluation
+from declouds.training.hooks import AverageWeights, RecordLosses, SeedIterations, TiledEvaluation
 from declouds.training.runner import StageRunner
 from declouds.training.settings import Settings, Weights, part_of
 from declouds.training.stage import Stage
@@ -160,6 +160,7 @@ class StageRun:
             param_scheduler=stage.schedulers() or None,
             default_hooks=dict(
                 checkpoint=None,
+                runtime_info=RecordLosses(interval),
                 sampler_seed=None,  # our samplers have no epochs to seed
                 logger=dict(type="LoggerHook", interval=interval),
             ),
