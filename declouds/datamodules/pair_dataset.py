@@ -144,7 +144,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
                 "decoded images cannot be kept in %s (%s; all of them need %.1f GB): images are decoded again and "
                 "again: free disk space, or give a folder on another disk as `cache` of the data module",
                 self._folder,
-                error.strerror,
+                error.strerror or error,
                 self.size_in_memory / 1e9,
             )
 

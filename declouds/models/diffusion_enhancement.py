@@ -35,7 +35,7 @@ class DiffusionEnhancement(CloudRemover):
         **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
 
     Raises:
-        UserError: a fusion without a reference, or ``eta`` outside [0, 1].
+        UserError: a fusion without a reference or with too few steps, or ``eta`` outside [0, 1].
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "denoiser", "fusion")
@@ -73,6 +73,9 @@ class DiffusionEnhancement(CloudRemover):
         self.sampler = SAMPLERS.build(sampler)
         self.reference = None if reference is None else REFERENCES.build(reference, **sizes)
         self.fusion = None if fusion is None else FUSIONS.build(fusion, **sizes)
+        most, steps = getattr(self.fusion, "max_steps", None), self.noise_schedule.num_steps
+        if most is not None and most < steps:
+            raise UserError(f"the fusion has {most} steps, the noise schedule {steps}: set its num_steps={steps}")
         self.eta = eta
         self.diffusion_loss = DIFFUSION_LOSSES.build(diffusion_loss or dict(type="UniformLoss"))
         self.degrade_prior = None if degrade_prior is None else DegradedPrior(**degrade_prior)

@@ -59,18 +59,21 @@ class Augmentation:
         images = {key: batch[key].float() for key in keys}
         if self.changes_colour:  # colour augmentations expect [0, 1] and clip values below 0
             images |= {key: (images[key] + 1) / 2 for key in ("cloudy", "clear")}
-        images = self._apply(images, [self._draw(images["cloudy"].shape[1:], position) for position in positions])
+        images = self._apply(images, self._draw(images["cloudy"].shape[1:], positions))
         if self.changes_colour:
             images |= {key: images[key].clamp(0, 1) * 2 - 1 for key in ("cloudy", "clear")}
         if "valid" in images:
             images["valid"] = images["valid"] > 1 - 1e-3  # False where interpolation involved nodata pixels
         return batch | images
 
-    def _draw(self, shape: Sequence[int], position: int) -> list[Any]:
-        """Return kornia's parameters for the image at ``position``, of ``shape`` (C, H, W); on the CPU, as always."""
+    def _draw(self, shape: Sequence[int], positions: Sequence[int]) -> list[list[Any]]:
+        """Return kornia's parameters for each image, of ``shape`` (C, H, W); drawn on the CPU for every device."""
+        drawn = []
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(stream_seed(self.seed, self.stage, "augmentation", position))
-            return self.sequence.forward_parameters(torch.Size((1, *shape)))
+            for position in positions:
+                torch.default_generator.manual_seed(stream_seed(self.seed, self.stage, "augmentation", position))
+                drawn.append(self.sequence.forward_parameters(torch.Size((1, *shape))))
+        return drawn
 
     def _apply(self, images: dict[str, torch.Tensor], drawn: list[list[Any]]) -> dict[str, torch.Tensor]:
         """Augment all images at once, or one by one where kornia would do something else to a batch."""
