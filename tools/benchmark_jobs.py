@@ -120,8 +120,8 @@ def training_step(job: Job, model: Any, device: Any) -> Callable[[], object]:
     learned = [part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())]
     model.train_only([part for part in learned if part != "reference"] or learned)
     model.train()
-    wrapper = "AutocastOptimWrapper" if job.precision == "bf16" else "OptimWrapper"
-    optimizer = build_optim_wrapper(model, dict(type=wrapper, optimizer=dict(type="AdamW", lr=1e-5)))
+    wrapper = "AutocastOptimWrapper" if job.precision == "bf16" else "StageOptimWrapper"
+    optimizer = build_optim_wrapper(model, dict(type=wrapper, optimizer=dict(type="AdamW", lr=1e-5, fused=True)))
     batch = dict(
         cloudy=torch.rand(job.batch, model.in_bands, job.size, job.size) * 2 - 1,
         clear=torch.rand(job.batch, model.bands, job.size, job.size) * 2 - 1,

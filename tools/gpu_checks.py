@@ -264,7 +264,7 @@ def data(checks: Checks) -> None:
     pairs = PairedFolder(str(folder), val=None)
     pairs.setup("fit")
     for workers in (0, 1) if checks.tiny else (2, 8, 14):
-        patches = TrainingPatches(pairs.train_dataset, 4, 64, ["RandomHorizontalFlip"])
+        patches = TrainingPatches(pairs.train_dataset, 4, 64)
         batches = iter(train_loader(patches, StageBatches(8 if checks.tiny else 64, 10**6), workers))
         for _ in range(workers + 1):
             next(batches)  # each worker has decoded its images by then, more or less

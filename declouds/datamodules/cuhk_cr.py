@@ -25,7 +25,7 @@ class CUHKCRDataset(FilePairDataset):
         val: float | str | None = 0.1,
         val_seed: int = 0,
         reduce: int = 1,
-        cache: bool = True,
+        cache: bool | str | Path = True,
     ) -> None:
         parts = cuhk_cr_pairs(Path(root), cloud, nir)
         if split != "folders":

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from declouds.nodata import fill_nodata
 from declouds.value_range import ValueRange
 
 SAMPLE = 4096  # bytes hashed at each of three positions of a file
+DECODING = 1  # to be raised when `load` gives other pixels for the same files
 
 
 class FilePairDataset(PairDataset):
@@ -29,7 +31,7 @@ class FilePairDataset(PairDataset):
     ``reduce=2`` halves height and width (512 -> 256, the size of the published experiments): see `downsample`. A mask
     pixel is cloud if its value is above ``mask_above``; a downsampled one if any of its pixels is. Model value = stored
     value * ``scale`` + ``offset``, by default from the files. Nodata pixels (rules: `declouds.nodata`) take the values
-    of the nearest valid one; a downsampled pixel is valid if all of its pixels are.
+    of the nearest valid one; a downsampled pixel is valid if all of its pixels are. For ``cache`` see `PairDataset`.
 
     Raises:
         UserError: at construction, from headers: pairs that disagree, a data type without a known value range or that
@@ -43,7 +45,7 @@ class FilePairDataset(PairDataset):
         value_range: ValueRange | Sequence[float] | None = None,
         reduce: int = 1,
         mask_above: float = 0,
-        cache: bool = True,
+        cache: bool | str | Path = True,
         scale: float | None = None,
         offset: float | None = None,
     ) -> None:
@@ -75,14 +77,29 @@ class FilePairDataset(PairDataset):
         digest = hashlib.sha256()
         for pair in self.pairs:
             digest.update(pair.name.encode())
-            paths = [*(file.path for file in (*pair.cloudy, *pair.clear)), *([pair.mask] if pair.mask else [])]
-            for path in paths:
+            for path in _paths_of(pair):
                 with path.open("rb") as data:
                     size = path.stat().st_size
                     for start in (0, size // 2, max(size - SAMPLE, 0)):
                         data.seek(start)
                         digest.update(b"%d %d " % (size, start) + data.read(SAMPLE))
         return digest.hexdigest()
+
+    def decoded_key(self, index: int) -> str | None:
+        """Return a digest of what the pixels depend on: path, size and time of the files, and the arguments."""
+        if type(self).load is not FilePairDataset.load:
+            return None  # who knows what the pixels of a plugin depend on
+        pair = self.pairs[index]
+        beside = (path.with_name(f"{path.name}.msk") for path in _paths_of(pair))
+        files = [*_paths_of(pair), *(path for path in beside if path.exists())]
+        try:
+            stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        except OSError:
+            return None  # `load` says what is wrong
+        bands = [file.bands for file in pair.cloudy + pair.clear]
+        units = (self.value_range, self.stored_range, self.units)
+        arguments = (bands, self.reduce, self.mask_above, self.has_gaps, *units)
+        return hashlib.sha256(repr((DECODING, stats, arguments)).encode()).hexdigest()[:32]
 
     def load(self, index: int) -> Arrays:
         """Read one pair from its files, in sensor units."""
@@ -100,6 +117,10 @@ class FilePairDataset(PairDataset):
             None if mask is None else any_of(torch.from_numpy(mask), self.reduce).numpy(),
             None if valid is None else ~any_of(torch.from_numpy(~valid), self.reduce).numpy(),
         )
+
+
+def _paths_of(pair: Pair) -> list[Path]:
+    return [*(file.path for file in (*pair.cloudy, *pair.clear)), *([pair.mask] if pair.mask else [])]
 
 
 def _downsampled(image: np.ndarray, factor: int) -> np.ndarray:

@@ -67,6 +67,8 @@ class PairDataModule(NonGeoDataModule):
             )
         for part in PARTS_OF_STAGE[stage]:
             dataset = self.pair_dataset_class(part=part, **self.kwargs)
+            if part == "test" and self.kwargs.get("cache", True) is True:
+                dataset.keeps_files = False  # they are read once a test
             setattr(self, f"{part}_dataset", dataset if len(dataset) else None)
         self._check_same_bands()
 

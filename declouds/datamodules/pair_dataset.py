@@ -1,26 +1,32 @@
-"""Base class of all data sets of pairs: samples in [-1, 1], a cache of decoded images, and plots."""
+"""Base class of all data sets of pairs: samples in [-1, 1], caches of decoded images, and plots."""
 
 import abc
 import hashlib
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from mmengine.dist import get_world_size
 from torch import Tensor
+from torch.utils.data import get_worker_info
 from torchgeo.datasets import NonGeoDataset
 
+from declouds.datamodules.decoded_files import read_decoded, write_decoded
 from declouds.datamodules.pairs import PARTS
+from declouds.download import cache_folder
 from declouds.errors import UserError
 from declouds.units import Units
 from declouds.value_range import ValueRange
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-from typing import TYPE_CHECKING
 
-CACHE_LIMIT = 2 * 1024**3  # bytes of decoded images cached per data set and process
+CACHE_LIMIT = 2 * 1024**3  # bytes of decoded images kept in memory per data set
+
+logger = logging.getLogger("declouds")
 
 
 class Arrays(NamedTuple):
@@ -39,8 +45,10 @@ class PairDataset(NonGeoDataset, abc.ABC):
     samples or in none. ``value_range`` are the model values that map to -1 and 1, and ``stored_range`` the
     corresponding stored values, if the files are scaled.
 
-    ``names`` and ``sizes`` (height, width) are known before any pixel is read. With ``cache`` decoded images stay in
-    memory, in sensor units, if they all fit in `CACHE_LIMIT`.
+    ``names`` and ``sizes`` (height, width) are known before any pixel is read. With ``cache`` decoded images are kept,
+    in sensor units: in memory if they all fit in `CACHE_LIMIT`; if they do not, and in workers and distributed runs, as
+    memory-mapped files in ``decoded`` of `cache_folder`, for later runs too. A folder as ``cache`` keeps them as files
+    there in any case. Only data sets with a `decoded_key` keep files.
 
     Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
     Units: [-1, 1].
@@ -55,7 +63,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         value_range: ValueRange,
         sizes: Sequence[tuple[int, int]],
         size_in_memory: int,
-        cache: bool = True,
+        cache: bool | str | Path = True,
         stored_range: ValueRange | None = None,
     ) -> None:
         super().__init__()
@@ -64,18 +72,22 @@ class PairDataset(NonGeoDataset, abc.ABC):
         self.bands = bands
         self.value_range = value_range
         self.stored_range = stored_range or value_range
-        self._keep = cache and size_in_memory <= CACHE_LIMIT
+        if not isinstance(cache, bool | str | Path):
+            raise UserError(f"cache must be True, False or a folder, got {cache!r}")
+        self.size_in_memory = size_in_memory
+        self.keeps_files = cache is not False
+        self._folder = cache_folder() / "decoded" if isinstance(cache, bool) else Path(cache).expanduser()
+        self._full = False  # whether writing to the folder has failed
+        self._keep = cache is True and size_in_memory <= CACHE_LIMIT
         self._kept: dict[int, Arrays] = {}
-        if cache and not self._keep:
-            logging.getLogger("declouds").info(
-                "%s: %.1f GB of images exceed the cache: images are decoded on every read",
-                type(self).__name__,
-                size_in_memory / 1e9,
-            )
 
     @abc.abstractmethod
     def load(self, index: int) -> Arrays:
         """Return one pair in sensor units, as stored."""
+
+    def decoded_key(self, index: int) -> str | None:
+        """Return a file name that identifies the pixels of `load`; None if they are not kept as a file."""
+        return None
 
     def content(self) -> str:
         """Return a SHA-256 that identifies the data; of the names only, where pixels are generated."""
@@ -93,10 +105,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
-        arrays = self._kept.get(index) or Arrays(*self.load(index))
-        if self._keep:
-            self._kept[index] = arrays
-        cloudy, clear, mask, valid = arrays
+        cloudy, clear, mask, valid = self._arrays(index)
         sample: dict[str, Any] = {
             "cloudy": self._tensor(cloudy),
             "clear": self._tensor(clear),
@@ -105,8 +114,42 @@ class PairDataset(NonGeoDataset, abc.ABC):
         if mask is not None:
             sample["mask"] = torch.from_numpy(mask.astype(np.float32))
         if valid is not None:
-            sample["valid"] = torch.from_numpy(valid)
+            sample["valid"] = torch.from_numpy(valid.copy())
         return sample
+
+    def _arrays(self, index: int) -> Arrays:
+        """Return one pair, decoded at most once."""
+        if index in self._kept:
+            return self._kept[index]
+        path = self._file_of(index)
+        found = None if path is None else read_decoded(path)
+        arrays = Arrays(**found) if found else Arrays(*self.load(index))
+        if path is not None and not found and not self._full:
+            self._write(path, arrays)
+        if self._keep and (path is None or self._full):
+            self._kept[index] = arrays
+        return arrays
+
+    def _file_of(self, index: int) -> Path | None:
+        """Return where one pair is kept as a file; None if it is not."""
+        shared = not self._keep or get_worker_info() is not None or get_world_size() > 1
+        key = self.decoded_key(index) if self.keeps_files and shared else None
+        return None if key is None else self._folder / f"{key}.npy"
+
+    def _write(self, path: Path, arrays: Arrays) -> None:
+        """Keep one pair as a file; if that fails, say so once and write no more."""
+        try:
+            present = {name: array for name, array in arrays._asdict().items() if array is not None}
+            write_decoded(path, present)
+        except OSError as error:
+            self._full = True
+            logger.warning(
+                "decoded images cannot be kept in %s (%s; all of them need %.1f GB): images are decoded again and "
+                "again: free disk space, or give a folder on another disk as `cache` of the data module",
+                self._folder,
+                error.strerror or error,
+                self.size_in_memory / 1e9,
+            )
 
     def plot(self, sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
         """Plot cloudy, prediction (if any), clear and mask side by side."""

@@ -32,7 +32,7 @@ class PairedFolderDataset(FilePairDataset):
         val_seed: int = 0,
         reduce: int = 1,
         mask_above: float = 0,
-        cache: bool = True,
+        cache: bool | str | Path = True,
         scale: float | None = None,
         offset: float | None = None,
     ) -> None:
@@ -51,8 +51,8 @@ class PairedFolder(PairDataModule):
     ``val`` defines them: a held-out fraction of the training pairs (default 0.1), 'test' or None: `with_validation`.
     ``bands`` selects and orders bands, counted from 1: ``[4, 3, 2]`` is true colour for Sentinel-2's 13; by default all
     but alpha. Any data type is read; ``value_range`` are the sensor values that map to -1 and 1, required unless uint8
-    (0 to 255). ``mask`` names a folder of cloud masks; for ``reduce``, ``mask_above``, ``scale`` and ``offset`` see
-    `FilePairDataset`.
+    (0 to 255). ``mask`` names a folder of cloud masks; for ``reduce``, ``mask_above``, ``scale``, ``offset`` and
+    ``cache`` see `FilePairDataset`.
 
     Raises:
         UserError: at ``setup``, from names and headers: bad folders, partners, sizes, bands or split.

@@ -27,7 +27,7 @@ class RICEDataset(FilePairDataset):
         val_seed: int = 0,
         reduce: int = 1,
         mask_above: float = 0,
-        cache: bool = True,
+        cache: bool | str | Path = True,
     ) -> None:
         parts = {name: [_rgb(pair) for pair in pairs] for name, pairs in _find(Path(root), version, split).items()}
         super().__init__(pairs_of(with_validation(parts, val, val_seed), part), None, reduce, mask_above, cache)

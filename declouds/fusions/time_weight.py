@@ -27,15 +27,17 @@ class TimeWeight(nn.Module):
 
     def __init__(self, bands: int = 3, *, num_steps: int = 1000) -> None:
         super().__init__()
+        self.max_steps = num_steps
         self.curve = nn.Parameter(torch.zeros(num_steps, bands))
 
     def forward(
         self, clear_hat: torch.Tensor, prior: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor
     ) -> torch.Tensor:
         """Return the weight of the prior."""
-        steps, last = len(self.curve), int(t.max())
-        if last >= steps:  # an index out of range would abort the CUDA context
+        # On a GPU an index out of range aborts, and looking for one would wait: the model has compared the steps.
+        if t.device.type == "cpu" and (last := int(t.max())) >= self.max_steps:
             raise UserError(
-                f"TimeWeight has {steps} steps but got timestep {last}: set its num_steps to that of the noise schedule"
+                f"TimeWeight has {self.max_steps} steps but got timestep {last}: set its num_steps to that of the "
+                "noise schedule"
             )
         return self.curve[t][:, :, None, None].to(clear_hat.dtype).expand_as(clear_hat)

@@ -65,7 +65,7 @@ class CloudRemover(BaseModel):
         band_names: Sequence[str] = (),
         inputs: Sequence[dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(dict(type="BaseDataPreprocessor", non_blocking=True))  # copies beside computation
         self.bands = bands
         self.in_bands = in_bands or bands
         self.value_range = ValueRange(*value_range)
@@ -102,6 +102,14 @@ class CloudRemover(BaseModel):
         Raises:
             UserError: they cannot, with the reason.
         """
+
+    def draw(self, clear: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Draw what is random in a training step: optional argument of `losses` -> tensor, one row per image.
+
+        A step in several chunks draws once for the whole batch, and passes the rows of each chunk to `losses`, so that
+        it is the same as in one.
+        """
+        return {}
 
     def losses(
         self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
@@ -242,7 +250,7 @@ class CloudRemover(BaseModel):
         """
         if mode == "loss":
             gaps = {"valid": extra["valid"]} if extra.get("valid") is not None else {}
-            return self.losses(cloudy, clear, name, **gaps)
+            return self.losses(cloudy, clear, name, **gaps, **extra.get("drawn", {}))
         if self.restore is None:
             results = self.predict(cloudy, extra["noise"], name=name)
         else:

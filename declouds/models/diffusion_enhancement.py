@@ -35,7 +35,7 @@ class DiffusionEnhancement(CloudRemover):
         **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
 
     Raises:
-        UserError: a fusion without a reference, or ``eta`` outside [0, 1].
+        UserError: a fusion without a reference or with too few steps, or ``eta`` outside [0, 1].
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "denoiser", "fusion")
@@ -73,6 +73,9 @@ class DiffusionEnhancement(CloudRemover):
         self.sampler = SAMPLERS.build(sampler)
         self.reference = None if reference is None else REFERENCES.build(reference, **sizes)
         self.fusion = None if fusion is None else FUSIONS.build(fusion, **sizes)
+        most, steps = getattr(self.fusion, "max_steps", None), self.noise_schedule.num_steps
+        if most is not None and most < steps:
+            raise UserError(f"the fusion has {most} steps, the noise schedule {steps}: set its num_steps={steps}")
         self.eta = eta
         self.diffusion_loss = DIFFUSION_LOSSES.build(diffusion_loss or dict(type="UniformLoss"))
         self.degrade_prior = None if degrade_prior is None else DegradedPrior(**degrade_prior)
@@ -127,13 +130,23 @@ class DiffusionEnhancement(CloudRemover):
             terms["fuse"] = (clear - fused).abs().mean((1, 2, 3))
         return terms
 
-    def losses(
-        self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
-    ) -> dict[str, torch.Tensor]:
-        """Draw timesteps and noise, and return the losses of the trained parts."""
+    def draw(self, clear: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Draw the timesteps ``t`` and the ``noise``."""
         t = self.diffusion_loss.draw_times(len(clear), self.noise_schedule, clear.device)
+        return dict(t=t, noise=torch.randn_like(clear))
+
+    def losses(
+        self,
+        cloudy: torch.Tensor,
+        clear: torch.Tensor,
+        name: list[str],
+        valid: torch.Tensor | None = None,
+        **drawn: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses of the trained parts, with the timesteps and noise of `draw`, or else new ones."""
+        drawn = drawn or self.draw(clear)
         terms = self.losses_per_image(
-            clear, cloudy, torch.randn_like(clear), t, name=name, fuse="fusion" in self.trained, valid=valid
+            clear, cloudy, drawn["noise"], drawn["t"], name=name, fuse="fusion" in self.trained, valid=valid
         )
         if "denoiser" not in self.trained:
             del terms["denoise"]

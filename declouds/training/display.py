@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import Dataset
 
-DRAW_EVERY = 0.2  # seconds between updates of the bar, each of which synchronises with the GPU
+DRAW_EVERY = 0.2  # seconds between updates of the bar
 LINE_EVERY = 30.0  # the same for lines, without a terminal
 
 
@@ -41,7 +41,7 @@ class ShowProgress(Hook):
             self.bar.start()
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Show the completed iteration."""
+        """Show the completed iteration, with the losses read last."""
         done, now = batch_idx + 1, time.perf_counter()
         wait = LINE_EVERY if self.bar is None else DRAW_EVERY
         if not is_main_process() or (now - self.last_shown < wait and done < runner.max_iters):
@@ -49,7 +49,9 @@ class ShowProgress(Hook):
         self.last_shown = now
         rate = (done - self.first) / max(now - self.started, 1e-9)
         losses = " ".join(
-            f"{name} {float(value.detach()):.4f}" for name, value in (outputs or {}).items() if "loss" in name
+            f"{name.removeprefix('train/')} {history.current():.4f}"
+            for name, history in runner.message_hub.log_scalars.items()
+            if name.startswith("train/loss")
         )
         status = f"{losses} · {rate * self.batch_size:.1f} images/s"
         if self.bar is not None:

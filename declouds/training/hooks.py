@@ -1,19 +1,21 @@
-"""Hooks that affect results: EMA of the weights, seeding of iterations, tiled evaluation."""
+"""Hooks: EMA of the weights, seeding of iterations, record of losses, tiled evaluation."""
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmengine.dist import get_rank
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.registry import HOOKS
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from declouds.scenes.sampling.noise import noise_seed
 from declouds.scenes.sampling.tiled import clear_image
 from declouds.scenes.sampling.tiles import Tiling
+
+GRADIENT_NORM = "gradient_norm"  # where an optimiser leaves the norm of its gradient, on the device, for `RecordLosses`
 
 
 @HOOKS.register_module()
@@ -37,25 +39,22 @@ class AverageWeights(Hook):
         """Initialise the EMA with the current weights (a checkpoint, if any, is loaded later)."""
         model = runner.bare_model
         self.parts = nn.ModuleDict({part: getattr(model, part) for part in sorted(model.trained)})
-        self.average = AveragedModel(self.parts, multi_avg_fn=self._update, use_buffers=False)
-        self.average.requires_grad_(False)
+        self.average = copy.deepcopy(self.parts).requires_grad_(False)
+        self.updates = 0  # a plain number: torch's AveragedModel would wait for the GPU to read it in every iteration
 
     @torch.no_grad()
-    def _update(
-        self, averaged: Sequence[torch.Tensor], present: Sequence[torch.Tensor], count: torch.Tensor | int
-    ) -> None:
-        number = int(count)
-        decay = min(self.decay, (1 + number) / (10 + number))
-        torch._foreach_lerp_(list(averaged), list(present), 1 - decay)
-
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Update the EMA."""
-        self.average.update_parameters(self.parts)
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.parts.parameters()), 1 - decay)
+        for averaged, present in zip(self.average.buffers(), self.parts.buffers(), strict=True):
+            averaged.copy_(present)
+        self.updates += 1
 
     def before_val(self, runner: Any) -> None:
         """Swap the EMA weights into the model."""
         self._raw = [parameter.detach().clone() for parameter in self.parts.parameters()]
-        self._copy(list(self.average.module.parameters()))
+        self._copy(list(self.average.parameters()))
 
     def after_val(self, runner: Any) -> None:
         """Restore the online weights."""
@@ -70,15 +69,46 @@ class AverageWeights(Hook):
 
     def part_state_dict(self) -> dict[str, torch.Tensor]:
         """Return the EMA weights under the model's keys."""
-        return self.average.module.state_dict()
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the EMA weights and the update count."""
         return self.average.state_dict()
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the EMA weights and the number of updates."""
+        return {**self.average.state_dict(), "updates": torch.tensor(self.updates)}
+
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Restore the EMA weights and the update count."""
-        self.average.load_state_dict(state, strict=True)
+        """Restore the EMA weights and the number of updates."""
+        self.updates = int(state["updates"])
+        self.average.load_state_dict({key: value for key, value in state.items() if key != "updates"}, strict=True)
+
+
+@HOOKS.register_module()
+class RecordLosses(RuntimeInfoHook):
+    """MMEngine's record of losses and gradient norms, read from the GPU once per log interval, not every iteration.
+
+    Args:
+        interval: iterations between logs.
+    """
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self._unread: list[dict[str, torch.Tensor]] = []
+
+    def before_train(self, runner: Any) -> None:
+        """Begin with the iteration that is trained next, whose losses are read at once."""
+        super().before_train(runner)
+        self.first = runner.iter
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Keep the losses on the device, and read all that were kept if a log is due."""
+        norm = runner.message_hub.get_info(GRADIENT_NORM)
+        self._unread.append({**(outputs or {}), **({} if norm is None else {"grad_norm": norm})})
+        done = batch_idx + 1
+        if done % self.interval == 0 or done == runner.max_iters or batch_idx == self.first:
+            names = [f"train/{name}" for one in self._unread for name in one]
+            values = torch.stack([value.detach().float().mean() for one in self._unread for value in one.values()])
+            for name, value in zip(names, values.tolist(), strict=True):
+                runner.message_hub.update_scalar(name, value)
+            self._unread.clear()
 
 
 @HOOKS.register_module()

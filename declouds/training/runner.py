@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader
 
 from declouds.errors import UserError
 from declouds.training import checkpoint
+from declouds.training.augmentation import Augmentation
+from declouds.training.hooks import GRADIENT_NORM
 
 
 class StageRunner(Runner):
@@ -60,13 +62,23 @@ class StageLoop(BaseLoop):
         dataloader: a loader whose batch sampler has a ``start``.
         max_iters: iterations of the stage.
         val_interval: iterations between evaluations; the last iteration is always evaluated.
+        augment: changes each batch on the device; no augmentation if not given.
+        accumulate: number of chunks of a step, see `Stage`; the optimiser's wrapper has the same number.
         check_interval: iterations between checks for non-finite losses, each of which synchronises with the GPU.
     """
 
     def __init__(
-        self, runner: Runner, dataloader: DataLoader, max_iters: int, val_interval: int, check_interval: int = 1
+        self,
+        runner: Runner,
+        dataloader: DataLoader,
+        max_iters: int,
+        val_interval: int,
+        augment: Augmentation | None = None,
+        accumulate: int = 1,
+        check_interval: int = 1,
     ) -> None:
         super().__init__(runner, dataloader)
+        self.augment, self.accumulate = augment or Augmentation(), accumulate
         self.max_iters = max_iters
         self.val_interval, self.check_interval = val_interval, check_interval
         self._first_bad: torch.Tensor | None = None  # first iteration with a non-finite loss, or -1; on the device
@@ -85,7 +97,7 @@ class StageLoop(BaseLoop):
             self._validate_if_due()  # the run may have been killed before this evaluation
         while self.iter < self.max_iters and not self.stop_training:
             self.runner.model.train()
-            self.run_iter(next(batches))
+            self.run_iter(self._prepared(next(batches)))
             self._validate_if_due()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
@@ -94,12 +106,25 @@ class StageLoop(BaseLoop):
     def run_iter(self, batch: dict[str, Any]) -> None:
         """Take one optimisation step."""
         self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
-        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        outputs = self._step(batch)
         self._note_losses(outputs)
         if (self.iter + 1) % self.check_interval == 0 or self.iter + 1 == self.max_iters:
             self.check_losses()
         self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs)
         self.iter += 1
+
+    def _step(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Return the losses of a step; with several chunks, their means."""
+        if self.accumulate > 1:  # what is random is drawn once, so that the step is the same in chunks
+            batch = batch | {"drawn": self.runner.bare_model.draw(batch["clear"])}
+        chunks = [_chunk(batch, index, self.accumulate) for index in range(self.accumulate)]
+        steps = [self.runner.model.train_step(chunk, optim_wrapper=self.runner.optim_wrapper) for chunk in chunks]
+        return {key: torch.stack([step[key].detach() for step in steps]).mean(0) for key in steps[0]}
+
+    def _prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return a batch of the loader on the device, augmented."""
+        positions = batch.pop("position").tolist()
+        return self.augment(self.runner.bare_model.data_preprocessor(batch, True), positions)
 
     def _note_losses(self, outputs: dict[str, torch.Tensor]) -> None:
         """Record non-finite losses on the device, without synchronising with the GPU."""
@@ -131,6 +156,14 @@ class StageLoop(BaseLoop):
             self.runner.val_loop.run()
 
 
+def _chunk(batch: Any, index: int, count: int) -> Any:
+    """Return one of ``count`` equal chunks of a batch, along the images."""
+    if isinstance(batch, dict):
+        return {key: _chunk(value, index, count) for key, value in batch.items()}
+    size = len(batch) // count
+    return batch[index * size : (index + 1) * size]
+
+
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class PartOptimizers:
     """Build one optimiser for each named part of a model.
@@ -154,7 +187,20 @@ class PartOptimizers:
 
 
 @OPTIM_WRAPPERS.register_module()
-class AutocastOptimWrapper(OptimWrapper):
+class StageOptimWrapper(OptimWrapper):
+    """An optimiser that counts the chunks of its steps, and never waits for the GPU."""
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Do not count iterations, as MMEngine would: every session starts with a new step."""
+
+    def _clip_grad(self) -> None:
+        """Clip the gradient, and leave its norm on the device."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.message_hub.update_info(GRADIENT_NORM, self.clip_func(parameters, **self.clip_grad_kwargs))
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(StageOptimWrapper):
     """Run the forward pass under bfloat16 autocast.
 
     MMEngine's AmpOptimWrapper does not support the CPU. bfloat16 has the exponent range of float32, so no gradient

@@ -7,6 +7,10 @@ from typing import Any
 from declouds.errors import UserError, did_you_mean
 from declouds.models.cloud_remover import CloudRemover, check_parts
 
+INTEGERS = ("iterations", "batch_size", "reduce", "crop", "val_interval", "accumulate")  # keys of a stage, at least 1
+
+FUSED = ("Adam", "AdamW")  # torch's optimisers that take a step in one kernel on every device that we train on
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -26,6 +30,7 @@ class Stage:
         param_scheduler: configs of MMEngine's learning rate schedulers, in iterations.
         clip_grad: max norm of the gradient, or None.
         val_interval: iterations between evaluations; None evaluates only at the end.
+        accumulate: number of equal chunks in which a process computes a step, to save memory; gradients are averaged.
         recompute: recompute activations of U-Nets in the backward pass: less memory, a third more time, same gradients.
         options: entries of the stage that the model defines, see `CloudRemover.stage_entries`.
 
@@ -46,6 +51,7 @@ class Stage:
     param_scheduler: tuple[dict, ...] = ()
     clip_grad: float | None = None
     val_interval: int | None = None
+    accumulate: int = 1
     recompute: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +74,7 @@ class Stage:
             check_parts(model, config["train"])
         except UserError as error:
             raise UserError(f"stage {name}: {error}") from error
-        for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
+        for key in INTEGERS:
             if not isinstance(config.get(key), int | None) or isinstance(config.get(key), bool):
                 raise UserError(f"stage {name}: {key} must be an integer, got {config[key]!r}")
         if not isinstance(config.get("recompute", False), bool):
@@ -81,7 +87,7 @@ class Stage:
         return cls(**values, options={key: config[key] for key in model.stage_entries if key in config})
 
     def __post_init__(self) -> None:
-        for key in ("iterations", "batch_size", "reduce", "crop", "val_interval"):
+        for key in INTEGERS:
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise UserError(f"stage {self.name}: {key} must be at least 1, got {getattr(self, key)}")
         rates = self.lr if isinstance(self.lr, dict) else {"lr": self.lr}
@@ -111,9 +117,11 @@ class Stage:
 
     def _wrapper(self, precision: str, lr: float) -> dict[str, Any]:
         optimizer = dict(self.optimizer or dict(type="AdamW", weight_decay=0.0), lr=lr)
+        if optimizer.get("type") in FUSED and not {"fused", "foreach", "differentiable"} & optimizer.keys():
+            optimizer["fused"] = True
         clip = None if self.clip_grad is None else dict(max_norm=self.clip_grad)
-        kind = "AutocastOptimWrapper" if precision == "bf16" else "OptimWrapper"
-        return dict(type=kind, optimizer=optimizer, clip_grad=clip)
+        kind = "AutocastOptimWrapper" if precision == "bf16" else "StageOptimWrapper"
+        return dict(type=kind, optimizer=optimizer, clip_grad=clip, accumulative_counts=self.accumulate)
 
 
 def read_stages(configs: Sequence[dict[str, Any]], model: type[CloudRemover]) -> list[Stage]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.dist import get_rank, get_world_size, is_main_process
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS
+from torch.utils.data import default_collate
 
 from declouds.errors import UserError
 from declouds.evaluation.image_quality import ImageQuality
@@ -20,9 +21,10 @@ from declouds.layers.timm_encoder import without_pretrained
 from declouds.layers.unet import recompute_activations
 from declouds.models import build_model, model_class
 from declouds.training import checkpoint
+from declouds.training.augmentation import Augmentation
 from declouds.training.checkpoint import SaveCheckpoints
 from declouds.training.display import DrawPanels, ShowProgress
-from declouds.training.hooks import AverageWeights, SeedIterations, TiledEvaluation
+from declouds.training.hooks import AverageWeights, RecordLosses, SeedIterations, TiledEvaluation
 from declouds.training.runner import StageRunner
 from declouds.training.settings import Settings, Weights, part_of
 from declouds.training.stage import Stage
@@ -94,7 +96,11 @@ class StageRun:
     def patches(self) -> TrainingPatches:
         """Return the training patches of the stage."""
         stage, train = self.stage, self.settings.datamodule.train_dataset
-        return TrainingPatches(train, stage.reduce, stage.crop, stage.augmentations, self.settings.seed, self.number)
+        return TrainingPatches(train, stage.reduce, stage.crop, self.settings.seed, self.number)
+
+    def augmentation(self) -> Augmentation:
+        """Return what the stage does to each batch of patches."""
+        return Augmentation(self.stage.augmentations, self.settings.seed, self.number)
 
     def _checkpoints(self) -> SaveCheckpoints:
         return SaveCheckpoints(self.settings.config.get("checkpoint_interval", 1000))
@@ -151,12 +157,15 @@ class StageRun:
                 type="StageLoop",
                 max_iters=iterations,
                 val_interval=stage.val_interval or iterations,
+                augment=self.augmentation(),
+                accumulate=stage.accumulate,
                 check_interval=interval,
             ),
             optim_wrapper=self.optim_wrapper(config.precision),
             param_scheduler=stage.schedulers() or None,
             default_hooks=dict(
                 checkpoint=None,
+                runtime_info=RecordLosses(interval),
                 sampler_seed=None,  # our samplers have no epochs to seed
                 logger=dict(type="LoggerHook", interval=interval),
             ),
@@ -234,13 +243,23 @@ def check_stage(run: StageRun) -> None:
         UserError: names the stage and the mistake.
     """
     stage = run.stage
-    run.patches()[0]
+    batch = run.augmentation()(default_collate([run.patches()[0]]), [0])
     share = StageBatches(stage.batch_size, 1, get_rank(), get_world_size()).share
     sizes = sorted(set(getattr(run.settings.datamodule.train_dataset, "sizes", ())))
     if stage.crop is None and share > 1 and len(sizes) > 1:
         raise UserError(
             f"stage {stage.name}: images of several sizes ({sizes[0]}, {sizes[1]}, ...) cannot be batched: "
             "set crop, or batch_size=1"
+        )
+    if share % stage.accumulate:
+        raise UserError(
+            f"stage {stage.name}: the {share} images of a step and process cannot be split into accumulate="
+            f"{stage.accumulate} equal chunks: choose a divisor"
+        )
+    if stage.accumulate > 1 and run.model_class.separate_optimizers:
+        raise UserError(
+            f"stage {stage.name}: accumulate={stage.accumulate} does not work with a discriminator, which judges the "
+            "whole batch: remove it, or choose a smaller batch_size"
         )
     try:
         weight = torch.nn.Parameter(torch.zeros(1))
@@ -252,25 +271,25 @@ def check_stage(run: StageRun) -> None:
             for item in stage.schedulers():
                 PARAM_SCHEDULERS.build({**item, "optimizer": wrapper})
         run.hooks({})
-        _check_model(run)
+        _check_model(run, batch)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith("stage ") else f"stage {stage.name}: {error}") from error
     except Exception as error:
         raise UserError(f"stage {stage.name}: {type(error).__name__}: {error}") from error
 
 
-def _check_model(run: StageRun) -> None:
-    """Check that the model can be trained on the patches of the stage.
+def _check_model(run: StageRun, batch: dict[str, Any]) -> None:
+    """Check that the model can be trained on a batch of the stage.
 
     Raises:
         UserError: its losses cannot be computed, or it looks up priors by name for images that the stage changes.
     """
-    stage, sample = run.stage, run.patches()[0]
+    stage = run.stage
     with without_pretrained():  # a check downloads nothing
         model = run.model({})
     if model.needs_names and (stage.augmentations or stage.crop or stage.reduce > 1):
         raise UserError(
             "precomputed priors fit only unchanged whole images: set augmentations=[], crop=None and reduce=1"
         )
-    cloudy, clear = (sample[key][None, :, :CORNER, :CORNER] for key in ("cloudy", "clear"))
-    model.check_training(cloudy, clear, [sample["name"]])
+    cloudy, clear = (batch[key][..., :CORNER, :CORNER] for key in ("cloudy", "clear"))
+    model.check_training(cloudy, clear, batch["name"])

@@ -7,7 +7,7 @@ with workers and distributed runs therefore see the same patches as an uninterru
 import hashlib
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -17,20 +17,21 @@ from declouds.datamodules.downsample import any_of, downsample, downsampled_size
 from declouds.errors import UserError
 from declouds.scenes.sampling.noise import noise_for
 
+PREFETCH = 4  # batches that each worker reads ahead, so that a slow image does not hold up the training
+
 
 class TrainingPatches(Dataset):
-    """An endless stream of augmented patches, addressed by position.
+    """An endless stream of patches, addressed by position; `Augmentation` changes them a batch at a time.
 
     Args:
         dataset: dicts with ``cloudy``, ``clear``, ``name``.
         reduce: downsampling factor, applied before cropping.
         crop: side of the square patch in downsampled pixels; None uses whole images.
-        augmentations: names (or dicts with ``type``) of kornia augmentations, applied identically to both images.
-        seed: seed of order, crops and augmentations.
+        seed: seed of order and crops.
         stage: number of the stage, part of the seed.
 
     Raises:
-        UserError: an image smaller than the patch, or an unknown augmentation.
+        UserError: an image smaller than the patch.
     """
 
     def __init__(
@@ -38,7 +39,6 @@ class TrainingPatches(Dataset):
         dataset: Dataset,
         reduce: int = 1,
         crop: int | None = None,
-        augmentations: Sequence[Any] = (),
         seed: int = 0,
         stage: int = 0,
     ) -> None:
@@ -49,8 +49,6 @@ class TrainingPatches(Dataset):
         self.reduce, self.crop, self.seed, self.stage = reduce, crop, seed, stage
         for position, size in enumerate(getattr(dataset, "sizes", ())):  # where known, before any pixel is read
             self._check_size(dataset.names[position], *size)  # type: ignore[attr-defined]
-        self.augmentation = _kornia_sequence(augmentations)
-        self.changes_colour = self.augmentation is not None and _changes_colour(self.augmentation)
         self._permutation: tuple[int, list[int]] = (-1, [])
 
     def index_of(self, position: int) -> int:
@@ -64,22 +62,16 @@ class TrainingPatches(Dataset):
     def __getitem__(self, position: int) -> dict[str, Any]:
         sample = self.dataset[self.index_of(position)]
         images = {key: downsample(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear")}
-        if "valid" in sample:  # as an image, to be cropped and augmented identically
-            images["valid"] = (~any_of(~sample["valid"], self.reduce)).float()
+        if "valid" in sample:
+            images["valid"] = ~any_of(~sample["valid"], self.reduce)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed_of("position", position))
             images = self._crop(images)
-            if self.augmentation is not None:
-                images = self._augment(images)
         patch = {key: image.contiguous() for key, image in images.items()}
-        if "valid" in patch:
-            patch["valid"] = patch["valid"] > 1 - 1e-3  # False where interpolation involved nodata pixels
-        return dict(patch, name=sample["name"])
+        return dict(patch, name=sample["name"], position=position)
 
     def _seed_of(self, what: str, number: int) -> int:
-        """Return a seed unique to run, stage, and epoch or position; sums of these would collide."""
-        digest = hashlib.blake2b(f"{self.seed} {self.stage} {what} {number}".encode(), digest_size=7).digest()
-        return int.from_bytes(digest)
+        return stream_seed(self.seed, self.stage, what, number)
 
     def _check_size(self, name: str, height: int, width: int) -> None:
         height, width = downsampled_size(height, width, self.reduce)
@@ -88,17 +80,6 @@ class TrainingPatches(Dataset):
                 f"{name}: {height}x{width} pixels after downsampling by {self.reduce} is smaller than the patch of "
                 f"{self.crop}: lower `crop` or `reduce` of the stage"
             )
-
-    def _augment(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Augment all images identically; colour augmentations expect [0, 1] and clip values below 0."""
-        changed = [image[None] for image in images.values()]
-        if self.changes_colour:
-            changed[:2] = [(image + 1) / 2 for image in changed[:2]]
-        keys = ["input", "input", "mask"][: len(changed)]
-        changed = list(self.augmentation(*changed, data_keys=keys))
-        if self.changes_colour:
-            changed[:2] = [image.clamp(0, 1) * 2 - 1 for image in changed[:2]]
-        return {key: image[0] for key, image in zip(images, changed, strict=True)}
 
     def _crop(self, images: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if self.crop is None:
@@ -110,28 +91,9 @@ class TrainingPatches(Dataset):
         return {key: image[window] for key, image in images.items()}
 
 
-def _kornia_sequence(augmentations: Sequence[Any]) -> Any:
-    """Build kornia augmentations that treat both images of a pair identically (as two inputs)."""
-    if not augmentations:
-        return None
-    import kornia.augmentation as K
-
-    built = []
-    for entry in augmentations:
-        arguments = dict(type=entry) if isinstance(entry, str) else dict(entry)
-        name = arguments.pop("type")
-        if not hasattr(K, name):
-            raise UserError(f"kornia.augmentation has no {name!r}: see kornia's documentation for valid names")
-        if any(word in name for word in ("Noise", "Blur", "JPEG")):
-            raise UserError(f"{name} would degrade the clear image, the training target: remove it")
-        built.append(getattr(K, name)(**arguments))
-    return K.AugmentationSequential(*built, data_keys=["input", "input"])
-
-
-def _changes_colour(sequence: Any) -> bool:
-    import kornia.augmentation as K
-
-    return any(isinstance(part, K.IntensityAugmentationBase2D) for part in sequence.children())
+def stream_seed(seed: int, stage: int, what: str, number: int) -> int:
+    """Return a seed unique to run, stage, purpose, and epoch or position; sums of these would collide."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {stage} {what} {number}".encode(), digest_size=7).digest())
 
 
 class StageBatches(Sampler):
@@ -201,6 +163,8 @@ def train_loader(patches: TrainingPatches, batches: StageBatches, workers: int) 
         patches,
         batch_sampler=batches,
         num_workers=workers,
+        prefetch_factor=PREFETCH if workers else None,
+        pin_memory=torch.cuda.is_available(),  # the copy to the GPU then runs beside the computation
         worker_init_fn=_exit_quietly,
     )
 

@@ -4,6 +4,11 @@ import pytest
 from declouds.image_io import write_image
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("DECLOUDS_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def make_pairs(tmp_path):
     """Write pairs of small pictures; the clear one is darker by 40."""

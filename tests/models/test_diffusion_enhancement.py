@@ -204,6 +204,12 @@ def test_a_fusion_without_a_reference_is_refused():
         build(reference=None, fusion=None).prior(torch.zeros(1, 3, 8, 8))
 
 
+def test_a_fusion_with_fewer_steps_than_the_noise_schedule_is_refused():
+    with pytest.raises(UserError, match="the fusion has 20 steps, the noise schedule 1000: set its num_steps=1000"):
+        build(fusion=dict(type="TimeWeight", num_steps=20))
+    build(fusion=dict(type="TimeWeight", num_steps=20), noise_schedule=dict(type="LinearSchedule", num_steps=20))
+
+
 def test_one_pass_is_supervised_on_every_output(images):
     cloudy, clear = images
     config = dict(type="MPRNet", features=8, level_step=4, full_step=4, full_blocks=1)
