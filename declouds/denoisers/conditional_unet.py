@@ -1,13 +1,12 @@
 """The conditional noise predictor (CNP) of Diffusion Enhancement."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import nn
 
-from declouds.errors import UserError
 from declouds.layers.unet import UNet
+from declouds.noise_schedules.process import check_prediction
 from declouds.registry import DENOISERS
 
 
@@ -27,10 +26,12 @@ class ConditionalUNet(nn.Module):
         heads: attention heads.
         scale_shift: scale and shift the norms by the timestep embedding.
         dropout: dropout inside the residual blocks.
-        predicts: what the network predicts: the noise (official), the clear image, or the velocity
-            ``alpha noise - sigma clear`` (Salimans & Ho 2022). Small networks work better with ``clear``.
+        predicts: what the network predicts: the ``noise`` (official), the ``clear`` image, or another parametrisation,
+            see `Process.mix`. Small networks work better with ``clear``.
+        takes_prior: give the network the prior too.
 
-    Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> (B, bands, H, W), any H and W.
+    Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) and, with ``takes_prior``, prior (B, bands, H, W)
+    -> (B, bands, H, W), any H and W.
     Units: images in [-1, 1]; t in steps of the noise schedule.
 
     Raises:
@@ -51,14 +52,13 @@ class ConditionalUNet(nn.Module):
         heads: int = 4,
         scale_shift: bool = True,
         dropout: float = 0.0,
-        predicts: Literal["noise", "clear", "velocity"] = "noise",
+        predicts: str = "noise",
+        takes_prior: bool = False,
     ) -> None:
         super().__init__()
-        if predicts not in ("noise", "clear", "velocity"):
-            raise UserError(f"predicts must be 'noise', 'clear' or 'velocity', got {predicts!r}")
-        self.predicts = predicts
+        self.predicts, self.takes_prior = check_prediction(predicts), takes_prior
         self.unet = UNet(
-            bands + (in_bands or bands),
+            bands + (in_bands or bands) + takes_prior * bands,
             bands,
             base=base,
             multipliers=multipliers,
@@ -69,6 +69,6 @@ class ConditionalUNet(nn.Module):
             dropout=dropout,
         )
 
-    def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, *prior: torch.Tensor) -> torch.Tensor:
         """Return the prediction named by ``predicts``."""
-        return self.unet(torch.cat([x_t, cloudy], dim=1), t)
+        return self.unet(torch.cat([x_t, cloudy, *prior], dim=1), t)

@@ -1,13 +1,11 @@
 """Denoiser with any timm encoder."""
 
-from typing import Literal
-
 import torch
 from torch import nn
 
-from declouds.errors import UserError
 from declouds.layers.encoder_unet import EncoderUNet
 from declouds.layers.unet import time_embedding
+from declouds.noise_schedules.process import check_prediction
 from declouds.registry import DENOISERS
 
 
@@ -27,10 +25,11 @@ class TimmUNet(nn.Module):
         base: channels of decoder and stem at full resolution.
         blocks: residual blocks per level.
         dropout: dropout inside the residual blocks.
-        predicts: what the network predicts: the noise, the clear image, or the velocity ``alpha noise - sigma clear``
-            (Salimans & Ho 2022).
+        predicts: what the network predicts, see `Process.mix`.
+        takes_prior: give the network the prior too.
 
-    Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> (B, bands, H, W), any H and W.
+    Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) and, with ``takes_prior``, prior (B, bands, H, W)
+    -> (B, bands, H, W), any H and W.
     Units: images in [-1, 1]; t in steps of the noise schedule.
 
     Raises:
@@ -50,18 +49,17 @@ class TimmUNet(nn.Module):
         base: int = 32,
         blocks: int = 1,
         dropout: float = 0.0,
-        predicts: Literal["noise", "clear", "velocity"] = "noise",
+        predicts: str = "noise",
+        takes_prior: bool = False,
     ) -> None:
         super().__init__()
-        if predicts not in ("noise", "clear", "velocity"):
-            raise UserError(f"predicts must be 'noise', 'clear' or 'velocity', got {predicts!r}")
-        self.predicts = predicts
+        self.predicts, self.takes_prior = check_prediction(predicts), takes_prior
         self.embedding = 4 * base
         self.time_embed = nn.Sequential(
             nn.Linear(self.embedding, self.embedding), nn.SiLU(), nn.Linear(self.embedding, self.embedding)
         )
         self.unet = EncoderUNet(
-            bands + (in_bands or bands),
+            bands + (in_bands or bands) + takes_prior * bands,
             bands,
             self.embedding,
             encoder=encoder,
@@ -72,6 +70,6 @@ class TimmUNet(nn.Module):
             dropout=dropout,
         )
 
-    def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, *prior: torch.Tensor) -> torch.Tensor:
         """Return the prediction named by ``predicts``."""
-        return self.unet(torch.cat([x_t, cloudy], dim=1), self.time_embed(time_embedding(t, self.embedding)))
+        return self.unet(torch.cat([x_t, cloudy, *prior], dim=1), self.time_embed(time_embedding(t, self.embedding)))

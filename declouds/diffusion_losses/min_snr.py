@@ -12,8 +12,8 @@ from declouds.registry import DIFFUSION_LOSSES
 class MinSNR(UniformLoss):
     """Weights by the signal-to-noise ratio, clamped to ``gamma`` (Hang et al. 2023, arXiv 2303.09556, section 3.4).
 
-    SNR = alpha^2 / sigma^2. Predictions of the clear image are weighted by min(SNR, gamma), of the noise by min(SNR,
-    gamma) / SNR, of the velocity by min(SNR, gamma) / (SNR + 1).
+    SNR = alpha^2 / sigma^2. Predictions of the clear image are weighted by min(SNR, gamma), all others by that times
+    the square of what an error of theirs does to the clear image: 1 / SNR of the noise, 1 / (SNR + 1) of the velocity.
 
     Args:
         gamma: upper limit of the SNR; 5 in the paper.
@@ -30,6 +30,5 @@ class MinSNR(UniformLoss):
     def weight(self, t: torch.Tensor, process: Process, predicts: str) -> torch.Tensor:
         """Return the loss weight at timestep ``t``. Shapes: (B,) -> (B,)."""
         alpha, sigma = process.alpha_sigma(t)
-        snr = ((alpha / sigma) ** 2).flatten()
-        divisor = {"clear": torch.ones_like(snr), "noise": snr, "velocity": snr + 1}
-        return snr.clamp(max=self.gamma) / divisor[predicts]
+        out = process.mix(t, predicts).out
+        return ((alpha / sigma) ** 2).clamp(max=self.gamma).flatten() * torch.as_tensor(out**2).flatten()

@@ -34,6 +34,8 @@ class TimeWeight(nn.Module):
         self, clear_hat: torch.Tensor, prior: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor
     ) -> torch.Tensor:
         """Return the weight of the prior."""
+        if t.is_floating_point():  # of a continuous process, from 0 to num_steps
+            t = t.ceil().long().clamp(min=1) - 1
         # On a GPU an index out of range aborts, and looking for one would wait: the model has compared the steps.
         if t.device.type == "cpu" and (last := int(t.max())) >= self.max_steps:
             raise UserError(

@@ -23,9 +23,11 @@ class DiffusionEnhancement(CloudRemover):
     A denoiser restores texture step by step, a frozen reference gives a visual prior once per image, and a fusion
     weights the two per pixel and band at every step. Without reference and fusion it is plain conditional diffusion.
 
+    The process may also end in the cloudy image or in the prior (see `Bridge`), with a fusion or without one.
+
     Args:
-        denoiser: config of the conditional noise predictor.
-        noise_schedule: config of the noise schedule.
+        denoiser: config of the conditional denoiser.
+        noise_schedule: config of the diffusion process.
         sampler: config of the sampler.
         reference: config of the reference network, or None.
         fusion: config of the fusion, or None.
@@ -35,7 +37,8 @@ class DiffusionEnhancement(CloudRemover):
         **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
 
     Raises:
-        UserError: a fusion without a reference or with too few steps, or ``eta`` outside [0, 1].
+        UserError: a fusion, a denoiser or a process that needs a prior without a reference; a fusion with too few
+            steps; a prediction that has no meaning for the process; or ``eta`` outside [0, 1].
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "denoiser", "fusion")
@@ -70,6 +73,13 @@ class DiffusionEnhancement(CloudRemover):
         sizes = dict(bands=self.bands, in_bands=self.in_bands, inputs=self.inputs)
         self.denoiser = DENOISERS.build(denoiser, **sizes)
         self.noise_schedule = NOISE_SCHEDULES.build(noise_schedule)
+        if self.denoiser.predicts not in self.noise_schedule.predictions:
+            self.noise_schedule.mix(torch.zeros(1, dtype=torch.long), self.denoiser.predicts)  # says why
+        self.takes_prior = getattr(self.denoiser, "takes_prior", False)
+        self.starts_from_prior = "prior" in self.noise_schedule.condition
+        if reference is None and (self.takes_prior or self.starts_from_prior):
+            what = "the denoiser takes" if self.takes_prior else "the process ends in"
+            raise UserError(f"{what} the prior: set a reference")
         self.sampler = SAMPLERS.build(sampler)
         self.reference = None if reference is None else REFERENCES.build(reference, **sizes)
         self.fusion = None if fusion is None else FUSIONS.build(fusion, **sizes)
@@ -114,11 +124,11 @@ class DiffusionEnhancement(CloudRemover):
         The fused image passes gradients to the fusion only, so the L1 trains the fusion and the MSE the denoiser.
         """
         with_prior = fuse and self.fusion is not None
-        prior = self.prior(cloudy, name) if with_prior or "prior" in self.noise_schedule.condition else None
-        process, predicts = self.noise_schedule.bind(cloudy, prior), self.denoiser.predicts
+        prior = self.prior(cloudy, name) if with_prior or self._diffusion_needs_prior else None
+        process, predicts = self._bind(cloudy, prior), self.denoiser.predicts
         x_t = process.add_noise(clear, noise, t)
         with torch.set_grad_enabled(torch.is_grad_enabled() and "denoiser" in self.trained):
-            prediction = self.denoiser(x_t, t, cloudy).float()
+            prediction = self._denoise(x_t, t, cloudy, prior, process)
         target = process.target(clear, noise, t, predicts)
         terms = dict(denoise=self.diffusion_loss(only_valid(prediction, target, valid), target, t, process, predicts))
         if with_prior:
@@ -158,24 +168,42 @@ class DiffusionEnhancement(CloudRemover):
         return self.fusion is not None and variant is None
 
     @property
+    def _diffusion_needs_prior(self) -> bool:
+        return self.takes_prior or self.starts_from_prior
+
+    def _bind(self, cloudy: torch.Tensor, prior: torch.Tensor | None) -> Process:
+        return self.noise_schedule.bind(cloudy[:, : self.bands], prior)
+
+    def _denoise(
+        self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, prior: torch.Tensor | None, process: Process
+    ) -> torch.Tensor:
+        """Return the denoiser's prediction."""
+        x_in, time = process.network_input(x_t, t, self.denoiser.predicts)
+        return self.denoiser(x_in, time, cloudy, *([prior] if self.takes_prior else [])).float()
+
+    @property
     def method(self) -> str:
         """``DE`` if a prior is fused, else ``result``."""
         return "DE" if self._fuses() else "result"
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The prior alone and the diffusion alone, of a model that fuses them."""
-        return self.variant_names if self._fuses() else ()
+        """The prior alone, of a model that uses it, and the diffusion alone, if both are fused."""
+        if self._fuses():
+            return self.variant_names
+        return ("prior",) if self._diffusion_needs_prior else ()
 
     @property
     def baseline(self) -> str | None:
         """The prior, to show what the diffusion adds."""
-        return "prior" if self._fuses() else None
+        return "prior" if "prior" in self.variants else None
 
     @property
     def steps(self) -> int | None:
         """Number of sampling steps; None for a sampler with several levels."""
-        return len(self.sampler.times(self.noise_schedule)) if hasattr(self.sampler, "steps") else None
+        if not hasattr(self.sampler, "steps"):
+            return None
+        return self.noise_schedule.num_steps if self.sampler.steps is None else self.sampler.steps
 
     def set_steps(self, steps: int) -> None:
         """See `CloudRemover.set_steps`."""
@@ -204,13 +232,12 @@ class DiffusionEnhancement(CloudRemover):
         if variant == "prior":
             return self.prior(cloudy, name).float()
         fuses = self._fuses(variant)
-        needs_prior = fuses or "prior" in self.noise_schedule.condition
-        full_prior = self.prior(cloudy, name) if needs_prior else None
-        process = self.noise_schedule.bind(cloudy, full_prior)
+        full_prior = self.prior(cloudy, name) if fuses or self._diffusion_needs_prior else None
+        process = self._bind(cloudy, full_prior)
 
         def denoise(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            prior = _resize_like(full_prior, x_t) if fuses and full_prior is not None else None
-            step = self.estimate(x_t, t, _resize_like(cloudy, x_t), prior, process)
+            prior = None if full_prior is None else _resize_like(full_prior, x_t)
+            step = self.estimate(x_t, t, _resize_like(cloudy, x_t), prior, process, fuses)
             if record is not None:
                 record(step)
             return step["fused"]
@@ -233,7 +260,13 @@ class DiffusionEnhancement(CloudRemover):
         return prior if self.degrade_prior is None else self.degrade_prior(prior)
 
     def estimate(
-        self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, prior: torch.Tensor | None, process: Process
+        self,
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        cloudy: torch.Tensor,
+        prior: torch.Tensor | None,
+        process: Process,
+        fuse: bool = True,
     ) -> dict[str, torch.Tensor]:
         """Return one step's estimates of the clear image: the denoiser's, and its fusion with the prior.
 
@@ -243,6 +276,7 @@ class DiffusionEnhancement(CloudRemover):
             cloudy: the cloudy images.
             prior: the priors, or None for no fusion.
             process: the diffusion process, bound to its condition.
+            fuse: fuse the prior, if there is one.
 
         Returns:
             ``x_t``, ``t``, ``clear_hat`` (equation 7, clamped to [-1, 1]) and ``fused``; with a prior also
@@ -250,10 +284,10 @@ class DiffusionEnhancement(CloudRemover):
 
         Shapes: (B, C, H, W), all the same size.
         """
-        prediction = self.denoiser(x_t, t, cloudy).float()
+        prediction = self._denoise(x_t, t, cloudy, prior, process)
         clear_hat = process.clear_from(prediction, x_t, t, self.denoiser.predicts).clamp(-1, 1)
         step = dict(x_t=x_t, t=t, clear_hat=clear_hat, fused=clear_hat)
-        if prior is not None:
+        if fuse and prior is not None:
             assert self.fusion is not None
             weight = self.fusion(clear_hat, prior, x_t, t, cloudy).float().clamp(self.eta, 1)
             step |= dict(prior=prior, weight=weight, fused=weight * prior + (1 - weight) * clear_hat)
@@ -280,10 +314,10 @@ class DiffusionEnhancement(CloudRemover):
         def denoise(
             x_t: torch.Tensor, t: torch.Tensor, process: Process, cloudy: torch.Tensor, *prior: torch.Tensor, last: bool
         ) -> torch.Tensor:
-            step = self.estimate(x_t, t, cloudy, prior[0] if fuses else None, process)
+            step = self.estimate(x_t, t, cloudy, prior[0] if prior else None, process, fuses)
             return _with_weight(step) if last and extra else step["fused"]
 
-        needs_prior = fuses or "prior" in self.noise_schedule.condition
+        needs_prior = fuses or self._diffusion_needs_prior
         priors = [Pass("prior", "prior", self.bands, lambda cloudy: self.prior(cloudy))] if needs_prior else []
         return sampling_passes(denoise, self.sampler, self.noise_schedule, self.bands, priors, samples, extra)
 

@@ -30,5 +30,15 @@ class VariancePreserving(Process):
         self.register_buffer("sigma", (1 - abar).sqrt().float(), persistent=False)
 
     def alpha_sigma(self, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return sqrt(abar_t) and sqrt(1 - abar_t). Shapes: t (B,) -> two of (B, 1, 1, 1)."""
-        return self.alpha[t][:, None, None, None], self.sigma[t][:, None, None, None]
+        """Return sqrt(abar_t) and sqrt(1 - abar_t); between timesteps the logarithm of their ratio is interpolated.
+
+        Shapes: t (B,) -> two of (B, 1, 1, 1).
+        """
+        if not t.is_floating_point():
+            return self.alpha[t][:, None, None, None], self.sigma[t][:, None, None, None]
+        below = t.detach().floor().clamp(0, self.num_steps - 2).long()
+        share = t - below
+        levels = (self.sigma / self.alpha).log()
+        level = torch.lerp(levels[below], levels[below + 1], share).exp()[:, None, None, None]
+        alpha = (1 + level**2).rsqrt()
+        return alpha, level * alpha

@@ -6,7 +6,7 @@ import torch
 
 from declouds.noise_schedules.process import Process
 from declouds.registry import SAMPLERS
-from declouds.samplers.stepwise import StepwiseSampler
+from declouds.samplers.stepwise import Past, StepwiseSampler
 
 
 @SAMPLERS.register_module()
@@ -18,13 +18,14 @@ class DDIM(StepwiseSampler):
 
     Args:
         steps: number of steps.
+        spacing: how the timesteps lie, see `inference_timesteps`.
 
     Raises:
-        UserError: when called, if the process has fewer steps.
+        UserError: when called, see `inference_timesteps`.
     """
 
-    def __init__(self, steps: int = 10) -> None:
-        super().__init__(steps)
+    def __init__(self, steps: int = 10, spacing: str | None = None) -> None:
+        super().__init__(steps, spacing)
 
     def step(
         self,
@@ -34,7 +35,7 @@ class DDIM(StepwiseSampler):
         after: torch.Tensor,
         process: Process,
         noise: torch.Tensor | None = None,
-        history: Sequence[torch.Tensor] = (),
+        history: Sequence[Past] = (),
     ) -> torch.Tensor:
         """Return x at timestep ``after``: the estimate plus its implied noise."""
         return process.add_noise(clear, process.noise_from(clear, x_t, t), after)

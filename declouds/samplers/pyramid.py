@@ -9,7 +9,7 @@ from declouds.errors import UserError
 from declouds.noise_schedules.process import Process
 from declouds.registry import SAMPLERS
 from declouds.samplers.stepwise import Denoise
-from declouds.samplers.timesteps import leading_timesteps
+from declouds.samplers.timesteps import inference_timesteps
 
 
 @SAMPLERS.register_module()
@@ -49,7 +49,7 @@ class Pyramid:
         if process.condition:
             raise UserError("Pyramid changes the image size between steps: use a noise schedule without a condition")
         height, width = noise.shape[-2:]
-        times = leading_timesteps(len(self.reductions), process.num_steps)
+        times = inference_timesteps(len(self.reductions), process)
         reductions_after = [*self.reductions[1:], None]
         x_t = _noise_of_size(noise, height, width, self.reductions[0])
         for now, after, reduction, next_reduction in zip(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from declouds.noise_schedules.process import PREDICTIONS
 from declouds.registry import DENOISERS, DISCRIMINATORS, FUSIONS, REFERENCES, PartRegistry
 from declouds.testing.parts import check_description, random_images, random_noise, require
 
@@ -18,12 +19,16 @@ Call = Callable[[nn.Module, torch.Tensor, torch.Tensor, torch.Tensor], list[torc
 
 
 def check_denoiser(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:
-    """Check ``(x_t, t, cloudy) -> prediction`` and the attribute ``predicts``."""
+    """Check ``(x_t, t, cloudy) -> prediction``, with ``prior`` last if it ``takes_prior``, and ``predicts``."""
     denoiser = DENOISERS.build(config)
-    require(
-        denoiser.predicts in ("noise", "clear", "velocity"), f"predicts={denoiser.predicts!r} is not a parametrisation"
-    )
-    _check_network(DENOISERS, config, bands, sizes, lambda net, image, t, cloudy: [net(image, t, cloudy)])
+    require(denoiser.predicts in PREDICTIONS, f"predicts={denoiser.predicts!r} is not a parametrisation")
+
+    def call(net: nn.Module, image: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor) -> list[torch.Tensor]:
+        prior = [image.flip(-1).clamp(-1, 1)] if getattr(net, "takes_prior", False) else []
+        outputs = [net(image, time, cloudy, *prior) for time in (t, t.float() + 0.5)]  # steps, or continuous time
+        return outputs[:1]
+
+    _check_network(DENOISERS, config, bands, sizes, call)
 
 
 def check_reference(config: dict, bands: Sequence[int] = BANDS, sizes: Sequence[tuple[int, int]] = SIZES) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from declouds import registry, testing
 from declouds.image_io import write_image
+from declouds.registry import NOISE_SCHEDULES
 
 _SMALL_UNET = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=(2,), heads=2)
 
@@ -25,6 +26,7 @@ ARGUMENTS = {
     "AMGANCR": dict(features=8, recurrent_blocks=1, iterations=2),
     "CVAE": dict(samples=2, latent=8, size=32, width=32, depth=1, features=4),
     "NAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
+    "NAFDenoiser": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), middle_blocks=1),
     "TimmUNet": dict(encoder="test_convnext", base=8),
     "Simulated": dict(size=24, train=3, val=2, test=2),
 }
@@ -100,9 +102,13 @@ def test_noise_schedules(name):
     testing.check_noise_schedule(config(name))
 
 
+@pytest.mark.parametrize("process", NOISE_SCHEDULES.names())
 @every("sampler")
-def test_samplers(name):
-    testing.check_sampler(config(name))
+def test_samplers_on_every_process(name, process):
+    settings = dict(type=process)
+    if "Pyramid" in name and NOISE_SCHEDULES.build(settings).condition:
+        settings["endpoint"] = "noise"  # Pyramid changes the size
+    testing.check_sampler(config(name), settings)
 
 
 @every("diffusion_loss")

@@ -61,7 +61,7 @@ def test_mean_and_deviation_of_a_ddpm_step_are_those_of_diffusers(steps):
     clear, x_t = noise(1, 3, 8, 8).clamp(-1, 1), noise(1, 3, 8, 8, seed=1)
     times = theirs.timesteps.tolist()
     for now, after in list(pairwise(times))[:: max(1, steps // 10)]:
-        mean, deviation = DDPM._posterior(clear, x_t, torch.tensor([now]), torch.tensor([after]), schedule)
+        mean, deviation = schedule.posterior(clear, x_t, torch.tensor([now]), torch.tensor([after]))
         assert float(deviation**2) == pytest.approx(float(theirs._get_variance(now)), rel=1e-3)
         generator = torch.Generator().manual_seed(5)
         expected = theirs.step(clear, now, x_t, generator=generator).prev_sample

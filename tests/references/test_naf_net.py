@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from declouds.errors import UserError
-from declouds.references.naf_net import LayerNorm2d, NAFBlock, NAFNet, simple_gate
+from declouds.layers.naf_unet import LayerNorm2d, NAFBlock, simple_gate
+from declouds.references.naf_net import NAFNet
 from declouds.registry import REFERENCES
 
 SMALL = dict(width=8, encoder_blocks=(1, 2), middle_blocks=1, decoder_blocks=(1, 1))

@@ -170,9 +170,9 @@ class TwoSteps(DDIM):
 
     def step(self, clear, x_t, t, after, process, noise=None, history=()):
         if len(history) == 2:
-            clear = (23 * clear - 16 * history[0] + 5 * history[1]) / 12
+            clear = (23 * clear - 16 * history[0].clear + 5 * history[1].clear) / 12
         elif len(history) == 1:
-            clear = 1.5 * clear - 0.5 * history[0]
+            clear = 1.5 * clear - 0.5 * history[0].clear
         return super().step(clear, x_t, t, after, process)
 
 

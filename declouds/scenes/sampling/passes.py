@@ -8,12 +8,12 @@ Otherwise one pass predicts every window by itself.
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 
 from declouds.errors import UserError
+from declouds.samplers.stepwise import Past
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,11 @@ class _Steps:
         stored = self.bands * (1 + sampler.history)
         state: Input = noise_of(self.sample)
         passes = []
-        for number, (now, after) in enumerate(pairwise(times)):
+        for number, now in enumerate(times[:-1]):
             output = ("even", "odd")[number % 2]
             noises = (noise_of(self.sample, number + 1),) if sampler.draws_noise else ()
             title = f"step {number + 1}/{len(times)}{self.of}"
-            compute, step = self._compute(now, number == 0, last=False), self._step(number, now, after)
+            compute, step = self._compute(now, number == 0, last=False), self._step(number, times)
             inputs, rows = (state, *self.conditions), (state, *self.schedule.condition, *noises)
             passes.append(Pass(title, output, self.bands, compute, inputs, step, rows, stored))
             state = output
@@ -161,20 +161,20 @@ class _Steps:
         last = Pass(title, clear_name(self.sample), self.bands + self.extra, compute, (state, *self.conditions))
         return [*passes, last]
 
-    def _compute(self, now: int, first: bool, last: bool) -> Callable[..., torch.Tensor]:
+    def _compute(self, now: float, first: bool, last: bool) -> Callable[..., torch.Tensor]:
         """Return what computes the estimate of windows at time ``now``."""
 
         def compute(cloudy: torch.Tensor, state: torch.Tensor, *conditions: torch.Tensor) -> torch.Tensor:
             prior = dict(zip(self.conditions, conditions, strict=True)).get("prior")
-            process = self.schedule.bind(cloudy, prior)
+            process = self.schedule.bind(cloudy[:, : self.bands], prior)
             x_t = process.start(state) if first else state[:, : self.bands]
             t = torch.full((len(x_t),), now, device=x_t.device)
             return self.denoise(x_t, t, process, cloudy, *conditions, last=last)
 
         return compute
 
-    def _step(self, number: int, now: int, after: int) -> Callable[..., torch.Tensor]:
-        """Return what takes rows of the state from time ``now`` to time ``after``, given their blended estimate."""
+    def _step(self, number: int, times: Sequence[float]) -> Callable[..., torch.Tensor]:
+        """Return what takes rows of the state from one time to the next, given their blended estimate."""
         condition, sampler, bands = self.schedule.condition, self.sampler, self.bands
 
         def step(blended: torch.Tensor, *rows: torch.Tensor) -> torch.Tensor:
@@ -182,14 +182,17 @@ class _Steps:
             bound = dict(zip(condition, others, strict=False))
             process = self.on_cpu if blended.device.type == "cpu" else self.schedule
             if condition:
-                process = process.bind(bound.get("cloudy", clear), bound.get("prior"))
+                process = process.bind(bound.get("cloudy", clear)[:, :bands], bound.get("prior"))
             x_t = process.start(state) if number == 0 else state[:, :bands]
-            history = state[:, bands:].split(bands, 1)[: min(number, sampler.history)] if sampler.history else ()
+            t, after = torch.tensor(times[number : number + 2], device=clear.device).split(1)
+            earlier = state[:, bands:].split(bands, 1)[: min(number, sampler.history)] if sampler.history else ()
+            history = [
+                Past(estimate, torch.full_like(t, times[number - 1 - index])) for index, estimate in enumerate(earlier)
+            ]
             noise = others[-1] if sampler.draws_noise else None
-            t = torch.tensor([now], device=clear.device)
-            x_after = sampler.step(clear, x_t, t, torch.full_like(t, after), process, noise, history)
+            x_after = sampler.step(clear, x_t, t, after, process, noise, history)
             if sampler.history:
-                kept = [x_after, clear, *history][: 1 + sampler.history]
+                kept = [x_after, clear, *earlier][: 1 + sampler.history]
                 kept += [torch.zeros_like(clear)] * (1 + sampler.history - len(kept))
                 x_after = torch.cat(kept, 1)
             return x_after[0]
