@@ -29,6 +29,9 @@ CACHE_LIMIT = 2 * 1024**3  # bytes of decoded images kept in memory per data set
 logger = logging.getLogger("declouds")
 
 
+NO_FOLDERS = ("true", "false", "yes", "no", "on", "off", "none")  # what a config may hold by mistake
+
+
 class Arrays(NamedTuple):
     """One pair in sensor units: images (C, H, W), and the masks of cloud and of valid pixels (1, H, W), if any."""
 
@@ -72,8 +75,10 @@ class PairDataset(NonGeoDataset, abc.ABC):
         self.bands = bands
         self.value_range = value_range
         self.stored_range = stored_range or value_range
-        if not isinstance(cache, bool | str | Path):
-            raise UserError(f"cache must be True, False or a folder, got {cache!r}")
+        cache = bool(cache) if isinstance(cache, np.bool_) else cache
+        is_word = isinstance(cache, str) and cache.lower() in NO_FOLDERS
+        if is_word or not isinstance(cache, bool | str | Path):
+            raise UserError(f"cache = {cache!r}: give True or False, or a folder")
         self.size_in_memory = size_in_memory
         self.keeps_files = cache is not False
         self._folder = cache_folder() / "decoded" if isinstance(cache, bool) else Path(cache).expanduser()
