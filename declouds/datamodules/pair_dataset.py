@@ -75,10 +75,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         self.bands = bands
         self.value_range = value_range
         self.stored_range = stored_range or value_range
-        cache = bool(cache) if isinstance(cache, np.bool_) else cache
-        is_word = isinstance(cache, str) and cache.lower() in NO_FOLDERS
-        if is_word or not isinstance(cache, bool | str | Path):
-            raise UserError(f"cache = {cache!r}: give True or False, or a folder")
+        cache = check_cache(cache)
         self.size_in_memory = size_in_memory
         self.keeps_files = cache is not False
         self._folder = cache_folder() / "decoded" if isinstance(cache, bool) else Path(cache).expanduser()
@@ -165,6 +162,18 @@ class PairDataset(NonGeoDataset, abc.ABC):
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(self.stored_range.to_model(values))
+
+
+def check_cache(cache: Any) -> bool | str | Path:
+    """Return the argument ``cache`` of data sets.
+
+    Raises:
+        UserError: neither a bool nor a folder.
+    """
+    is_word = isinstance(cache, str) and cache.lower() in NO_FOLDERS
+    if is_word or not isinstance(cache, bool | np.bool_ | str | Path):
+        raise UserError(f"cache = {cache!r}: give True or False, or a folder")
+    return bool(cache) if isinstance(cache, np.bool_) else cache
 
 
 def pairs_of(parts: dict[str, Any], part: str) -> Any:
