@@ -9,7 +9,7 @@ from torch import nn
 from torchgeo.datamodules import NonGeoDataModule
 
 from declouds.argument_kinds import check_arguments
-from declouds.datamodules.pair_dataset import PairDataset
+from declouds.datamodules.pair_dataset import PairDataset, check_cache
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
 from declouds.units import Units
@@ -44,6 +44,7 @@ class PairDataModule(NonGeoDataModule):
     ) -> None:
         # Wrong arguments fail here, not at setup.
         check_arguments(PairDataModule, dict(batch_size=batch_size, num_workers=num_workers))
+        check_cache(kwargs.get("cache", True))
         check_arguments(dataset_class, kwargs)
         inspect.signature(dataset_class).bind(part="train", **kwargs)
         super().__init__(dataset_class, batch_size, num_workers, **kwargs)

@@ -29,6 +29,9 @@ CACHE_LIMIT = 2 * 1024**3  # bytes of decoded images kept in memory per data set
 logger = logging.getLogger("declouds")
 
 
+NO_FOLDERS = ("true", "false", "yes", "no", "on", "off", "none")  # what a config may hold by mistake
+
+
 class Arrays(NamedTuple):
     """One pair in sensor units: images (C, H, W), and the masks of cloud and of valid pixels (1, H, W), if any."""
 
@@ -72,8 +75,7 @@ class PairDataset(NonGeoDataset, abc.ABC):
         self.bands = bands
         self.value_range = value_range
         self.stored_range = stored_range or value_range
-        if not isinstance(cache, bool | str | Path):
-            raise UserError(f"cache must be True, False or a folder, got {cache!r}")
+        cache = check_cache(cache)
         self.size_in_memory = size_in_memory
         self.keeps_files = cache is not False
         self._folder = cache_folder() / "decoded" if isinstance(cache, bool) else Path(cache).expanduser()
@@ -160,6 +162,18 @@ class PairDataset(NonGeoDataset, abc.ABC):
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(self.stored_range.to_model(values))
+
+
+def check_cache(cache: Any) -> bool | str | Path:
+    """Return the argument ``cache`` of data sets.
+
+    Raises:
+        UserError: neither a bool nor a folder.
+    """
+    is_word = isinstance(cache, str) and cache.lower() in NO_FOLDERS
+    if is_word or not isinstance(cache, bool | np.bool_ | str | Path):
+        raise UserError(f"cache = {cache!r}: give True or False, or a folder")
+    return bool(cache) if isinstance(cache, np.bool_) else cache
 
 
 def pairs_of(parts: dict[str, Any], part: str) -> Any:

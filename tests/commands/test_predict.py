@@ -124,7 +124,7 @@ def test_the_arguments_are_known_at_once():
         256,
         64,
         0,
-        1,
+        None,
         None,
         False,
     )

@@ -172,7 +172,7 @@ def test_an_image_that_is_gone_is_named(pairs, tmp_path):
 
 
 def test_what_is_no_folder_is_refused(pairs):
-    with pytest.raises(UserError, match="cache must be True, False or a folder, got 3"):
+    with pytest.raises(UserError, match="cache = 3: give True or False, or a folder"):
         dataset(pairs, cache=3)
 
 
