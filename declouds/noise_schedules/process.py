@@ -176,7 +176,8 @@ class Process(nn.Module):
             return x_t, t
         alpha, sigma = self.alpha_sigma(t)
         scale = self.data_std / (alpha**2 * self.data_std**2 + sigma**2).sqrt()
-        return scale * x_t, 250 * (sigma / alpha).log().flatten()
+        level = (sigma / alpha).clamp(1e-3, 1e3)  # infinite where nothing is left of the clear image
+        return scale * x_t, 250 * level.log().flatten()
 
     def draw_times(self, count: int, device: Any = None) -> torch.Tensor:
         """Draw uniform training timesteps. Shapes: (count,)."""
