@@ -45,7 +45,7 @@ def body_of_mask(mask: np.ndarray, rng: np.random.Generator, height: int, width:
             break
     inside = ndimage.zoom(_distance_inside(cut), (height / wanted[0], width / wanted[1]), order=1)
     depth = np.minimum(inside * np.float32(zoom / rng.uniform(8, 20)), 1.5)
-    ragged = fractal_noise(rng, height, width, slope=3.6, scale=25)
+    ragged = fractal_noise(rng, height, width, slope=4.0, scale=30)
     large = fractal_noise(rng, height, width, slope=4.6, scale=60)
     return depth + np.float32(0.2) * ragged + np.float32(0.3) * large
 
@@ -70,10 +70,13 @@ def translucent(
     Units: [0, 1]; ``sun`` as in `billowed`; ``brightness`` is the range of that of the thickest part.
     """
     height, width = body.shape
-    fine = fractal_noise(rng, height, width, slope=3.2, scale=12)
-    tau = np.float32(rng.uniform(2, 7)) * np.maximum(body, 0) ** np.float32(1.5) * np.exp(np.float32(0.35) * fine)
+    fine = fractal_noise(rng, height, width, slope=3.6, scale=16)
+    large = fractal_noise(rng, height, width, slope=4.4, scale=45)
+    tau = np.float32(rng.uniform(1.5, 6)) * np.maximum(body, 0) ** np.float32(1.5) * np.exp(np.float32(0.3) * fine)
+    tau = ndimage.gaussian_filter(tau, rng.uniform(0.5, 1.2), truncate=3)  # no sensor shows an edge as sharp as a pixel
     top = ndimage.gaussian_filter(np.sqrt(np.maximum(body, 0)), rng.uniform(2, 4))
     down, right = np.gradient(top)
     lit = (down * math.sin(sun) + right * math.cos(sun)) / (np.hypot(down, right).max() + np.float32(1e-6))
-    light = rng.uniform(*brightness) - 0.3 * np.exp(-0.6 * tau) + rng.uniform(0, 0.2) * lit + 0.01 * fine
+    light = rng.uniform(*brightness) - 0.15 * np.exp(-0.6 * tau) + rng.uniform(0, 0.2) * lit
+    light = light + rng.uniform(0, 0.05) * large + np.float32(0.01) * fine
     return 1 - np.exp(-tau), np.clip(light, 0, 1).astype(np.float32)
