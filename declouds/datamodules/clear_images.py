@@ -39,6 +39,20 @@ def clear_images(roots: Sequence[Path], bands: Bands | None = None) -> tuple[lis
     Raises:
         UserError: no image, two of one name, or bands that are missing or have no names.
     """
+    found = images_below(roots)
+    names = sorted(found, key=natural_order)
+    wanted = tuple(bands) if bands else _own_names(found[names[0]])
+    given = tuple(bands.values()) if isinstance(bands, Mapping) else None
+    images = [Pair.of(name, found[name], found[name], bands=given or bands_of(found[name], wanted)) for name in names]
+    return images, wanted
+
+
+def images_below(roots: Sequence[Path]) -> dict[str, Path]:
+    """Return name -> path of all images in some folders and their subfolders; hidden ones are left out.
+
+    Raises:
+        UserError: there is none, or two have one name.
+    """
     found: dict[str, Path] = {}
     for root in roots:
         for path in sorted(root.rglob("*")):
@@ -53,11 +67,7 @@ def clear_images(roots: Sequence[Path], bands: Bands | None = None) -> tuple[lis
     if not found:
         listed = ", ".join(str(root) for root in roots)
         raise UserError(f"{listed}: holds no image ({', '.join(SUFFIXES)}), nor do its subfolders: check the path")
-    names = sorted(found, key=natural_order)
-    wanted = tuple(bands) if bands else _own_names(found[names[0]])
-    given = tuple(bands.values()) if isinstance(bands, Mapping) else None
-    images = [Pair.of(name, found[name], found[name], bands=given or bands_of(found[name], wanted)) for name in names]
-    return images, wanted
+    return found
 
 
 def _own_names(path: Path) -> tuple[str, ...]:

@@ -38,6 +38,11 @@ class Pair:
         """Return a pair with one file per image."""
         return cls(name, (BandFile(cloudy, bands),), (BandFile(clear, bands),), mask)
 
+    @property
+    def is_unpaired(self) -> bool:
+        """Whether this is a clear image alone, for clouds to be simulated over it."""
+        return self.cloudy == self.clear
+
 
 class PairHeader(NamedTuple):
     """The file headers of a pair.
