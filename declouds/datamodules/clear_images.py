@@ -1,5 +1,6 @@
 """Clear images in folders: which files and bands, in which part, and windows of them without decoding the rest."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,8 +52,11 @@ def images_below(roots: Sequence[Path]) -> dict[str, Path]:
     """Return name -> path of all images in some folders and their subfolders; hidden ones are left out.
 
     Raises:
-        UserError: there is none, or two have one name.
+        UserError: there is none, two have one name, or a folder lies in another one.
     """
+    for inner, outer in itertools.permutations(roots, 2):
+        if inner.resolve().is_relative_to(outer.resolve()):
+            raise UserError(f"{inner} lies in {outer}, so that its images would be taken twice: give one of them")
     found: dict[str, Path] = {}
     for root in roots:
         for path in sorted(root.rglob("*")):

@@ -49,7 +49,7 @@ class CloudedImagesDataset(PairDataset):
 
     def __init__(
         self,
-        root: str | Path | Sequence[str],
+        root: str | Path | Sequence[str | Path],
         part: str = "train",
         split: str | Path | Mapping[str, Any] | None = None,
         bands: Sequence[str] | Mapping[str, int] | None = None,
@@ -239,7 +239,7 @@ class CloudedImages(PairDataModule):
 
     def __init__(
         self,
-        root: str | Path | Sequence[str],
+        root: str | Path | Sequence[str | Path],
         split: str | Path | Mapping[str, Any] | None = None,
         batch_size: int = 1,
         num_workers: int = 0,

@@ -78,10 +78,13 @@ def test_a_split_file_and_folders_divide_too(folder):
 def test_several_roots_and_names_that_would_be_the_same(folder, tmp_path):
     with pytest.raises(UserError, match="'nowhere'"):
         CloudedImages(["nowhere"]).setup("fit")
-    module = CloudedImages([str(folder / "more"), str(folder)], size=32)
-    module.setup("fit")  # a file of both has two names here: 6 and more__6
-    assert len(module.train_dataset) + len(module.val_dataset) == 13
+    with pytest.raises(UserError, match=r"clear/more lies in .*clear, .*twice"):
+        dataset([str(folder / "more"), str(folder)])
     (tmp_path / "other").mkdir()
+    write_image(tmp_path / "other/new.png", picture(33))
+    module = CloudedImages([folder, str(tmp_path / "other")], size=32, val=None, test=None)
+    module.setup("fit")
+    assert len(module.train_dataset) == 11 and "new" in module.train_dataset.names
     write_image(tmp_path / "other/3.png", picture(3))
     with pytest.raises(UserError, match=r"other/3.png and .*clear/3.png would both be called 3"):
         dataset([str(folder), str(tmp_path / "other")])
