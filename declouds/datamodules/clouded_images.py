@@ -149,7 +149,7 @@ class CloudedImagesDataset(PairDataset):
         body = None
         if self.cloud_masks:
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
-            body = partial(body_of_mask, _cloud_mask(path))
+            body = partial(_body_of, path)
         cloudy, mask, thickness = draw_clouds(
             clear, rng, self.wavelengths, self.shares, self.thickness, body, self.false_colour
         )
@@ -291,6 +291,10 @@ def _mask_files(masks: str | Path) -> list[Path]:
 @functools.lru_cache(maxsize=64)
 def _cloud_mask(path: Path) -> np.ndarray:
     return read_mask(path)[0] > 0
+
+
+def _body_of(path: Path, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    return body_of_mask(_cloud_mask(path), rng, height, width)
 
 
 def _check_sizes(images: Sequence[Any], headers: Sequence[Any], size: int, upsample: bool) -> None:

@@ -39,7 +39,7 @@ def draw_clouds(
 ) -> Clouded:
     """Lay clouds of a random kind over a clear image.
 
-    The kinds: 'thin' (`add_haze`), 'thick' (`add_thick_cloud`, small cumulus to decks), 'mixed' (thin above thick),
+    The kinds: 'thin' (`add_haze`), 'thick' (`add_thick_cloud`, small cumulus to decks), 'mixed' (both),
     'masks' (thick clouds of the shape ``mask_body``) and 'clear' (no cloud: the image as it is).
 
     Args:
@@ -64,18 +64,30 @@ def draw_clouds(
         # Composites show the longest wavelength as red: clouds in them are white or cyan, never purple.
         wavelengths = sorted(rng.choice(SHOWN, len(clear), replace=len(clear) > len(SHOWN)).tolist(), reverse=True)
     ice = rng.random() ** 2  # most clouds are of droplets
+    layers = {"thin": ["thin"], "thick": ["thick"], "masks": ["thick"], "clear": []}.get(kind)
+    if layers is None:  # haze lies below thick clouds, cirrus above
+        layers = ["thin", "thick"] if rng.random() < 0.5 else ["thick", "thin"]
+    body = mask_body if kind == "masks" else None
     cloudy, mask, depth = clear, np.zeros(clear.shape[1:], bool), np.zeros(clear.shape[1:], np.float32)
-    if kind in ("thick", "mixed", "masks"):
-        scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.75 * rng.random() ** 1.5
-        body = mask_body if kind == "masks" and mask_body else partial(clustered_body, scale=scale, cover=covered)
-        reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
-        thick = add_thick_cloud(clear, rng, wavelengths, body, translucent, reach, ice)
-        cloudy, mask = thick.cloudy, thick.mask
-        depth = -np.log(np.maximum(1 - thick.opacity, np.float32(np.exp(-THICKEST))))
-    if kind in ("thin", "mixed"):
-        cloudy, hazy, haze = add_haze(cloudy, rng, wavelengths, thickness, ice)
-        mask, depth = mask | hazy, depth + haze
+    for layer in layers:
+        if layer == "thin":
+            cloudy, cloud, optical = add_haze(cloudy, rng, wavelengths, thickness, ice)
+        else:
+            cloudy, cloud, optical = _thick(cloudy, rng, wavelengths, body, ice)
+        mask, depth = mask | cloud, depth + optical
     return Clouded(np.clip(cloudy, 0, 1).astype(np.float32), mask, depth.astype(np.float32))
+
+
+def _thick(
+    clear: np.ndarray, rng: np.random.Generator, wavelengths: Sequence[float], body: Body | None, ice: float
+) -> Clouded:
+    """Add thick clouds of a shape, or of a random size and cover."""
+    scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.75 * rng.random() ** 1.5
+    reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
+    shape = body or partial(clustered_body, scale=scale, cover=covered)
+    thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, ice)
+    hidden = np.maximum(1 - thick.opacity, np.float32(np.exp(-THICKEST)))
+    return Clouded(thick.cloudy, thick.mask, -np.log(hidden))
 
 
 def check_shares(shares: Mapping[str, float], masks: bool) -> None:

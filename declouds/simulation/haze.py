@@ -85,7 +85,7 @@ def add_haze(
         wavelengths: of the bands, in micrometres.
         thickness: lowest and highest optical depth at 0.55 micrometres on average inside the cloud; the logarithm is
             drawn evenly, so that faint haze is as frequent as heavy. Broken haze is thinner by a fifth, cirrus by half.
-        ice: see `cloud_reflectance`; haze over real scenes absorbs as little as droplets do.
+        ice: see `cloud_reflectance`.
 
     Shapes: clear (C, H, W), wavelengths (C,) -> `Haze`.
     Units: [0, 1].
