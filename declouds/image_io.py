@@ -51,6 +51,8 @@ class ImageHeader(NamedTuple):
 
     ``image_bands`` are the numbers, from 1, of the bands that are not transparency. ``has_gaps`` is whether some of
     the pixels may have no data. ``units`` holds the scale and offset of each band. ``orientation``: see `orientation`.
+    ``names`` are the descriptions of the bands, else the colours red, green and blue that the file gives them; '' where
+    there is neither.
     """
 
     bands: int
@@ -62,6 +64,7 @@ class ImageHeader(NamedTuple):
     nodata: float | None
     units: tuple[tuple[float, float], ...]
     orientation: int = 1
+    names: tuple[str, ...] = ()
 
 
 def image_header(path: str | os.PathLike[str], palette: bool = False) -> ImageHeader:
@@ -97,8 +100,14 @@ def read_image(path: str | os.PathLike[str], palette: bool = False) -> np.ndarra
         return image.read()
 
 
+Place = tuple[int, int, int, int]  # top, left, height and width of a window, in pixels
+
+
 def read_masked(
-    path: str | os.PathLike[str], bands: Sequence[int] | None = None, palette: bool = False
+    path: str | os.PathLike[str],
+    bands: Sequence[int] | None = None,
+    palette: bool = False,
+    place: Place | None = None,
 ) -> tuple[ImageHeader, np.ndarray, np.ndarray | None]:
     """Read the header, every band, and the masks of an image file: its own, or bands of transparency.
 
@@ -106,6 +115,7 @@ def read_masked(
         path: of the file.
         bands: numbers, from 1, of the bands that will be used, where they were chosen: one of them is no mask.
         palette: see `image_header`.
+        place: read this window alone; the rest of a GeoTIFF is not decoded.
 
     Shapes: bands (C, H, W), masks (any number, H, W): 0 where a pixel has no data.
     Units: sensor units, as stored.
@@ -115,8 +125,9 @@ def read_masked(
             marked as transparency is measured, and no bands were chosen.
     """
     with _open(Path(path), palette) as image:
-        _check_whole(Path(path), image, masked=True)
-        values, masks = image.read(), []
+        window = None if place is None else Window(place[1], place[0], place[3], place[2])
+        _check_whole(Path(path), image, masked=True, window=window)
+        values, masks = image.read(window=window), []
         for band in _transparency(image):
             if band not in (bands or ()) and is_opacity(values[band - 1]):
                 masks.append(values[band - 1])
@@ -127,7 +138,7 @@ def read_masked(
                     "data module, choose with `bands`"
                 )
         if image.mask_flag_enums[0] == [MaskFlags.per_dataset]:
-            masks.append(image.read_masks(1))
+            masks.append(image.read_masks(1, window=window))
         return _header(image), values, np.stack(masks) if masks else None
 
 
@@ -171,7 +182,12 @@ def _header(image: DatasetReader) -> ImageHeader:
         nodata=image.nodata,
         units=tuple(zip(image.scales, image.offsets, strict=True)),
         orientation=orientation(image),
+        names=tuple(_name_of(*band) for band in zip(image.descriptions, image.colorinterp, strict=True)),
     )
+
+
+def _name_of(description: str | None, colour: ColorInterp) -> str:
+    return description or (colour.name if colour in (ColorInterp.red, ColorInterp.green, ColorInterp.blue) else "")
 
 
 def orientation(image: DatasetReader) -> int:
@@ -226,13 +242,13 @@ def _transparency(image: DatasetReader) -> list[int]:
     return bands if is_opacity(np.concatenate(looked_at)) else []
 
 
-def _check_whole(path: Path, image: DatasetReader, masked: bool = False) -> None:
+def _check_whole(path: Path, image: DatasetReader, masked: bool = False, window: Window | None = None) -> None:
     """Look for what a file lacks and GDAL does not notice."""
     if image.driver == "PNG":
         _check_png_is_whole(path)
     elif image.driver == "JPEG":
         _check_jpeg_is_whole(path)
-    elif image.driver == "GTiff" and not (masked and image.nodata is not None) and missing_block(image, masked):
+    elif image.driver == "GTiff" and not (masked and image.nodata is not None) and missing_block(image, masked, window):
         raise UserError(
             f"{path}: the GeoTIFF lacks pixels (its writer was stopped, or it is sparse): write it again, without "
             "SPARSE_OK"
@@ -308,17 +324,21 @@ def _check_jpeg_is_whole(path: Path) -> None:
         raise UserError(f"{path}: the JPEG is cut short: replace the file or leave the image out")
 
 
-def missing_block(image: DatasetReader, masked: bool = False) -> tuple[int, int] | None:
+def missing_block(image: DatasetReader, masked: bool = False, window: Window | None = None) -> tuple[int, int] | None:
     """Return row and column of the first block that has no place in a GeoTIFF; GDAL gives zeros, or nodata, for it.
 
     Args:
         image: the open file.
         masked: leave out blocks that the file's own mask declares empty, as in a sparse COG.
+        window: look at the blocks that it touches alone.
     """
     masked = masked and image.mask_flag_enums[0] == [MaskFlags.per_dataset]
     bands = image.indexes if image.interleaving == Interleaving.band else image.indexes[:1]
     height, width = image.block_shapes[0]
-    for band, row, col in product(bands, range(-(-image.height // height)), range(-(-image.width // width))):
+    seen = window or Window(0, 0, image.width, image.height)
+    rows = range(seen.row_off // height, -(-(seen.row_off + seen.height) // height))
+    columns = range(seen.col_off // width, -(-(seen.col_off + seen.width) // width))
+    for band, row, col in product(bands, rows, columns):
         if image.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) in (None, "0"):
             block = Window(col * width, row * height, width, height).intersection(
                 Window(0, 0, image.width, image.height)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from declouds.errors import UserError
-from declouds.image_io import ImageHeader, image_header, read_image, with_orientation, write_image
+from declouds.image_io import ImageHeader, image_header, read_image, read_masked, with_orientation, write_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -30,10 +30,19 @@ def test_written_images_come_back_bit_by_bit(tmp_path, bands, dtype, suffix):
     assert path == tmp_path / f"image{suffix}"
     image_bands = (1, 2, 3) if bands == 4 else tuple(range(1, bands + 1))  # the fourth of a PNG is transparency
     header = ImageHeader(bands, 40, 56, dtype, image_bands, bands == 4 or dtype == "float32", None, ((1, 0),) * bands)
-    assert image_header(path) == header
+    names = ("red", "green", "blue", "")[:bands] if dtype == "uint8" and bands > 1 else ("",) * bands
+    assert image_header(path) == header._replace(names=names)
     np.testing.assert_array_equal(read_image(path), array)
     assert read_image(path).dtype == dtype
     assert os.listdir(tmp_path) == [path.name]  # no .aux.xml, no temporary file
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_window_is_read_as_from_the_whole_image(tmp_path, suffix):
+    path = write_image(tmp_path / f"image{suffix}", picture())
+    header, values, masks = read_masked(path, place=(7, 11, 20, 30))
+    assert (header.height, header.width, masks) == (40, 56, None)
+    np.testing.assert_array_equal(values, picture()[:, 7:27, 11:41])
 
 
 def test_reading_a_png_warns_about_nothing(tmp_path):

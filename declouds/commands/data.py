@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("--bands", type=_bands, metavar="N,N,...", help="bands to use, like bands=[...] in a config")
     check.add_argument(
+        "--unpaired", action="store_true", help="DIR holds clear images alone, for the data module CloudedImages"
+    )
+    check.add_argument(
         "--split", metavar="FILE", help="split file or shipped split (default: DIR/split.json if it exists)"
     )
     split.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSON file to write")
@@ -67,14 +70,20 @@ def _check(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from declouds.datamodules.doctor import examine
-    from declouds.datamodules.layout import EXPECTED, recognise
+    from declouds.datamodules.layout import EXPECTED, recognise, unpaired
     from declouds.errors import UserError
 
     console = Console(width=None if sys.stdout.isatty() else 160)  # rich folds a table at 80 in a log file
-    subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split, args.bands)
+    if args.unpaired:
+        subsets = unpaired(args.folder, args.bands)
+    else:
+        subsets = recognise(args.folder, args.cloudy, args.clear, args.mask, args.split, args.bands)
     if not subsets:
         console.print(f"Expected layouts:\n{EXPECTED}", markup=False, highlight=False, soft_wrap=True)
-        raise UserError(f"{args.folder}: no data set recognised: arrange the files in one of the layouts above")
+        raise UserError(
+            f"{args.folder}: no data set recognised: arrange the files in one of the layouts above, or "
+            "say --unpaired if they are clear images alone"
+        )
     diagnosis = examine(subsets, _given(args), _progress)
     console.print(_table(diagnosis))
     for kind, colour, findings in (("fault", "red", diagnosis.faults), ("warning", "yellow", diagnosis.warnings)):

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from declouds.datamodules.clear_images import looks_cloudy
 from declouds.datamodules.layout import Subset
 from declouds.datamodules.pair_units import UNTOLD, Given, Reader
 from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_mask
 from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
+from declouds.simulation.bands import wavelength_of
 
 
 @dataclass
@@ -57,8 +59,12 @@ def examine(
             continue
         examined.headers.append(header)
         place = f"{examined.subset.title}/{pair.name}"
-        seen["cloudy"][_pixel_hash(cloudy)].append(place)
         seen["clear"][_pixel_hash(clear)].append(place)
+        if pair.is_unpaired:
+            if _looks_cloudy(pair, header, clear, given):
+                odd["bright and white over a quarter, perhaps cloud or snow: leave out what is cloudy"].append(place)
+            continue
+        seen["cloudy"][_pixel_hash(cloudy)].append(place)
         if np.array_equal(cloudy, clear):
             odd["cloudy and clear image are identical"].append(place)
     diagnosis.warnings += [f"{what}: {some(places)}" for what, places in odd.items()]
@@ -74,7 +80,8 @@ def _read_pair(
     """Read a pair, and record its value ranges and oddities."""
     place = f"{examined.subset.title}/{pair.name}"
     images = []
-    for files, values in ((pair.cloudy, examined.cloudy_values), (pair.clear, examined.clear_values)):
+    sides = [(pair.cloudy, examined.cloudy_values), (pair.clear, examined.clear_values)]
+    for files, values in sides[1:] if pair.is_unpaired else sides:
         image, valid = read(files)
         images.append(image)
         known = image[:, valid]
@@ -95,7 +102,18 @@ def _read_pair(
         examined.mask_values |= set(np.unique(mask).tolist())
         if not mask.any():
             odd["an empty cloud mask"].append(place)
-    return images[0], images[1]
+    return images[0], images[-1]
+
+
+def _looks_cloudy(pair: Pair, header: PairHeader, image: np.ndarray, given: Given) -> bool:
+    """Tell whether a clear image looks cloudy; no where its value range is unknown."""
+    try:
+        stored = given.units([pair], [header]).stored_range
+    except UserError:
+        return False
+    file = image_header(pair.clear[0].path)
+    names = [file.names[band - 1] for band in pair.clear[0].bands or file.image_bands]
+    return looks_cloudy((stored.to_model(image) + 1) / 2, [wavelength_of(name) or 0.55 for name in names])
 
 
 def _is_grey(file: BandFile) -> bool:
@@ -115,7 +133,7 @@ def _compare_headers(examined: Examined, given: Given, diagnosis: Diagnosis) -> 
         diagnosis.faults.append(str(error))
     title = examined.subset.title
     sizes = sorted({(header.height, header.width) for header in examined.headers})
-    if len(sizes) > 1:
+    if len(sizes) > 1 and not examined.subset.pairs[0].is_unpaired:  # over these, windows of one size are clouded
         listed = some([f"{height}x{width}" for height, width in sizes])
         diagnosis.warnings.append(f"{title}: images of several sizes ({listed}): train on crops of one size")
     if given.value_range is not None:

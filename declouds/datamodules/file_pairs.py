@@ -1,7 +1,7 @@
 """Pairs of image files: headers are checked at construction, pixels on reading."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,16 +74,7 @@ class FilePairDataset(PairDataset):
 
     def content(self) -> str:
         """Return a SHA-256 of names, and of size, start, middle and end of each file, independent of its path."""
-        digest = hashlib.sha256()
-        for pair in self.pairs:
-            digest.update(pair.name.encode())
-            for path in _paths_of(pair):
-                with path.open("rb") as data:
-                    size = path.stat().st_size
-                    for start in (0, size // 2, max(size - SAMPLE, 0)):
-                        data.seek(start)
-                        digest.update(b"%d %d " % (size, start) + data.read(SAMPLE))
-        return digest.hexdigest()
+        return content_of((pair.name, _paths_of(pair)) for pair in self.pairs)
 
     def decoded_key(self, index: int) -> str | None:
         """Return a digest of what the pixels depend on: path, size and time of the files, and the arguments."""
@@ -117,6 +108,20 @@ class FilePairDataset(PairDataset):
             None if mask is None else any_of(torch.from_numpy(mask), self.reduce).numpy(),
             None if valid is None else ~any_of(torch.from_numpy(~valid), self.reduce).numpy(),
         )
+
+
+def content_of(named: Iterable[tuple[str, Iterable[Path]]]) -> str:
+    """Return a SHA-256 of names, and of size, start, middle and end of the files of each, but not of their paths."""
+    digest = hashlib.sha256()
+    for name, paths in named:
+        digest.update(name.encode())
+        for path in paths:
+            with path.open("rb") as data:
+                size = path.stat().st_size
+                for start in (0, size // 2, max(size - SAMPLE, 0)):
+                    data.seek(start)
+                    digest.update(b"%d %d " % (size, start) + data.read(SAMPLE))
+    return digest.hexdigest()
 
 
 def _paths_of(pair: Pair) -> list[Path]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from declouds.datamodules.clear_images import images_below
 from declouds.datamodules.cuhk_cr_files import FOLDERS, cuhk_cr_pairs, find_top, nir_folder
 from declouds.datamodules.pairs import Pair, images_in, pairs_in, part_folders
 from declouds.datamodules.splits import find_split
@@ -59,6 +60,19 @@ def recognise(
         if not parts:
             subsets += _split_subset(name, folder, split, *_matched(folder, cloudy, clear, mask, bands))
     return subsets
+
+
+def unpaired(root: Path, bands: Sequence[int] | None = None) -> list[Subset]:
+    """Return all images below a folder as one subset of clear images, as `CloudedImages` takes them.
+
+    Raises:
+        UserError: the folder does not exist or holds no image.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder: give the folder of a data set")
+    chosen = tuple(bands) if bands else None
+    images = [Pair.of(name, path, path, bands=chosen) for name, path in images_below([root]).items()]
+    return [Subset("clear images", "", images, [])]
 
 
 def _cuhk_cr(root: Path) -> Iterator[Subset]:

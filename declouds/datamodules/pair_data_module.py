@@ -32,7 +32,7 @@ class PairDataModule(NonGeoDataModule):
 
     band_names: tuple[str, ...] = ()
     # Arguments for the location and reading of the data: with the same `content` they do not affect results.
-    places = ("root", "split", "num_workers", "batch_size", "cache")
+    places: tuple[str, ...] = ("root", "split", "num_workers", "batch_size", "cache")
 
     def __init__(
         self,
@@ -61,11 +61,12 @@ class PairDataModule(NonGeoDataModule):
         """
         if stage not in PARTS_OF_STAGE:
             raise UserError(f"unknown stage {stage!r}: known: 'fit', 'validate', 'test' and None (all)")
-        root = self.kwargs.get("root")
-        if root is not None and not Path(root).is_dir():
-            raise UserError(
-                f"root={str(root)!r}: {Path(root).absolute()} is no folder: give the folder of the data set"
-            )
+        roots = self.kwargs.get("root")
+        for root in roots if isinstance(roots, list | tuple) else [roots]:
+            if root is not None and not Path(root).is_dir():
+                raise UserError(
+                    f"root={str(root)!r}: {Path(root).absolute()} is no folder: give the folder of the data set"
+                )
         for part in PARTS_OF_STAGE[stage]:
             dataset = self.pair_dataset_class(part=part, **self.kwargs)
             if part == "test" and self.kwargs.get("cache", True) is True:

@@ -33,16 +33,17 @@ NO_FOLDERS = ("true", "false", "yes", "no", "on", "off", "none")  # what a confi
 
 
 class Arrays(NamedTuple):
-    """One pair in sensor units: images (C, H, W), and the masks of cloud and of valid pixels (1, H, W), if any."""
+    """A pair in sensor units: images (C, H, W); if known, masks of cloud and valid pixels, optical depth: (1, H, W)."""
 
     cloudy: np.ndarray
     clear: np.ndarray
     mask: np.ndarray | None = None
     valid: np.ndarray | None = None
+    thickness: np.ndarray | None = None
 
 
 class PairDataset(NonGeoDataset, abc.ABC):
-    """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask][, valid]``.
+    """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask][, valid][, thickness]``.
 
     Nodata pixels have the values of the nearest valid one, and are False in ``valid``; a data set has ``valid`` in all
     samples or in none. ``value_range`` are the model values that map to -1 and 1, and ``stored_range`` the
@@ -53,8 +54,10 @@ class PairDataset(NonGeoDataset, abc.ABC):
     memory-mapped files in ``decoded`` of `cache_folder`, for later runs too. A folder as ``cache`` keeps them as files
     there in any case. Only data sets with a `decoded_key` keep files.
 
-    Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool.
-    Units: [-1, 1].
+    A data set that also has ``draw(index, seed)`` is trained on what that returns, another pair for each seed.
+
+    Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool, thickness (1, H, W).
+    Units: [-1, 1]; thickness is the optical depth of clouds at 0.55 micrometres.
     """
 
     units = Units()  # of the stored values
@@ -107,16 +110,21 @@ class PairDataset(NonGeoDataset, abc.ABC):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
-        cloudy, clear, mask, valid = self._arrays(index)
+        return self.as_sample(self._arrays(index), self.names[index])
+
+    def as_sample(self, arrays: Arrays, name: str) -> dict[str, Any]:
+        """Return a pair in sensor units as a sample in [-1, 1]."""
         sample: dict[str, Any] = {
-            "cloudy": self._tensor(cloudy),
-            "clear": self._tensor(clear),
-            "name": self.names[index],
+            "cloudy": self._tensor(arrays.cloudy),
+            "clear": self._tensor(arrays.clear),
+            "name": name,
         }
-        if mask is not None:
-            sample["mask"] = torch.from_numpy(mask.astype(np.float32))
-        if valid is not None:
-            sample["valid"] = torch.from_numpy(valid.copy())
+        if arrays.mask is not None:
+            sample["mask"] = torch.from_numpy(arrays.mask.astype(np.float32))
+        if arrays.valid is not None:
+            sample["valid"] = torch.from_numpy(arrays.valid.copy())
+        if arrays.thickness is not None:
+            sample["thickness"] = torch.from_numpy(arrays.thickness.copy())
         return sample
 
     def _arrays(self, index: int) -> Arrays:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from declouds.errors import UserError, some
-from declouds.image_io import SUFFIXES, ImageHeader, image_header, read_masked
+from declouds.image_io import SUFFIXES, ImageHeader, Place, image_header, read_masked
 from declouds.nodata import valid_pixels
 from declouds.value_range import ValueRange
 
@@ -37,6 +37,11 @@ class Pair:
     ) -> "Pair":
         """Return a pair with one file per image."""
         return cls(name, (BandFile(cloudy, bands),), (BandFile(clear, bands),), mask)
+
+    @property
+    def is_unpaired(self) -> bool:
+        """Whether this is a clear image alone, for clouds to be simulated over it."""
+        return self.cloudy == self.clear
 
 
 class PairHeader(NamedTuple):
@@ -138,12 +143,15 @@ def read_bands(files: Iterable[BandFile]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_with_gaps(
+    files: Iterable[BandFile], stored_range: ValueRange | None = None, place: Place | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Read the selected bands of the files, and the mask of pixels valid in all files: see `declouds.nodata`.
 
     Args:
         files: the files of an image.
         stored_range: range of stored values that the sensor can measure.
+        place: read this window alone, which may be without any valid pixel.
 
     Shapes: (C, H, W), (H, W) bool.
     Units: sensor units, as stored.
@@ -153,10 +161,10 @@ def read_with_gaps(files: Iterable[BandFile], stored_range: ValueRange | None = 
     """
     parts, valid = [], np.array(True)
     for file in files:
-        header, values, masks = read_masked(file.path, file.bands)
+        header, values, masks = read_masked(file.path, file.bands, place=place)
         parts.append(_chosen(values, file, header))
         valid = valid & valid_pixels(parts[-1], header.nodata, masks, stored_range)
-        if not valid.any():
+        if place is None and not valid.any():
             raise UserError(f"{file.path}: all pixels are nodata: remove the image")
     return np.concatenate(parts), valid
 

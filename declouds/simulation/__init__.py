@@ -1,1 +1,1 @@
-"""Simulated imagery: land, thin clouds and thick clouds with shadows, as functions on arrays in [0, 1]."""
+"""Simulated imagery: land, and clouds of all kinds over it or over real images, as functions on arrays in [0, 1]."""

@@ -33,7 +33,7 @@ def add_clouds(
         layers = (["thin"], ["thick"], ["thick", "thin"])[int(rng.integers(0, 3))]
     cloudy, mask = clear, np.zeros(clear.shape[1:], dtype=bool)
     if "thick" in layers:
-        cloudy, mask, _ = add_thick_cloud(cloudy, rng, wavelengths)
+        cloudy, mask, *_ = add_thick_cloud(cloudy, rng, wavelengths)
     if "thin" in layers:
         cloudy, thin = add_thin_cloud(cloudy, rng, wavelengths)
         mask = mask | thin

@@ -1,14 +1,18 @@
 """Thick clouds: opaque, lit from one side, with a shadow that lies beside them on the ground."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
+from declouds.simulation.bands import cloud_reflectance
 from declouds.simulation.noise import fractal_noise
 from declouds.simulation.thin_cloud import REFERENCE_WAVELENGTH, WAVELENGTHS
 
+Body = Callable[[np.random.Generator, int, int], np.ndarray]  # how far inside a cloud
+Look = Callable[[np.ndarray, np.random.Generator, float], tuple[np.ndarray, np.ndarray]]  # opacity and brightness
 FAINTEST = 0.004  # an opacity below this is none: about one step of 255
 
 
@@ -27,7 +31,7 @@ def cover(
     steep than a clear sky's, since clouds light the shadow too). Alpha blending with a displaced shadow, as in
     SatelliteCloudGenerator (Czerkawski et al. 2023, Remote Sensing 15(17), 4138).
 
-    Shapes: clear (C, H, W), opacity, brightness and shade (H, W), wavelengths (C,) -> (C, H, W).
+    Shapes: clear (C, H, W), opacity and shade (H, W), brightness (H, W) or (C, H, W), wavelengths (C,) -> (C, H, W).
     Units: all in [0, 1].
     """
     relative = np.asarray(wavelengths, dtype=np.float32) / np.float32(REFERENCE_WAVELENGTH)
@@ -36,32 +40,11 @@ def cover(
     return ground * (1 - opacity) + brightness * opacity
 
 
-def add_thick_cloud(
-    clear: np.ndarray, rng: np.random.Generator, wavelengths: Sequence[float] = WAVELENGTHS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Add random thick clouds. Return the cloudy image, the cloud mask and the shadow mask.
+def random_body(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Return the shape of random clouds: cumulus, a field of them or a deck.
 
-    Where both masks are False the image is unchanged.
-
-    Shapes: (C, H, W) -> (C, H, W), bool (H, W), bool (H, W).
-    Units: [0, 1].
+    Shapes: (H, W): how far each pixel is inside a cloud, about 1 well inside; 0 and below is outside.
     """
-    bands, height, width = clear.shape
-    reach = int(rng.integers(5, 23))  # pixels from a cloud to its shadow: its height over the ground, and the sun's
-    sun = rng.uniform(0, 2 * np.pi)
-    down, right = round(reach * math.sin(sun)), round(reach * math.cos(sun))
-    # The canvas is larger than the image, so that clouds outside throw shadows into it.
-    body = _cloud_body(rng, height + 2 * reach, width + 2 * reach)
-    opacity, brightness = _look(body, rng, sun)
-    here = np.s_[reach : reach + height, reach : reach + width]
-    there = np.s_[reach - down : reach - down + height, reach - right : reach - right + width]
-    shade = _cut_faint(ndimage.gaussian_filter(opacity, 1.0 + 0.05 * reach)[there])
-    cloudy = cover(clear, opacity[here], brightness[here], shade, wavelengths[:bands], rng.uniform(0.3, 0.5))
-    return cloudy, opacity[here] > 0, shade > 0
-
-
-def _cloud_body(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Return how far each pixel is inside a cloud; 0 and below is outside."""
     kind = rng.choice(["cumulus", "field", "deck"], p=[0.4, 0.35, 0.25])
     scale, threshold = {"cumulus": (20, 0.9), "field": (34, 0.5), "deck": (55, 0.1)}[kind]
     noise = fractal_noise(rng, height, width, slope=4.6, scale=scale * rng.uniform(0.8, 1.3))
@@ -70,11 +53,24 @@ def _cloud_body(rng: np.random.Generator, height: int, width: int) -> np.ndarray
     return noise + 0.2 * ragged + 0.5 * large - threshold - rng.uniform(-0.2, 0.4)
 
 
-def _look(body: np.ndarray, rng: np.random.Generator, sun: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return opacity and brightness: edges fade out, tops are white, the side turned from the sun is grey."""
+class ThickCloud(NamedTuple):
+    """An image under thick clouds (C, H, W), the masks of clouds and shadows, and the opacity (H, W)."""
+
+    cloudy: np.ndarray
+    mask: np.ndarray
+    shadow: np.ndarray
+    opacity: np.ndarray
+
+
+def billowed(body: np.ndarray, rng: np.random.Generator, sun: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return opacity and brightness: edges fade out, tops are white, the side turned from the sun is grey.
+
+    Shapes: (H, W) -> (H, W), (H, W).
+    Units: [0, 1]; ``sun`` is the direction of the shadows, in radians.
+    """
     softness = rng.uniform(0.5, 1.3)
     inside = np.clip(body / softness, 0, 1)
-    opacity = _cut_faint(inside * inside * (3 - 2 * inside))
+    opacity = inside * inside * (3 - 2 * inside)
     billows = np.abs(
         fractal_noise(rng, body.shape[0], body.shape[1], slope=3.6, scale=14)
     )  # creases between rounded tops
@@ -83,6 +79,44 @@ def _look(body: np.ndarray, rng: np.random.Generator, sun: float) -> tuple[np.nd
     lit = slope_down * math.sin(sun) + slope_right * math.cos(sun)  # light comes from where the shadow does not fall
     brightness = rng.uniform(0.72, 0.85) + 0.12 * np.tanh(body) + 0.7 * np.clip(lit, -0.25, 0.15)
     return opacity, np.clip(brightness, 0, 1).astype(np.float32)
+
+
+def add_thick_cloud(
+    clear: np.ndarray,
+    rng: np.random.Generator,
+    wavelengths: Sequence[float] = WAVELENGTHS,
+    body: Body = random_body,
+    look: Look = billowed,
+    reach: tuple[int, int] = (5, 22),
+    ice: float = 0.0,
+) -> ThickCloud:
+    """Add thick clouds and their shadows. Where both masks are False the image is unchanged.
+
+    Args:
+        clear: the image.
+        rng: where all that is random comes from.
+        wavelengths: of the bands, in micrometres.
+        body: the shape of the clouds: see `random_body`.
+        look: their opacity and brightness: see `billowed`.
+        reach: shortest and longest distance of a shadow from its cloud, in pixels.
+        ice: see `cloud_reflectance`.
+
+    Shapes: (C, H, W) -> (C, H, W), bool (H, W), bool (H, W), float32 (H, W).
+    Units: [0, 1].
+    """
+    bands, height, width = clear.shape
+    away = int(rng.integers(reach[0], reach[1] + 1))  # the cloud's height over the ground, and the sun's, decide it
+    sun = rng.uniform(0, 2 * np.pi)
+    down, right = round(away * math.sin(sun)), round(away * math.cos(sun))
+    # The canvas is larger than the image, so that clouds outside throw shadows into it.
+    opacity, light = look(body(rng, height + 2 * away, width + 2 * away), rng, sun)
+    opacity = _cut_faint(opacity)
+    here = np.s_[away : away + height, away : away + width]
+    there = np.s_[away - down : away - down + height, away - right : away - right + width]
+    shade = _cut_faint(ndimage.gaussian_filter(opacity, 1.0 + 0.05 * away)[there])
+    colour = light[here] * cloud_reflectance(wavelengths[:bands], ice)[:, None, None]
+    cloudy = cover(clear, opacity[here], colour, shade, wavelengths[:bands], rng.uniform(0.3, 0.5))
+    return ThickCloud(cloudy, opacity[here] > 0, shade > 0, opacity[here])
 
 
 def _cut_faint(share: np.ndarray) -> np.ndarray:

@@ -30,6 +30,10 @@ def check_datamodule(config: dict) -> None:
         batch = next(iter(DataLoader(dataset, batch_size=1)))
         require(batch["cloudy"].shape == (1, *once["cloudy"].shape), f"the samples of {part} must form batches")
         require(data.split_record()[part]["count"] == len(dataset), "split_record() must give the number of pairs")
+    if hasattr(data.train_dataset, "draw"):
+        once, again = (data.train_dataset.draw(0, 1) for _ in range(2))
+        _check_sample(once, data.bands)
+        require(torch.equal(once["cloudy"], again["cloudy"]), "draw(index, seed) must give the same for the same seed")
     require(len(set(names)) == len(names), "names must be unique within and between parts")
 
 

@@ -24,7 +24,8 @@ class TrainingPatches(Dataset):
     """An endless stream of patches, addressed by position; `Augmentation` changes them a batch at a time.
 
     Args:
-        dataset: dicts with ``cloudy``, ``clear``, ``name``.
+        dataset: dicts with ``cloudy``, ``clear``, ``name``; by ``draw(index, seed)``, if it has that, with a seed of
+            the position, so that each position has a pair of its own.
         reduce: downsampling factor, applied before cropping.
         crop: side of the square patch in downsampled pixels; None uses whole images.
         seed: seed of order and crops.
@@ -60,7 +61,7 @@ class TrainingPatches(Dataset):
         return self._permutation[1][place]
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        sample = self.dataset[self.index_of(position)]
+        sample = self._sample(position)
         images = {key: downsample(sample[key], self.reduce).clamp(-1, 1) for key in ("cloudy", "clear")}
         if "valid" in sample:
             images["valid"] = ~any_of(~sample["valid"], self.reduce)
@@ -69,6 +70,12 @@ class TrainingPatches(Dataset):
             images = self._crop(images)
         patch = {key: image.contiguous() for key, image in images.items()}
         return dict(patch, name=sample["name"], position=position)
+
+    def _sample(self, position: int) -> dict[str, Any]:
+        """Return the pair at a position: one drawn for it alone, if the data set can, else the stored one."""
+        draw = getattr(self.dataset, "draw", None)
+        index = self.index_of(position)
+        return self.dataset[index] if draw is None else draw(index, self._seed_of("draw", position))
 
     def _seed_of(self, what: str, number: int) -> int:
         return stream_seed(self.seed, self.stage, what, number)

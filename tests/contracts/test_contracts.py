@@ -142,6 +142,9 @@ def data_on_disk(tmp_path):
             pairs("CUHK-CR1/train", names=("1", "2", "3"))
             pairs("CUHK-CR1/test", names=("4", "5"))
             return dict(root=tmp_path, cloud="thin", val=0.4)
+        if name == "CloudedImages":
+            pairs("clear", names=tuple("123456"))
+            return dict(root=tmp_path / "clear/label", size=16)
         return {}
 
     return write

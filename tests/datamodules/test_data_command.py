@@ -249,6 +249,31 @@ def test_the_split_of_the_folder_is_checked(tmp_path, capsys):
     assert "is not valid JSON" in capsys.readouterr().out
 
 
+def test_clear_images_alone(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    (tmp_path / "more").mkdir()
+    pictures = {name: rng.integers(0, 200, (3, size, 30), dtype=np.uint8) for name, size in (("a", 20), ("more/b", 30))}
+    pictures["snow"] = np.full((3, 20, 30), 240, np.uint8)
+    pictures["snow"][:, :, :15] = rng.integers(0, 200, (3, 20, 15), dtype=np.uint8)
+    pictures["again"] = pictures["a"]
+    for name, pixels in pictures.items():
+        write_image(tmp_path / f"{name}.png", pixels)
+    with pytest.raises(UserError, match="say --unpaired if they are clear images alone"):
+        run("check", tmp_path)
+    run("check", tmp_path, "--unpaired")
+    out = capsys.readouterr().out
+    assert "clear images" in out and "0 to 240" in out
+    assert "perhaps cloud or snow: leave out what is cloudy: clear images/snow\n" in out
+    assert "the same image more than once in one part: clear clear images/a = clear images/again" in out
+    assert "ready for training, 2 warnings" in out
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="1 faults would break training"):
+        run("check", tmp_path, "--unpaired")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no image"):
+        run("check", tmp_path / "empty", "--unpaired")
+
+
 def test_cuhk_cr_is_recognised_with_its_infrared(tmp_path, capsys):
     top = tmp_path / "C-CUHK - 副本"
     for part, seed in (("train", 0), ("test", 100)):

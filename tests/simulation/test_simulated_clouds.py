@@ -90,7 +90,7 @@ def test_thick_clouds_are_bright_and_their_shadows_dark():
     brighter = darker = 0.0
     for seed in SEEDS:
         clear = scene(seed, size=96)
-        cloudy, mask, shadow = add_thick_cloud(clear, np.random.default_rng(seed))
+        cloudy, mask, shadow, _ = add_thick_cloud(clear, np.random.default_rng(seed))
         untouched = ~mask & ~shadow
         np.testing.assert_array_equal(cloudy[:, untouched], clear[:, untouched])
         only_shadow = shadow & ~mask
@@ -112,7 +112,7 @@ def test_an_opaque_cloud_hides_the_ground_and_a_full_shadow_leaves_blue_sky_ligh
 
 def test_a_shadow_is_its_cloud_displaced():
     for seed in range(40):
-        _, mask, shadow = add_thick_cloud(scene(0, size=160), np.random.default_rng(seed))
+        _, mask, shadow, _ = add_thick_cloud(scene(0, size=160), np.random.default_rng(seed))
         if 0.03 < mask.mean() < 0.5:
             spectrum = np.fft.rfft2(shadow - shadow.mean()) * np.conj(np.fft.rfft2(mask - mask.mean()))
             peak = np.unravel_index(np.fft.irfft2(spectrum, s=mask.shape).argmax(), mask.shape)
