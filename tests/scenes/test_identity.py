@@ -96,9 +96,8 @@ def test_another_sampler_does_not_continue_the_work_of_the_first(tmp_path):
 
 def test_another_calibration_does_not_continue_the_work_of_the_first(tmp_path):
     path = tmp_path / "s.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", count=3, height=40, width=40, dtype="uint8", crs="EPSG:32618"
-    ) as file:
+    grid = dict(crs="EPSG:32618", transform=Affine(10, 0, 5e5, 0, -10, 5e6))
+    with rasterio.open(path, "w", driver="GTiff", count=3, height=40, width=40, dtype="uint8", **grid) as file:
         file.write(np.random.default_rng(0).integers(1, 255, (3, 40, 40)).astype(np.uint8))
 
     def clear(factor, samples, progress=None):
