@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SpreadCalibration:
-    """The deviation of the error of each band: sqrt(a^2 + (b * spread)^2).
+    """The deviation of the error of each band of the mean of N samples: sqrt(a^2 + (b * spread)^2).
 
     Attributes:
         a: what is left where samples agree, one value a band, in model units (2 is the whole range).
         b: factor of the spread, one value a band.
-        samples: number of samples N that it was fitted with, whose mean is the estimate that errs.
+        samples: N.
         steps: number of sampling steps that it was fitted with; None for a model that has none.
     """
 
@@ -24,31 +24,21 @@ class SpreadCalibration:
     samples: int
     steps: int | None = None
 
-    def of_mean(self, spread: np.ndarray) -> np.ndarray:
-        """Return the deviation of the error of the mean of samples.
+    def deviation(self, spread: np.ndarray, averaged: int = 1) -> np.ndarray:
+        """Return the deviation of the error of the mean of ``averaged`` samples, by default that of a single sample.
+
+        The mean of n of the N samples x is off the mean of all too. These deviations add up to 0 over all choices of n,
+        so they are not correlated with the error of the mean of all, and the clear image y being fixed::
+
+            E (mean_n(x) - y)^2 = (mean_N(x) - y)^2 + (1/n - 1/N) spread^2
 
         Shapes: spread (bands, ...), the standard deviation of the samples (divisor N - 1), to the same.
         Units: [-1, 1].
         """
-        return self._deviation(spread, 0.0)
-
-    def of_sample(self, spread: np.ndarray) -> np.ndarray:
-        """Return the deviation of the error of a single sample, which is off its mean too.
-
-        The samples deviate from their mean by (1 - 1/N) spread^2 in the mean square, and these deviations add up to 0,
-        so none of it is correlated with the error of the mean::
-
-            mean_i (x_i - y)^2 = (mean(x) - y)^2 + (1 - 1/N) spread^2
-
-        Shapes: as `of_mean`.
-        Units: [-1, 1].
-        """
-        return self._deviation(spread, 1 - 1 / self.samples)
-
-    def _deviation(self, spread: np.ndarray, more: float) -> np.ndarray:
         shape = (-1, *[1] * (spread.ndim - 1))
         a, b = (np.reshape(values, shape) for values in (self.a, self.b))
-        return np.sqrt(a**2 + (b**2 + more) * spread**2)
+        factor = np.maximum(b**2 + 1 / averaged - 1 / self.samples, 0)
+        return np.sqrt(a**2 + factor * spread**2)
 
 
 def recorded_calibration(record: Mapping[str, Any], bands: int, steps: int | None) -> SpreadCalibration | None:

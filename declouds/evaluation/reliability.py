@@ -54,8 +54,8 @@ class Reliability:
             entry = {"from": limits[begin], "to": limits[end], "pixels": count.sum()}
             entry["spread"] = np.sqrt((1 + 1 / self.samples) * squared.sum() / count.sum())
             if calibration is not None:
-                a, b = np.array(calibration.a), np.array(calibration.b)
-                entry["calibrated"] = np.sqrt((a**2 * count + b**2 * squared).sum() / count.sum())
+                deviation = calibration.deviation(np.sqrt(squared / np.maximum(count, 1)), self.samples)
+                entry["calibrated"] = np.sqrt((count * deviation**2).sum() / count.sum())
             entry["rmse"] = np.sqrt(errors[:, begin:end].sum() / count.sum())
             curve.append({key: float(value) for key, value in entry.items()})
         return curve

@@ -12,6 +12,7 @@ from declouds.evaluation.reliability import Reliability
 from declouds.evaluation.standard import psnr_and_ssim
 
 LEVELS = (0.5, 0.9)
+PART = 2**16  # pixels measured at a time, which fit a processor's cache
 ENOUGH = 19  # samples whose least and greatest are the quantiles of 5 % and 95 %
 INTERVALS = {
     True: "from the quantiles of the samples",
@@ -46,28 +47,38 @@ class SampleScores:
         """
         quality = [psnr_and_ssim(image, clear, valid) for image in (*samples, samples.mean(0))]
         drawn = np.stack([_pixels(image, valid) for image in samples])
-        truth = _pixels(clear, valid)
-        mean, spread = drawn.mean(0), drawn.std(0, ddof=1)
-        error = mean - truth
-        self.by_spread.add(spread, spread, error)
-        if cloudy.shape == clear.shape:
-            thickness = np.abs(_pixels(cloudy, valid) - truth).mean(0, keepdims=True)
-            self.by_thickness.add(np.broadcast_to(thickness, truth.shape), spread, error)
-        values = {"crps": crps(drawn, truth).mean()}
-        for level in LEVELS:
-            low, high = central_interval(drawn, level)
-            values[f"coverage{100 * level:.0f}"] = ((low <= truth) & (truth <= high)).mean()
-        values["spread"] = np.sqrt((1 + 1 / self.samples) * (spread**2).mean())
-        values["rmse"] = np.sqrt((error**2).mean())
-        if self.calibration is not None:
-            deviation = self.calibration.of_mean(spread)
-            for level in LEVELS:
-                within = np.abs(error) <= norm.ppf((1 + level) / 2) * deviation
-                values[f"coverage{100 * level:.0f}.calibrated"] = within.mean()
-            values["spread.calibrated"] = np.sqrt((deviation**2).mean())
+        truth, seen = _pixels(clear, valid), _pixels(cloudy, valid) if cloudy.shape == clear.shape else None
+        sums: dict[str, float] = {}
+        for begin in range(0, truth.shape[1], PART):
+            part = (..., slice(begin, begin + PART))
+            measured = self._measure(drawn[part].astype(np.float64), truth[part], None if seen is None else seen[part])
+            for key, of_pixels in measured.items():
+                sums[key] = sums.get(key, 0.0) + of_pixels.sum()
+        values = {key: total / truth.size for key, total in sums.items()}
+        values |= {key: np.sqrt(values[key]) for key in values if key.startswith(("spread", "rmse"))}
         for name, found in zip(("psnr", "ssim"), zip(*quality, strict=True), strict=True):
             values |= {f"{name}.best_sample": np.max(found[:-1]), f"{name}.mean_image": found[-1]}
         return {f"samples.{key}": float(value) for key, value in values.items()}
+
+    def _measure(self, samples: np.ndarray, truth: np.ndarray, cloudy: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Return what is averaged over pixels; ``spread`` and ``rmse`` squared. Shapes: (N, C, n), (C, n) -> (C, n)."""
+        error, spread = samples.mean(0) - truth, samples.std(0, ddof=1)
+        self.by_spread.add(spread, spread, error)
+        if cloudy is not None:
+            thickness = np.abs(cloudy - truth).mean(0, keepdims=True)
+            self.by_thickness.add(np.broadcast_to(thickness, truth.shape), spread, error)
+        values = {"crps": crps(samples, truth)}
+        for level in LEVELS:
+            low, high = central_interval(samples, level)
+            values[f"coverage{100 * level:.0f}"] = (low <= truth) & (truth <= high)
+        values |= {"spread": (1 + 1 / self.samples) * spread**2, "rmse": error**2}
+        if self.calibration is not None:
+            deviation = self.calibration.deviation(spread, self.samples)
+            for level in LEVELS:
+                within = np.abs(error) <= norm.ppf((1 + level) / 2) * deviation
+                values[f"coverage{100 * level:.0f}.calibrated"] = within
+            values["spread.calibrated"] = deviation**2
+        return values
 
     def describe(self) -> str:
         """Return one line on what the scores are."""
@@ -124,5 +135,5 @@ def central_interval(samples: np.ndarray, level: float) -> tuple[np.ndarray, np.
 
 
 def _pixels(image: torch.Tensor, valid: torch.Tensor | None) -> np.ndarray:
-    """Shapes: (C, H, W), valid (1, H, W) -> (C, n) float64."""
-    return of_valid(image, valid).flatten(1).double().cpu().numpy()
+    """Shapes: (C, H, W), valid (1, H, W) -> (C, n)."""
+    return of_valid(image, valid).flatten(1).cpu().numpy()

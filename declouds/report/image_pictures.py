@@ -118,7 +118,7 @@ class ImagePictures:
         calibration = spread_calibration(model)
         if calibration is None:
             return torch.from_numpy(50 * spread.mean(0)), f"standard deviation of {of}"
-        return torch.from_numpy(50 * calibration.of_sample(spread).mean(0)), f"calibrated deviation by {of}"
+        return torch.from_numpy(50 * calibration.deviation(spread).mean(0)), f"calibrated deviation by {of}"
 
     def _recorded(self, kind: str, steps: list[tuple[int, dict[str, torch.Tensor]]]) -> list[str]:
         """Return what the model records of its steps and is an image, or a map; the baseline is not a step."""

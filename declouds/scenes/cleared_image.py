@@ -137,8 +137,8 @@ def cleared_blocks(
             deviation = None
             if len(rasters) > 1:
                 others = [first[:bands], *(raster.read(window)[:bands] for raster in rasters[1:])]
-                spread = np.std(others, axis=0, ddof=1)
-                spread = spread if calibration is None else calibration.of_sample(spread)
+                spread = np.std(np.clip(others, -1, 1), axis=0, ddof=1)  # as they would be written
+                spread = spread if calibration is None else calibration.deviation(spread)
                 deviation = np.where(alpha > 0, spread * half_range, np.nan)
             yield Block(window, result, changed, weight, deviation, calibrated=calibration is not None)
 

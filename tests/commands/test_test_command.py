@@ -2,12 +2,14 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from declouds.cli import main
 from declouds.evaluation import lpips_net
 from declouds.evaluation.load_checked import differing_entries, differing_parts
 from declouds.image_io import read_image, write_image
+from declouds.scenes.api import remove_clouds
 from declouds.weights.file import read_weights, save_weights
 
 MODEL = dict(
@@ -352,6 +354,16 @@ def test_a_calibration_is_recorded_and_used(with_val, capsys):
         if known:  # on the images of the fit
             calibrated, rmse = (summary[f"samples.{key}"]["mean"] for key in ("spread.calibrated", "rmse"))
             assert calibrated == pytest.approx(rmse, rel=0.05)
+    found = {}
+    for name in ("fast", "calibrated"):
+        scene, output = with_val / "data" / "cloud" / "1.png", with_val / f"{name}.tif"
+        remove_clouds(scene, with_val / f"{name}.safetensors", output=output, quality=True, samples=4, device="cpu")
+        with rasterio.open(with_val / f"{name}_quality.tif") as file:
+            found[name] = file.read([2, 3, 4])
+            assert file.descriptions[1] == f"{'calibrated ' * (name != 'fast')}standard deviation of band 1"
+    a, b = (np.reshape(spread[name], (3, 1, 1)) for name in "ab")
+    expected = np.sqrt((127.5 * a) ** 2 + (b**2 + 3 / 4) * found["fast"] ** 2)  # in 8-bit units
+    np.testing.assert_allclose(found["calibrated"], expected, rtol=1e-4)
 
 
 def test_samples_that_make_no_sense_are_refused(setting, capsys):

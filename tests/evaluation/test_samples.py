@@ -129,7 +129,7 @@ def test_the_calibration_finds_that_errors_are_twice_the_spread():
     found = table.fit(steps=5)
     assert found.b == pytest.approx((2, 2), rel=0.06) and max(found.a) < 0.005
     assert (found.samples, found.steps) == (32, 5)
-    inside = np.abs(errors) <= norm.ppf(0.95) * found.of_mean(spread)
+    inside = np.abs(errors) <= norm.ppf(0.95) * found.deviation(spread, 32)
     assert inside.mean() == pytest.approx(0.9, abs=0.01)
     for raw in table.curve(found):
         assert raw["rmse"] == pytest.approx(raw["calibrated"], rel=0.1)
@@ -170,14 +170,17 @@ def test_a_calibration_corrects_the_coverage():
     assert scores.content()["calibration"]["samples"] == 8
 
 
-def test_the_error_of_one_sample_is_that_of_the_mean_and_its_own():
+def test_fewer_samples_are_off_by_the_error_of_the_mean_and_their_own():
     random = np.random.default_rng(0)
     drawn = 0.1 * random.standard_normal((4, 1, 100_000))
     errors = drawn.mean(0) - 0.2 * random.standard_normal((1, 100_000))
     table, spread = Reliability(1, 4), drawn.std(0, ddof=1)
     table.add(spread, spread, errors)
     single = drawn[0] - drawn.mean(0) + errors
-    assert np.sqrt((table.fit(None).of_sample(spread) ** 2).mean()) == pytest.approx(single.std(), rel=0.01)
+    found = table.fit(None)
+    assert np.sqrt((found.deviation(spread) ** 2).mean()) == pytest.approx(single.std(), rel=0.01)
+    pair = drawn[:2].mean(0) - drawn.mean(0) + errors
+    assert np.sqrt((found.deviation(spread, 2) ** 2).mean()) == pytest.approx(pair.std(), rel=0.01)
 
 
 def test_gaps_do_not_count():
