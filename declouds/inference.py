@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from declouds.calibration import SpreadCalibration, recorded_calibration
 from declouds.errors import UserError
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -115,8 +116,16 @@ def _compile(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callabl
 
 
 def recorded(model: Any) -> dict[str, Any]:
-    """Return what is recorded with the weights: ``steps`` that are enough, and whether ``bf16`` is as good."""
+    """Return what is recorded with the weights.
+
+    ``steps`` that are enough, whether ``bf16`` is as good, and the calibration of the ``spread`` of samples.
+    """
     return (getattr(model, "record", None) or {}).get("inference", {})
+
+
+def spread_calibration(model: Any) -> SpreadCalibration | None:
+    """Return the calibration recorded with the weights, if there is one and it holds for the steps of the model."""
+    return recorded_calibration(recorded(model), model.bands, model.steps)
 
 
 def prepare(

@@ -49,7 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--record",
         type=Path,
         metavar="FILE",
-        help="with --split val: write weights that record the fewest sufficient --steps, and whether bf16 suffices",
+        help="with --split val: write weights that record the fewest sufficient --steps, and whether bf16 suffices; "
+        "with --samples the calibration of their spread",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="sample every image N times from other noise: CRPS, coverage, and whether the spread tells the error",
     )
     parser.add_argument(
         "--blend",
@@ -92,6 +99,7 @@ class Choices:
     precision: str = "auto"
     steps: Sequence[int] | None = None
     record: Path | None = None
+    samples: int | None = None
     seed: int = 0
     device: str = "auto"
     overwrite: bool = False
@@ -114,10 +122,12 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     from declouds.evaluation.load_checked import changed_sampling, load_checked
     from declouds.evaluation.lpips_net import load_lpips
     from declouds.evaluation.protocols import PROTOCOLS, check_protocols
+    from declouds.evaluation.samples import SampleScores
     from declouds.evaluation.signatures import SIGNATURES
     from declouds.evaluation.statistics import Row
     from declouds.evaluation.tables import Evaluation, print_tables, write_evaluation
     from declouds.hardware import keep_freed_memory, pick_device
+    from declouds.inference import spread_calibration
     from declouds.registry import DATAMODULES
     from declouds.runs.cost import Meter
     from declouds.runs.machine import device_name, machine_facts
@@ -138,6 +148,11 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     stored = read_weights(args.checkpoint) if args.record else None
     if stored is not None and (changed := changed_sampling(stored.config, config.model.to_dict())):
         raise UserError(f"--record: the config changes {', '.join(changed)}: use that of the weights")
+    scores = None
+    if args.samples is not None:
+        if not model.draws_noise:
+            raise UserError(f"{args.checkpoint}: draws no noise, so all samples would be equal: leave out --samples")
+        scores = SampleScores(args.samples, model.bands, None if args.record else spread_calibration(model))
     weights = {"file": str(args.checkpoint), "sha256": file_digest(find_weights(str(args.checkpoint)))}
     lpips = load_lpips(args.lpips_weights)
     seconds: dict[str, float] = {}
@@ -159,12 +174,13 @@ def measure(args: Choices, only_existing: bool = False) -> None:
             tiling=_tiling(args),
             on_image=_picture_writer(args, model, datamodule.value_range) if args.save_images else None,
             seconds=taken,
+            scores=scores,
         )
         seconds.update(taken if name is None else {name: taken[model.method]})
         return methods
 
     with Meter(device) as meter:
-        if args.record or len(args.steps or ()) > 1:
+        if scores is None and (args.record or len(args.steps or ()) > 1):
             searched = search_inference(
                 model, args.steps or (), lambda model, name: evaluate(model, name)[model.method], bool(args.record)
             )
@@ -174,7 +190,9 @@ def measure(args: Choices, only_existing: bool = False) -> None:
             compared = [(model.method, model.baseline)] if model.baseline in methods else []
         cost = meter.readings()
     evaluation = Evaluation(
-        protocols={name: PROTOCOLS[name] for name in protocols} | {"signature": SIGNATURES},
+        protocols={name: PROTOCOLS[name] for name in protocols}
+        | {"signature": SIGNATURES}
+        | ({} if scores is None else {"samples": scores.describe()}),
         methods=methods,
         split={"part": args.split, **datamodule.split_record()[args.split]},
         compared=compared,
@@ -195,6 +213,7 @@ def measure(args: Choices, only_existing: bool = False) -> None:
             **cost,
             **machine_facts(),
         },
+        samples={} if scores is None else scores.content(),
     )
     print_tables(evaluation)
     if searched is not None:
@@ -202,12 +221,22 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     if args.out is not None:
         write_evaluation(evaluation, args.out, args.overwrite)
         print(f"written to {args.out}")
-    if searched is not None and stored is not None and args.record is not None:
-        inference = searched.found | dict(tolerance=TOLERANCE, split=evaluation.split)
+    if stored is not None and args.record is not None:
+        if scores is not None:
+            found = vars(scores.by_spread.fit(model.steps)) | dict(split=evaluation.split, tile=args.tile)
+            inference, told = stored.record.get("inference", {}) | dict(spread=found), _calibration(found)
+        elif searched is not None:
+            inference = searched.found | dict(tolerance=TOLERANCE, split=evaluation.split)
+            told = "" if "bf16" in searched.found else "; bf16 was not checked: this device does not compute it"
         record = stored.record | dict(inference=inference)
         save_weights(args.record, stored.config, stored.state_dict, record, args.overwrite)
-        checked = "" if "bf16" in searched.found else "; bf16 was not checked: this device does not compute it"
-        print(f"recorded in {args.record}{checked}")
+        print(f"recorded in {args.record}{told}")
+
+
+def _calibration(found: dict[str, Any]) -> str:
+    """Put a calibration into words."""
+    a, b = (", ".join(f"{value:.4g}" for value in found[name]) for name in "ab")
+    return f": error of the mean = sqrt(a^2 + (b * spread)^2) with a = {a}, b = {b} for the bands in order"
 
 
 def _print_search(searched: Any, seconds: dict[str, float]) -> None:
@@ -234,6 +263,15 @@ def _check_arguments(args: Choices) -> None:
     tiling = _tiling(args)
     if tiling is not None:
         tiling.check()
+    if args.samples is not None:
+        if args.samples < 2:
+            raise UserError(f"--samples {args.samples}: a spread needs at least 2")
+        if len(args.steps or ()) > 1:
+            raise UserError("--samples measures a single number of --steps: find that first, without --samples")
+        if args.record is not None and args.steps:
+            raise UserError(
+                "--record with --samples calibrates the recorded number of steps: leave out --steps, or record it first"
+            )
     if args.record is not None:
         from declouds.weights.file import check_output
 

@@ -1,5 +1,6 @@
 """Evaluate a model on a data set."""
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from time import perf_counter
 from typing import Any
@@ -9,11 +10,13 @@ import torch
 from declouds.errors import UserError
 from declouds.evaluation.lpips_net import Lpips
 from declouds.evaluation.protocols import measure
+from declouds.evaluation.samples import SampleScores
 from declouds.evaluation.signatures import describe_image, measure_signatures
 from declouds.evaluation.statistics import Row
 from declouds.progress import progress_bar
 from declouds.scenes.sampling.noise import noise_for, noise_seed
-from declouds.scenes.sampling.tiled import clear_image
+from declouds.scenes.sampling.passes import noise_of
+from declouds.scenes.sampling.tiled import clear_samples
 from declouds.scenes.sampling.tiles import Tiling
 
 Images = dict[str, torch.Tensor]  # method -> (C, H, W)
@@ -31,6 +34,7 @@ def evaluate_model(
     tiling: Tiling | None = None,
     on_image: Callable[[dict[str, Any], Images], None] | None = None,
     seconds: dict[str, float] | None = None,
+    scores: SampleScores | None = None,
 ) -> dict[str, list[Row]]:
     """Predict and measure every image of ``dataset``.
 
@@ -46,7 +50,8 @@ def evaluate_model(
         variants: True to measure the cloudy image and all variants of the model too; or some of `variants_of`.
         tiling: overlapping windows, as for scenes; None predicts whole images.
         on_image: called with each sample and its images by method.
-        seconds: filled with method -> total prediction time in seconds.
+        seconds: filled with method -> total prediction time in seconds, of one sample an image.
+        scores: takes as many samples of every image by the model as it says; the first of them is the result.
 
     Returns:
         method -> one row per image, in the order of the data set: the protocols' metrics, the failure signatures
@@ -54,9 +59,11 @@ def evaluate_model(
         ``method``; ``cloudy`` is omitted if its bands differ from the clear image's.
 
     Raises:
-        UserError: unknown variant.
+        UserError: unknown variant, or several samples of a model that draws no noise.
     """
     chosen = _chosen(model, variants)
+    if scores is not None and not model.draws_noise:
+        raise UserError("this model draws no noise, so all samples would be equal: omit --samples")
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     rows: dict[str, list[Row]] = {}
     was_training = model.training
@@ -66,7 +73,8 @@ def evaluate_model(
             for batch in _batches(dataset, batch_size):
                 cloudy = torch.stack([sample["cloudy"] for sample in batch]).to(device)
                 names = [sample["name"] for sample in batch]
-                outputs, taken = _predict(model, cloudy, names, seed, chosen, tiling)
+                count = 1 if scores is None else scores.samples
+                outputs, drawn, taken = _predict(model, cloudy, names, seed, chosen, tiling, count)
                 if seconds is not None:
                     seconds.update({method: seconds.get(method, 0.0) + more for method, more in taken.items()})
                 for position, sample in enumerate(batch):
@@ -79,6 +87,8 @@ def evaluate_model(
                     for method, image in images.items():
                         row = {"name": sample["name"], **measure(image, clear, protocols, lpips, *where)}
                         row |= measure_signatures(image, clear, cloudy[position], *where) | facts
+                        if scores is not None and method == model.method:
+                            row |= scores.measure(drawn[:, position], clear, cloudy[position], where[1])
                         rows.setdefault(method, []).append(row)
                     if on_image is not None:
                         on_image(sample, images)
@@ -106,37 +116,54 @@ def _chosen(model: Any, variants: bool | Collection[str]) -> tuple[str, ...]:
 
 
 def _predict(
-    model: Any, cloudy: torch.Tensor, names: list[str], seed: int, variants: Collection[str], tiling: Tiling | None
-) -> tuple[Images, dict[str, float]]:
-    """Return method -> images, and method -> prediction time in seconds. Shapes: cloudy (B, C, H, W)."""
+    model: Any,
+    cloudy: torch.Tensor,
+    names: list[str],
+    seed: int,
+    variants: Collection[str],
+    tiling: Tiling | None,
+    samples: int,
+) -> tuple[Images, torch.Tensor, dict[str, float]]:
+    """Return method -> images, the samples of the model itself, and method -> prediction time of one sample in seconds.
+
+    Shapes: cloudy (B, C, H, W), samples (N, B, C, H, W).
+    """
     shape = (model.bands, *cloudy.shape[-2:])
     outputs, seconds = {}, {}
-    if tiling is None:  # shared by all variants; windows draw their own part of the same noise field
-        noise = torch.stack([torch.as_tensor(noise_for(name, seed, shape)) for name in names]).to(cloudy)
 
-    def take(method: str, variant: str | None) -> None:
+    @functools.cache  # shared by all variants; windows draw their own part of the same noise field
+    def noise(sample: int) -> torch.Tensor:
+        stream = noise_of(sample).stream
+        return torch.stack([torch.as_tensor(noise_for(name, seed, shape, stream)) for name in names]).to(cloudy)
+
+    def take(method: str, variant: str | None, samples: int = 1) -> torch.Tensor:
         started = perf_counter()
         if tiling is None:
-            images = model.predict(cloudy, noise, name=names, variant=variant)
+            images = torch.stack(
+                [model.predict(cloudy, noise(sample), name=names, variant=variant) for sample in range(samples)]
+            )
         else:
             images = torch.stack(
                 [
-                    clear_image(model, image, noise_seed(name, seed), tiling, variant, name)
+                    clear_samples(model, image, noise_seed(name, seed), samples, tiling, variant, name)
                     for image, name in zip(cloudy, names, strict=True)
-                ]
+                ],
+                dim=1,
             )
-        outputs[method] = images.float().clamp(-1, 1)
+        images = images.float().clamp(-1, 1)
+        outputs[method] = images[0]
         if images.is_cuda:
             torch.cuda.synchronize(images.device)
-        seconds[method] = perf_counter() - started
+        seconds[method] = (perf_counter() - started) / samples
+        return images
 
     if "cloudy" in variants and cloudy.shape[1] == model.bands:
         outputs["cloudy"], seconds["cloudy"] = cloudy.float().clamp(-1, 1), 0.0
     for variant in model.variants:
         if variant in variants:
             take(variant, variant)
-    take(model.method, None)
-    return outputs, seconds
+    drawn = take(model.method, None, samples)
+    return outputs, drawn, seconds
 
 
 def _batches(dataset: Any, batch_size: int) -> Iterator[list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from declouds.errors import UserError
-from declouds.inference import prepare
+from declouds.inference import prepare, recorded
 from declouds.models import model_class
 from declouds.models.cloud_remover import CloudRemover
 from declouds.registry import PART_REGISTRIES
@@ -76,7 +76,11 @@ def load_checked(
             "the model was trained with value range %s to %s, these data have %s to %s",
             model.value_range.low, model.value_range.high, datamodule.value_range.low, datamodule.value_range.high,
         )  # fmt: skip
-    prepare(model, precision, steps, use_recorded=not changed_sampling(weights.config, wanted))
+    changed = changed_sampling(weights.config, wanted)
+    if changed:  # the spread of another sampler was never compared with its errors
+        inference = {key: value for key, value in recorded(model).items() if key != "spread"}
+        model.record = model.record | dict(inference=inference)
+    prepare(model, precision, steps, use_recorded=not changed)
     return model
 
 

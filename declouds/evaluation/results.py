@@ -26,6 +26,7 @@ class RunResults:
         protocols: name -> one-line description.
         split: the images, for example ``split``, ``part``, ``count``, ``digest``.
         about: origin of the results.
+        samples: what several samples an image showed (see `SampleScores.content`); empty if there was one.
     """
 
     label: str
@@ -34,6 +35,7 @@ class RunResults:
     protocols: dict[str, str] = field(default_factory=dict)
     split: dict[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, Any] = field(default_factory=dict)
 
     @property
     def best_method(self) -> str:
@@ -102,6 +104,7 @@ def read_run(path: Path, label: str | None = None) -> RunResults:
             protocols=dict(content["protocols"]),
             split=dict(content["split"]),
             about=dict(content["about"]),
+            samples=dict(content.get("samples") or {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _foreign(path) from error

@@ -32,11 +32,12 @@ def measure_standard(
     Units: images in [-1, 1]; PSNR in dB, infinite for equal images; MAE in image units (2 is the full range); SAM in
         degrees; undefined values (no cloudy pixel, image too small) are NaN; one band has no ``sam``.
     """
+    psnr, ssim = psnr_and_ssim(result, clear, valid)
     result, clear = equal_in_gaps(result.double(), clear.double(), valid), clear.double()
     ours, theirs = of_valid(result, valid), of_valid(clear, valid)
     values = {
-        "psnr": _psnr(ours, theirs),
-        "ssim": _ssim((result + 1) / 2, (clear + 1) / 2, valid),
+        "psnr": psnr,
+        "ssim": ssim,
         "mae": _mae(ours, theirs),
         **_spectral((ours.view(*ours.shape[:2], -1) + 1) / 2, (theirs.view(*ours.shape[:2], -1) + 1) / 2),
     }
@@ -52,6 +53,13 @@ def measure_standard(
             values[f"psnr.{where}"] = _psnr(result[:, pixels], clear[:, pixels])
             values[f"mae.{where}"] = _mae(result[:, pixels], clear[:, pixels])
     return values
+
+
+def psnr_and_ssim(result: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None = None) -> tuple[float, float]:
+    """Return the PSNR and the SSIM of `measure_standard`. Shapes and units: as there."""
+    result, clear = equal_in_gaps(result.double(), clear.double(), valid), clear.double()
+    psnr = _psnr(of_valid(result, valid), of_valid(clear, valid))
+    return psnr, _ssim((result + 1) / 2, (clear + 1) / 2, valid)
 
 
 def _psnr(result: torch.Tensor, clear: torch.Tensor) -> float:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.evaluation.metric_names import FACTS, better
+from declouds.evaluation.metric_names import FACTS, target
 
 Row = dict[str, Any]  # one image: `name`, metrics under keys like `official.psnr`, facts under `image.cover` ...
 
@@ -78,9 +78,10 @@ def column(rows: Sequence[Row], metric: str) -> np.ndarray:
 
 
 def difference(a: np.ndarray, b: np.ndarray, metric: str) -> np.ndarray:
-    """Return a - b, 0 where both are infinite; |a| - |b| for a metric that is best at 0."""
-    if better(metric) == "nearer 0":
-        a, b = np.abs(a), np.abs(b)
+    """Return a - b, 0 where both are infinite; of a metric that is best at a value, that of the distances to it."""
+    best = target(metric)
+    if best is not None:
+        a, b = np.abs(a - best), np.abs(b - best)
     equal = np.isinf(a) & (a == b)
     with np.errstate(invalid="ignore"):
         return np.where(equal, 0.0, a - b)

@@ -22,6 +22,7 @@ from declouds.evaluation.results import read_results as read_results  # re-expor
 from declouds.evaluation.statistics import CONFIDENCE, Estimate, Row, compare, keys_of, summarise
 
 FILES = ("per_image.csv", "summary.csv", "results.json", "table.txt")
+CURVES = "reliability.csv"  # written if there were several samples an image
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Evaluation:
         split: the images, for example ``file``, ``name``.
         compared: pairs (a, b) of methods whose paired difference a - b is reported.
         about: origin of the results, stored unchanged in the JSON.
+        samples: what several samples an image showed (see `SampleScores.content`); empty if there was one.
     """
 
     protocols: dict[str, str]
@@ -41,6 +43,7 @@ class Evaluation:
     split: dict[str, Any] = field(default_factory=dict)
     compared: list[tuple[str, str]] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, Any] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -55,7 +58,7 @@ class Evaluation:
         return summaries
 
 
-def check_free(folder: Path, overwrite: bool, files: Sequence[str] = FILES) -> None:
+def check_free(folder: Path, overwrite: bool, files: Sequence[str] = (*FILES, CURVES)) -> None:
     """Check before long work that `write_evaluation` will be able to write without overwriting.
 
     Raises:
@@ -74,6 +77,8 @@ def check_free(folder: Path, overwrite: bool, files: Sequence[str] = FILES) -> N
 def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = False) -> list[Path]:
     """Write ``per_image.csv``, ``summary.csv``, ``results.json`` and ``table.txt``, each atomically.
 
+    ``reliability.csv`` too if there were several samples an image; else one of an earlier evaluation is removed.
+
     Raises:
         UserError: one of them exists and ``overwrite`` is False, or the folder cannot be written.
     """
@@ -82,7 +87,13 @@ def write_evaluation(evaluation: Evaluation, folder: Path, overwrite: bool = Fal
     page = io.StringIO()
     _console(summaries, page).print(_tables(evaluation, summaries))
     texts = (_per_image_csv(evaluation), _summary_csv(summaries), _json(evaluation, summaries), page.getvalue())
-    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite)
+    files = dict(zip(FILES, texts, strict=True))
+    if evaluation.samples:
+        files[CURVES] = _curves_csv(evaluation.samples)
+    written = write_texts(folder, files, overwrite)
+    if not evaluation.samples:
+        (folder / CURVES).unlink(missing_ok=True)
+    return written
 
 
 def write_texts(folder: Path, texts: Mapping[str, str], overwrite: bool = False) -> list[Path]:
@@ -129,7 +140,24 @@ def _tables(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -
             table.add_row(Text(metric.removeprefix(f"{protocol}.")), better(metric), *cells)
         parts += [table, Text(f"{protocol}: {description}.\n")]
     brackets = Text(f"In brackets: {CONFIDENCE:.0%} bootstrap interval of the mean over images.")
-    return Group(*parts, brackets, *_notes(summaries))
+    return Group(*parts, brackets, *_notes(summaries), *_curve_tables(evaluation.samples))
+
+
+BY = {"by_spread": "predicted spread", "by_thickness": "cloud thickness |cloudy - clear|"}
+
+
+def _curve_tables(samples: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield a table for each curve of reliability."""
+    for key, words in BY.items():
+        if curve := samples.get(key):
+            names = [name for name in ("spread", "calibrated", "rmse") if name in curve[0]]
+            table = Table(title=Text(f"\nreliability by {words}, on [-1, 1]"), title_justify="left")
+            for name in ("from", "to", "pixels", *names):
+                table.add_column(name, justify="right")
+            for entry in curve:
+                limits = (f"{entry[name]:.4f}" for name in ("from", "to"))
+                table.add_row(*limits, f"{entry['pixels']:.0f}", *(f"{entry[name]:.4f}" for name in names))
+            yield table
 
 
 def _cell(value: Estimate | None, decimals: int) -> Text:
@@ -172,6 +200,12 @@ def _summary_csv(summaries: dict[str, dict[str, Estimate]]) -> str:
     return csv_text([["method", "protocol", "metric", *Estimate._fields], *lines])
 
 
+def _curves_csv(samples: Mapping[str, Any]) -> str:
+    columns = ["from", "to", "pixels", "spread", "calibrated", "rmse"]
+    lines = [[key, *(entry.get(name, "") for name in columns)] for key in BY for entry in samples[key]]
+    return csv_text([["curve", *columns], *lines])
+
+
 def csv_text(lines: Sequence[Sequence[Any]]) -> str:
     """Return lines of cells as CSV."""
     text = io.StringIO()
@@ -193,6 +227,7 @@ def _json(evaluation: Evaluation, summaries: dict[str, dict[str, Estimate]]) -> 
         "methods": {
             method: {"summary": means[method], "per_image": rows} for method, rows in evaluation.methods.items()
         },
+        **({"samples": evaluation.samples} if evaluation.samples else {}),
         "differences": {f"{a} - {b}": means[f"{a} - {b}"] for a, b in evaluation.compared},
     }
     return json.dumps(_strict(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.evaluation.metric_names import better
+from declouds.evaluation.metric_names import target
 from declouds.evaluation.statistics import Estimate, difference, estimate, holm, signed_rank
 from declouds.report.compared_runs import ALL, CHANGE, COVER, Bin, Comparable, Entry, check_comparable, sort_into_bins
 
@@ -195,9 +195,12 @@ def _notes(entries: Sequence[Entry], bins: dict[Bin, np.ndarray], metrics: Seque
         notes.append(
             f"One training each: {', '.join(single)}. None of these figures covers the variation between seeds."
         )
-    sizes = [metric for metric in metrics if better(metric) == "nearer 0"]
+    sizes = [metric for metric in metrics if target(metric) == 0]
     if sizes:
         notes.append(f"Best at 0, so the difference is that of sizes, |run| - |baseline|: {', '.join(sizes)}.")
+    shares = [metric for metric in metrics if target(metric)]
+    if shares:
+        notes.append(f"Best at 0.5 or 0.9, so the difference is that of distances to it: {', '.join(shares)}.")
     return notes
 
 

@@ -16,13 +16,18 @@ from declouds.evaluation.tables import csv_text, write_texts
 from declouds.report.compared_runs import ALL
 from declouds.report.comparison import Cell, Comparison
 
-ARROWS = {"higher": "\u2191", "lower": "\u2193", "nearer 0": "\u21920"}
 LEGEND = (
     f"In brackets: the {CONFIDENCE:.0%} bootstrap interval of the mean over images ({RESAMPLES} resamples). "
     "p: Wilcoxon's signed-rank test, two-sided; p (Holm): corrected for the number of differences in the tables of all "
     "images, or in those of bins together. ± is the standard deviation of the means of several seeds. "
     "↑ higher is better, ↓ lower, →0 nearer to 0."
 )
+
+
+def _headed(metric: str) -> str:
+    """Return a metric with an arrow to its better values, if some are."""
+    arrow = better(metric).replace("higher", "↑").replace("lower", "↓").replace("nearer ", "→")
+    return f"{metric} {arrow}".strip()
 
 
 class TextTable(NamedTuple):
@@ -52,7 +57,7 @@ def text_notes(comparison: Comparison) -> list[str]:
 
 
 def _means(comparison: Comparison) -> TextTable:
-    columns = ["run", *(f"{metric} {ARROWS[better(metric)]}" for metric in comparison.metrics)]
+    columns = ["run", *map(_headed, comparison.metrics)]
     rows = [
         [run, *(_mean(comparison.at(run, metric), metric) for metric in comparison.metrics)] for run in comparison.runs
     ]
@@ -61,7 +66,7 @@ def _means(comparison: Comparison) -> TextTable:
 
 def _differences(comparison: Comparison) -> TextTable:
     rows = [
-        [f"{metric} {ARROWS[better(metric)]}", run, *_compared(comparison.at(run, metric), metric)]
+        [_headed(metric), run, *_compared(comparison.at(run, metric), metric)]
         for metric in comparison.metrics
         for run in comparison.runs
         if run != comparison.baseline
@@ -79,7 +84,7 @@ def _by_bin(comparison: Comparison, metric: str) -> TextTable:
         for cell in [comparison.at(run, metric, found.name)]
     ]
     columns = ["images", "run", "mean", "difference", "p", "p (Holm)"]
-    title = f"{metric} {ARROWS[better(metric)]} by {comparison.bins[1].fact}, differences to {comparison.baseline}"
+    title = f"{_headed(metric)} by {comparison.bins[1].fact}, differences to {comparison.baseline}"
     return TextTable(title, columns, rows, names=2)
 
 

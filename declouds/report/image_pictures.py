@@ -11,6 +11,7 @@ from declouds.evaluation.official import equal_in_gaps, measure_official
 from declouds.evaluation.standard import measure_standard
 from declouds.evaluation.statistics import Row
 from declouds.image_io import write_image
+from declouds.inference import spread_calibration
 from declouds.report.pictures import (
     ERROR,
     LONGEST,
@@ -24,7 +25,7 @@ from declouds.report.pictures import (
 )
 from declouds.report.scored_model import ScoredModel, StepRecorder
 from declouds.scenes.sampling.noise import noise_for, noise_seed
-from declouds.scenes.sampling.tiled import clear_image
+from declouds.scenes.sampling.tiled import clear_image, clear_samples
 
 SMALL = 128  # pixels of the longer side of a step's picture, where steps were not requested
 SAME = 0.1  # dB of PSNR by which two devices may differ
@@ -69,12 +70,17 @@ class ImagePictures:
             for name in ("result", model.baseline)
             if name in images
         }
+        spread = {}
+        if scored.samples > 1:
+            values, spread["spread_title"] = self._spread(sample)
+            spread["spread"] = self._write(f"{stem}-spread", map_picture(values, ERROR))
         height, width = clear.shape[-2:]
         return {
             "name": row["name"],
             "size": [width, height],
             **{name: self._write(f"{stem}-{name}", picture(image, shown, limits)) for name, image in images.items()},
             **{name: self._write(f"{stem}-{name}", map_picture(values, ERROR)) for name, values in maps.items()},
+            **spread,
             "baseline": model.baseline,
             "maps": self._maps(recorder, stem),
             "map_title": (model.quality_band or "").capitalize(),
@@ -99,6 +105,20 @@ class ImagePictures:
             result = model.predict(cloudy[None], noise, name=[name], record=recorder)[0]
         ready = (None if image is None else image.float().cpu().clamp(-1, 1) for image in (result, baseline))
         return *ready, recorder  # type: ignore[return-value]
+
+    def _spread(self, sample: dict[str, Any]) -> tuple[torch.Tensor, str]:
+        """Return how far the result is off by the samples, mean of the bands in % of the range, and what that is."""
+        scored, model = self.scored, self.scored.model
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        seed = noise_seed(sample["name"], scored.seed)
+        drawn = clear_samples(
+            model, sample["cloudy"].to(device), seed, scored.samples, scored.tiling, name=sample["name"]
+        )
+        spread, of = drawn.clamp(-1, 1).std(0).cpu().numpy(), f"{scored.samples} samples"
+        calibration = spread_calibration(model)
+        if calibration is None:
+            return torch.from_numpy(50 * spread.mean(0)), f"standard deviation of {of}"
+        return torch.from_numpy(50 * calibration.deviation(spread).mean(0)), f"calibrated deviation by {of}"
 
     def _recorded(self, kind: str, steps: list[tuple[int, dict[str, torch.Tensor]]]) -> list[str]:
         """Return what the model records of its steps and is an image, or a map; the baseline is not a step."""

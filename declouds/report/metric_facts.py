@@ -14,6 +14,10 @@ LABELS = {
     "ergas": "ERGAS",
     "cloud_left": "cloud left",
     "colour_shift": "colour shift",
+    "crps": "CRPS",
+    "coverage50": "coverage of 50 %",
+    "coverage90": "coverage of 90 %",
+    "rmse": "RMSE of the mean",
 }
 DECIMALS = {"cloud_left": 3, "blur": 3, "colour_shift": 2}  # the others as in the tables
 UNITS = {"psnr": "dB", "sam": "°", "colour_shift": "%"}
@@ -27,6 +31,11 @@ MEANINGS = {
     "cloud_left": "the share of the cloud's signal that is still in the result: 0 none, 1 all, below 0 overcorrected",
     "blur": "the share of the energy of fine detail that is lost: 0 as sharp, 1 none left, below 0 too sharp or noisy",
     "colour_shift": "the length of the bands' mean errors without their common part, in per cent of the range: a tint",
+    "crps": "continuous ranked probability score of the samples: the MAE where they agree",
+    "coverage50": "the share of pixels whose clear value is in the central 50 % interval of the samples",
+    "coverage90": "the share of pixels whose clear value is in the central 90 % interval of the samples",
+    "spread": "the RMSE that the mean of the samples should have by their standard deviation",
+    "rmse": "the root of the mean squared error of the mean of the samples",
     "cover": "the share of the image that is under cloud, by its mask",
     "change": "the mean difference of the cloudy and the clear image on [-1, 1]: 2 is the whole range",
 }

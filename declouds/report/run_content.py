@@ -55,6 +55,7 @@ def _run(run: RunResults, keys: list[str]) -> dict[str, Any]:
         "best": best,
         "baseline": others[0] if others else None,
         "names": names,
+        "samples": run.samples or None,
         "facts": [[name, value] for part in (run.split, run.about) for name, value in flat_facts(part)],
         "methods": [
             {

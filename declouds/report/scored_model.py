@@ -31,6 +31,7 @@ class ScoredModel:
         band_names: of the data, if they are known.
         seed: of the start noise.
         tiling: the windows, or None.
+        samples: number of samples of every image.
     """
 
     model: Any
@@ -40,6 +41,7 @@ class ScoredModel:
     band_names: tuple[str, ...]
     seed: int
     tiling: Tiling | None
+    samples: int = 1
 
 
 def find_scored_model(
@@ -88,6 +90,7 @@ def find_scored_model(
         band_names=tuple(model.band_names or getattr(datamodule, "band_names", ())),
         seed=about.get("seed", 0),
         tiling=None if tile is None else Tiling(tile, tile // 4, blend=about.get("blend", "joint")),
+        samples=run.samples.get("count", 1),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from declouds.errors import UserError, nearest
-from declouds.evaluation.metric_names import FACTS, better
+from declouds.evaluation.metric_names import FACTS, better, target
 from declouds.evaluation.results import RunResults
 from declouds.progress import tracked
 from declouds.report.run_content import find_run_folder, flat_facts, report_content, training_curves, training_facts
@@ -75,12 +75,12 @@ def write_report(runs: Sequence[RunResults], out: Path, options: ReportOptions) 
 
 def worst_images(run: RunResults, by: str, count: int) -> list[str]:
     """Return the names of a run's worst images by a metric, the worst first; images without a value come last."""
-    sign = {"higher": 1, "lower": -1, "nearer 0": -1}[better(by)]
+    best = target(by)
 
     def rank(row: dict[str, Any]) -> float:
         value = row.get(by, math.nan)
-        value = abs(value) if better(by) == "nearer 0" else value
-        return math.inf if math.isnan(value) else sign * value
+        value = value if best is None else abs(value - best)
+        return math.inf if math.isnan(value) else value if better(by) == "higher" else -value
 
     return [row["name"] for row in sorted(run.rows(), key=rank)[:count]]
 

@@ -14,7 +14,7 @@ import torch
 from declouds.argument_kinds import check_arguments, check_names
 from declouds.errors import UserError
 from declouds.hardware import pick_device
-from declouds.inference import prepare, recorded
+from declouds.inference import prepare, recorded, spread_calibration
 from declouds.scenes.array import clear_array
 from declouds.scenes.checks import check_files
 from declouds.scenes.clear import Remover, clear_scene
@@ -124,6 +124,7 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
             **dict(
                 precision=model.precision, steps=model.steps, trained=recorded_units(getattr(model, "record", None))
             ),
+            calibration=spread_calibration(model),
             **dict(digest=functools.cache(lambda: model_digest(model)), detector=_detector(options, model)),
         )
     finally:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from declouds import __version__
+from declouds.calibration import SpreadCalibration
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
 from declouds.scenes.identity import description
@@ -53,6 +54,7 @@ class Remover:
         steps: its number of sampling steps, if it has one.
         detector: finds the clouds when the mask is ``auto``.
         trained: units of the training images, if they are known.
+        calibration: of the spread of samples, if the weights record one.
     """
 
     passes: Sequence[Pass]
@@ -66,6 +68,7 @@ class Remover:
     steps: int | None = None
     detector: Callable[[np.ndarray], np.ndarray] | None = None
     trained: Units | None = None
+    calibration: SpreadCalibration | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,9 @@ def clear_scene(
                     remover.device,
                 )
                 if ranks.leads:
-                    blocks = cleared_blocks(image, remover.bands, remover.passes, job, options, tally)
+                    blocks = cleared_blocks(
+                        *(image, remover.bands, remover.passes, job, options, tally, remover.calibration)
+                    )
                     products.write(scene, _ordered(blocks, scene.order))
             report = SceneReport(destination, *scene.size, time.monotonic() - begin, tally)
             if ranks.leads:
@@ -161,7 +166,10 @@ def clear_scene(
                     scene,
                     destination,
                     version=__version__,
-                    model=dict(sha256=remover.digest(), precision=remover.precision, steps=remover.steps),
+                    model=dict(
+                        **dict(sha256=remover.digest(), precision=remover.precision, steps=remover.steps),
+                        calibration=_calibration(remover, options),
+                    ),
                     settings=options.deciding(),
                     pixels=tally.pixels,
                     windows=dict(all=tally.windows, skipped=tally.skipped),
@@ -201,7 +209,13 @@ def _settings(remover: Remover, files: Sequence[Path], scene: Scene, options: Sc
         **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps),
         **dict(indexes=scene.indexes, stored_range=units, options=options.deciding()),
         **dict(passes=passes, detector=description(remover.detector), torch=torch.__version__),
+        calibration=_calibration(remover, options),
     )
+
+
+def _calibration(remover: Remover, options: SceneOptions) -> dict[str, Any] | None:
+    """Return the calibration that the deviation is computed with, if one is."""
+    return None if remover.calibration is None or options.samples == 1 else vars(remover.calibration)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from declouds.calibration import SpreadCalibration
 from declouds.hardware import free_memory
 from declouds.nodata import merge
 from declouds.scenes.options import SceneOptions
@@ -45,6 +46,7 @@ class Block:
     changed: np.ndarray
     weight: np.ndarray | None = None
     deviation: np.ndarray | None = None
+    calibrated: bool = False  # the deviation is that of the error, else that of the samples
 
 
 def grid_of(image: Image, options: SceneOptions, tally: Tally) -> list[Window]:
@@ -103,9 +105,17 @@ def run_passes(
 
 
 def cleared_blocks(
-    image: Image, bands: int, passes: Sequence[Pass], job: Job, options: SceneOptions, tally: Tally
+    image: Image,
+    bands: int,
+    passes: Sequence[Pass],
+    job: Job,
+    options: SceneOptions,
+    tally: Tally,
+    calibration: SpreadCalibration | None = None,
 ) -> Iterator[Block]:
     """Yield the image block by block, in its own type, top to bottom.
+
+    With a calibration the deviation is that of the error of the result, which is the first sample.
 
     Shapes: see `Block`; the bands are the first of those that the image has.
     """
@@ -127,8 +137,10 @@ def cleared_blocks(
             deviation = None
             if len(rasters) > 1:
                 others = [first[:bands], *(raster.read(window)[:bands] for raster in rasters[1:])]
-                deviation = np.where(alpha > 0, np.std(others, axis=0, ddof=1) * half_range, np.nan)
-            yield Block(window, result, changed, weight, deviation)
+                spread = np.std(np.clip(others, -1, 1), axis=0, ddof=1)  # as they would be written
+                spread = spread if calibration is None else calibration.deviation(spread)
+                deviation = np.where(alpha > 0, spread * half_range, np.nan)
+            yield Block(window, result, changed, weight, deviation, calibrated=calibration is not None)
 
 
 def _count(

@@ -44,7 +44,8 @@ class SceneOptions:
         feather: pixels inside the grown clouds over which the result fades in.
         memory: bytes that the process may take at most, as far as that depends on the scene.
         cog: write a Cloud Optimised GeoTIFF.
-        quality: write weight, standard deviation and changed pixels beside the result, as ``NAME_quality.tif``.
+        quality: write weight, standard deviation (the calibrated one, if the weights record a calibration) and changed
+            pixels beside the result, as ``NAME_quality.tif``.
         preview: write a quick-look ``NAME.png`` and a page with a slider, ``NAME.html``.
         overwrite: replace existing outputs.
         restart: drop the unfinished work of an earlier command.

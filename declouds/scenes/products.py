@@ -164,7 +164,8 @@ class Products:
         names = [scene.descriptions[index - 1] or f"band {index}" for index in indexes]
         described = ["weight of the prior"] if block.weight is not None else []
         if block.deviation is not None:
-            described += [f"standard deviation of {name}" for name in names]
+            kind = "calibrated standard deviation" if block.calibrated else "standard deviation"
+            described += [f"{kind} of {name}" for name in names]
         described.append("changed")
         profile = dict(
             LAYOUT,

@@ -2,12 +2,14 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from declouds.cli import main
 from declouds.evaluation import lpips_net
 from declouds.evaluation.load_checked import differing_entries, differing_parts
 from declouds.image_io import read_image, write_image
+from declouds.scenes.api import remove_clouds
 from declouds.weights.file import read_weights, save_weights
 
 MODEL = dict(
@@ -303,3 +305,75 @@ def test_what_is_enough_is_recorded_and_used(with_val, capsys):
 )
 def test_impossible_searches_are_refused_before_any_work(setting, capsys, more, message):
     assert message in refused(capsys, setting, "--out", setting / "out", *more)
+
+
+def test_samples_are_scored_printed_and_written(setting, capsys):
+    run(setting, "--samples", "3", "--variants", "--out", setting / "out", "--protocol", "standard")
+    content = results(setting)
+    found = content["methods"]["DE"]
+    mean = {key: found["summary"][f"samples.{key}"]["mean"] for key in ("crps", "coverage50", "spread", "rmse")}
+    assert 0 < mean["crps"] and 0 <= mean["coverage50"] <= 1 and mean["rmse"] > 0
+    assert found["summary"]["samples.crps"]["low"] <= mean["crps"] <= found["summary"]["samples.crps"]["high"]
+    assert len([row["samples.crps"] for row in found["per_image"]]) == 3
+    assert "samples.crps" not in content["methods"]["diffusion"]["summary"]
+    assert content["samples"]["count"] == 3 and content["samples"]["calibration"] is None
+    for curve in ("by_spread", "by_thickness"):
+        assert sum(entry["pixels"] for entry in content["samples"][curve]) == 3 * 3 * 24 * 32
+    printed = capsys.readouterr().out
+    assert "protocol: samples, 3 images" in printed and "reliability by predicted spread, on [-1, 1]" in printed
+    assert "reliability by cloud thickness" in (setting / "out" / "table.txt").read_text()
+    lines = (setting / "out" / "reliability.csv").read_text().splitlines()
+    assert lines[0] == "curve,from,to,pixels,spread,calibrated,rmse" and lines[-1].startswith("by_thickness,")
+    assert "samples.crps" in (setting / "out" / "per_image.csv").read_text().splitlines()[0]
+    run(setting, "--variants", "--out", setting / "out", "--protocol", "standard", "--overwrite")
+    plain = results(setting)  # the first sample is the usual result
+    key = "standard.psnr"
+    assert plain["methods"]["DE"]["summary"][key] == found["summary"][key] and "samples" not in plain
+    assert not (setting / "out" / "reliability.csv").exists()
+
+
+def test_a_calibration_is_recorded_and_used(with_val, capsys):
+    made = with_val / "calibrated.safetensors"
+    stored = read_weights(with_val / "model.safetensors")
+    inference = dict(steps=1, bf16=False, tolerance=0.02)
+    save_weights(with_val / "fast.safetensors", stored.config, stored.state_dict, dict(inference=inference))
+    run(with_val, "--split", "val", "--samples", "4", "--record", made, model="fast")
+    assert f"recorded in {made}: error of the mean = sqrt(a^2 + (b * spread)^2) with a = " in capsys.readouterr().out
+    recorded = read_weights(made).record["inference"]
+    spread = recorded.pop("spread")
+    assert recorded == inference
+    assert len(spread["a"]) == len(spread["b"]) == 3 and (spread["samples"], spread["steps"]) == (4, 1)
+    assert spread["split"]["part"] == "val" and spread["tile"] is None
+    for more, known in (([], True), (["--steps", "2"], False), (["--cfg-options", "model.eta=0.5"], False)):
+        common = ["--split", "val", "--samples", "4", "--out", with_val / "out", "--overwrite"]
+        run(with_val, *common, *more, model=made.stem)
+        content = results(with_val)
+        summary = content["methods"]["DE"]["summary"]
+        assert ("samples.coverage90.calibrated" in summary) == known
+        assert (content["samples"]["calibration"] is not None) == known
+        if known:  # on the images of the fit
+            calibrated, rmse = (summary[f"samples.{key}"]["mean"] for key in ("spread.calibrated", "rmse"))
+            assert calibrated == pytest.approx(rmse, rel=0.05)
+    found = {}
+    for name in ("fast", "calibrated"):
+        scene, output = with_val / "data" / "cloud" / "1.png", with_val / f"{name}.tif"
+        remove_clouds(scene, with_val / f"{name}.safetensors", output=output, quality=True, samples=4, device="cpu")
+        with rasterio.open(with_val / f"{name}_quality.tif") as file:
+            found[name] = file.read([2, 3, 4])
+            assert file.descriptions[1] == f"{'calibrated ' * (name != 'fast')}standard deviation of band 1"
+    a, b = (np.reshape(spread[name], (3, 1, 1)) for name in "ab")
+    expected = np.sqrt((127.5 * a) ** 2 + (b**2 + 3 / 4) * found["fast"] ** 2)  # in 8-bit units
+    np.testing.assert_allclose(found["calibrated"], expected, rtol=1e-4)
+
+
+def test_samples_that_make_no_sense_are_refused(setting, capsys):
+    assert "--samples 1: a spread needs at least 2" in refused(capsys, setting, "--samples", 1)
+    error = refused(capsys, setting, "--samples", 2, "--steps", 1, 2)
+    assert "--samples measures a single number of --steps" in error
+    options = ["--samples", 2, "--split", "val", "--record", "r.safetensors", "--steps", 2]
+    assert "calibrates the recorded number of steps" in refused(capsys, setting, *options)
+    without = dict(type="OnePass", reference=dict(type="Identity"), bands=3)
+    save_weights(setting / "one.safetensors", without, {}, {})
+    config = setting / "config.py"
+    config.write_text(config.read_text().replace(f"model = {MODEL}", f"model = {without}"))
+    assert "one.safetensors: draws no noise" in refused(capsys, setting, "--samples", 2, model="one")

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -203,3 +204,25 @@ def test_the_folder_can_be_moved(with_pictures, open_page, tmp_path):
     shutil.copytree(with_pictures.parent, tmp_path / "else where #1")
     page = open_page(tmp_path / "else where #1" / "index.html")
     assert page.locator("#cards img").first.evaluate("image => image.decode().then(() => true)")
+
+
+def test_results_with_samples_show_whether_the_spread_tells_the_error(figures, report, open_page):
+    plain, other = figures("plain"), figures("sampled")
+    content = json.loads((other / "results.json").read_text())
+    curve = [
+        {"from": at / 10, "to": (at + 1) / 10, "pixels": 100, "spread": at / 50, "calibrated": at / 40, "rmse": at / 40}
+        for at in range(10)
+    ]
+    content["samples"] = dict(count=8, interval="", calibration=None, by_spread=curve, by_thickness=curve)
+    (other / "results.json").write_text(json.dumps(content))
+    folder, _ = report(plain, other, "--no-pictures")
+    page = open_page(folder / "index.html")
+    expect(page.locator("#reliability")).to_be_hidden()
+    expect(page.locator("#to-reliability")).to_be_hidden()
+    page.locator("#run").select_option("1")
+    expect(page.locator("#reliability-told")).to_contain_text("8 samples of every image")
+    expect(page.locator("#reliability-cards .card")).to_have_count(2)
+    expect(page.locator("#reliability-cards polyline")).to_have_count(2 + 3)
+    expect(page.locator("#reliability-cards circle")).to_have_count(10 * 5)
+    label = page.locator("#reliability-cards svg").first.get_attribute("aria-label")
+    assert "by the calibration: 0 to 0, 1.25 to 1.25" in label and "by the samples: 0 to 0, 1 to 1.25" in label

@@ -187,6 +187,7 @@ def test_a_model_without_steps_is_shown_too(measured_run, tmp_path):
         model=Darkens(bands=4, in_bands=5),
         dataset=[sample],
         positions={"a": 0},
+        samples=1,
         units=ValueRange(0, 10000),
         band_names=(),
         seed=0,
@@ -196,3 +197,39 @@ def test_a_model_without_steps_is_shown_too(measured_run, tmp_path):
     assert made["maps"] == made["steps"] == []
     assert "cloudy" not in made and "prior" not in made  # another number of bands; no prior
     assert made["size"] == [2, 3] and (tmp_path / "001-a-error_result.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def sampled(measured_run, tmp_path_factory):
+    """A report of the same model, measured with three samples of every image and a calibration."""
+    from declouds import cli
+    from declouds.evaluation.results import read_run
+    from declouds.report.write_report import ReportOptions, write_report
+    from declouds.weights.file import read_weights, save_weights
+
+    folder = tmp_path_factory.mktemp("sampled")
+    stored = read_weights(measured_run / "model.safetensors")
+    spread = dict(a=[0.05, 0.06, 0.07], b=[1.0, 2.0, 0.5], samples=3, steps=3)
+    record = dict(inference=dict(spread=spread))
+    save_weights(folder / "model.safetensors", stored.config, stored.state_dict, record)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "COMMANDS", ("test",))
+        patch.setattr("declouds.evaluation.lpips_net.load_lpips", lambda path: None)
+        scores = ["--out", str(folder / "scores"), "--samples", "3", "--device", "cpu"]
+        cli.main(["test", str(measured_run / "config.py"), str(folder / "model.safetensors"), *scores])
+    options = ReportOptions(images=("1",), worst=1, device="cpu")
+    assert write_report([read_run(folder / "scores")], folder / "report", options) == []
+    return folder / "report", read(folder / "report")["runs"][0]
+
+
+def test_results_with_samples_have_curves_and_a_map_of_the_spread(sampled, shown):
+    folder, run = sampled
+    assert run["samples"]["count"] == 3 and len(run["samples"]["by_spread"]) == 10
+    assert all({"spread", "calibrated", "rmse"} <= bin.keys() for bin in run["samples"]["by_thickness"])
+    pictures = run["pictures"][0]
+    assert pictures["spread_title"] == "calibrated deviation by 3 samples"
+    spread = read_image(folder / pictures["spread"])
+    assert spread.shape == (3, 24, 32)
+    least = map_picture(torch.full((1, 1), 50 * 0.06), ERROR)  # the mean of `a` over the bands
+    assert spread.mean() >= least.mean()
+    assert shown[1]["samples"] is None and "spread" not in shown[1]["pictures"][0]

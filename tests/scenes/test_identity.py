@@ -92,3 +92,34 @@ def test_another_sampler_does_not_continue_the_work_of_the_first(tmp_path):
     result = clear(few, "o.tif", restart=True)
     np.testing.assert_array_equal(result, expected)
     assert result.std() > 5
+
+
+def test_another_calibration_does_not_continue_the_work_of_the_first(tmp_path):
+    path = tmp_path / "s.tif"
+    grid = dict(crs="EPSG:32618", transform=Affine(10, 0, 5e5, 0, -10, 5e6))
+    with rasterio.open(path, "w", driver="GTiff", count=3, height=40, width=40, dtype="uint8", **grid) as file:
+        file.write(np.random.default_rng(0).integers(1, 255, (3, 40, 40)).astype(np.uint8))
+
+    def clear(factor, samples, progress=None):
+        model = build(sampler=dict(type="DDIM", steps=2))
+        spread = dict(a=[0.1] * 3, b=[factor] * 3, samples=2, steps=2)
+        model.record = dict(inference=dict(spread=spread))
+        chosen = SceneOptions(tile=32, overlap=8, samples=samples, quality=True)
+        with remover_of(model, chosen) as remover:
+            clear_scene(remover, path, tmp_path / "o.tif", chosen, progress=progress)
+
+    def stop(title, done, total):
+        if title.startswith("step 2/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clear(1.0, 2, stop)
+    with pytest.raises(UserError, match=r"unfinished work of another command.*b.*--restart"):
+        clear(2.0, 2)
+    clear(1.0, 2)
+    (tmp_path / "o.tif").unlink()
+    (tmp_path / "o_quality.tif").unlink()
+    (tmp_path / "o.json").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        clear(1.0, 1, stop)
+    clear(2.0, 1)  # a single sample has no spread

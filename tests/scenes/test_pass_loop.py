@@ -1,5 +1,6 @@
 """The loop over windows: what is skipped, cut into columns, or halved, gives the same pixels."""
 
+import json
 import threading
 
 import numpy as np
@@ -193,6 +194,32 @@ def test_samples_tell_the_spread_of_the_noise(tmp_path, scene):
     assert np.mean(deviations) == pytest.approx(np.std(seeds, axis=0, ddof=1).mean(), rel=0.1)
     with rasterio.open(tmp_path / "one_quality.tif") as file:
         assert file.descriptions == ("weight of the prior", "changed")
+
+
+def test_a_recorded_calibration_tells_how_far_off_the_result_is(tmp_path, scene):
+    model = PixelModel(DDIM(3))
+    pixels = np.random.default_rng(1).uniform(0.2, 0.8, (2, 60, 80)).astype(np.float32)
+    source = write(tmp_path / "f.tif", pixels)
+    options = dict(tile=48, overlap=16, quality=True, samples=4)
+    spread = dict(a=[0.1, 0.2], b=[1.5, 0.0], samples=4)
+    records = dict(
+        raw={}, calibrated=dict(spread=spread | dict(steps=model.steps)), other=dict(spread=spread | dict(steps=99))
+    )
+    found = {}
+    for name, inference in records.items():
+        model.record = dict(inference=inference)
+        remove_clouds(source, model, output=tmp_path / f"{name}.tif", **options)
+        with rasterio.open(tmp_path / f"{name}_quality.tif") as file:
+            words, found[name] = file.descriptions[1:3], file.read()[1:3]
+        kind = "calibrated standard deviation of" if name == "calibrated" else "standard deviation of"
+        assert words == (f"{kind} band 1", f"{kind} band 2")
+        told = json.loads((tmp_path / f"{name}.json").read_text())["model"]["calibration"]
+        assert (told is not None) == (name == "calibrated")
+    np.testing.assert_array_equal(found["other"], found["raw"])
+    half = (model.value_range.high - model.value_range.low) / 2  # from model to sensor units
+    a, b = (np.reshape(spread[name], (2, 1, 1)) for name in "ab")
+    expected = np.sqrt((a * half) ** 2 + (b**2 + 3 / 4) * found["raw"] ** 2)
+    np.testing.assert_allclose(found["calibrated"], expected, rtol=1e-5)
 
 
 def test_memory_that_does_not_suffice_is_told_with_what_would(monkeypatch):

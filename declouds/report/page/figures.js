@@ -24,17 +24,21 @@ function valueOf(method, image, metric) {
   return number(method.values[image][metric]);
 }
 
-// a - b; of a metric that is best at 0 the difference of sizes; 0 where both are infinite.
+// How far a value is from the best one, of a metric that is best at one; else the value.
+function distance(metric, value) {
+  return metric.better.startsWith("nearer") ? Math.abs(value - Number(metric.better.split(" ")[1])) : value;
+}
+
+// a - b; of a metric that is best at a value the difference of distances to it; 0 where both are infinite.
 function difference(metric, a, b) {
-  if (metric.better === "nearer 0") [a, b] = [Math.abs(a), Math.abs(b)];
+  [a, b] = [distance(metric, a), distance(metric, b)];
   return a === b ? 0 : a - b;
 }
 
 // Larger is worse; what is not defined is NaN.
 function badness(metric, value, isDifference = false) {
   if (metric.better === "higher") return -value;
-  if (metric.better === "nearer 0" && !isDifference) return Math.abs(value);
-  return value;
+  return isDifference ? value : distance(metric, value);
 }
 
 // Positions ordered by the values given, NaN last whatever the direction.

@@ -14,6 +14,7 @@ function showRun(at) {
   drawWorst(run);
   chooseRun(run);
   drawSignatures(run);
+  drawReliability(run);
   drawFacts(run);
 }
 

@@ -129,7 +129,8 @@ function maps({ run, pictures }, several) {
   const errors = [["error_result", run.best], [`error_${pictures.baseline}`, pictures.baseline]].filter(([key]) => key in pictures);
   parts.push(make("section", {}, make("h3", {}, `${title}Error`),
     legend(REPORT.legends.error, " or more: |result − clear|, mean of the bands"),
-    make("div", { class: "frames" }, errors.map(([key, name]) => framed(pictures[key], `Error of ${name}`, name)))));
+    make("div", { class: "frames" }, errors.map(([key, name]) => framed(pictures[key], `Error of ${name}`, name)),
+      pictures.spread ? framed(pictures.spread, pictures.spread_title, pictures.spread_title) : null)));
   if (pictures.maps.length) {
     parts.push(make("section", {}, make("h3", {}, `${title}${pictures.map_title}`),
       legend(REPORT.legends.weight, ", mean of the bands"),

@@ -57,13 +57,15 @@ def noise_field(seed: int, bands: int, row: int, col: int, height: int, width: i
     return np.ascontiguousarray(blocks[:, y : y + height, x : x + width])
 
 
-def noise_for(name: str, seed: int, shape: Sequence[int]) -> np.ndarray:
+def noise_for(name: str, seed: int, shape: Sequence[int], stream: int = 0) -> np.ndarray:
     """Return the start noise of the image called ``name``: a figure then depends on neither order nor batch.
+
+    ``stream`` is the number of the field, see `noise_field`.
 
     Shapes: ``shape`` = (bands, height, width), float32.
     """
     bands, height, width = shape
-    return noise_field(noise_seed(name, seed), bands, 0, 0, height, width)
+    return noise_field(noise_seed(name, seed), bands, 0, 0, height, width, stream)
 
 
 def noise_seed(name: str, seed: int) -> int:
