@@ -40,7 +40,9 @@ def bases_of(path):
 
 
 def test_there_are_configs_for_every_data_set():
-    assert {"de_cuhkcr_thick", "de_cuhkcr_thin", "de_rice1", "de_rice2", "de_simulated"} <= {p.stem for p in COMPLETE}
+    names = {path.stem for path in COMPLETE}
+    assert {"de_cuhkcr_thick", "de_cuhkcr_thin", "de_rice1", "de_rice2", "de_simulated"} <= names
+    assert {"bridge_cuhkcr_thick", "bridge_cuhkcr_thin", "bridge_rice1", "bridge_rice2"} <= names
 
 
 def test_every_base_is_part_of_a_complete_config():
@@ -85,7 +87,8 @@ def test_the_cells_of_a_sweep_are_configs(path, tmp_path):
     for cell in cells:
         config = Config(cell.config)
         stages = stages_of(config)
-        model = MODELS.build({"bands": 3, **config.model, "denoiser": dict(type="ConditionalUNet", base=8)})
+        denoiser = dict(type="ConditionalUNet", base=8, predicts=config.model.denoiser.get("predicts", "noise"))
+        model = MODELS.build({"bands": 3, **config.model, "denoiser": denoiser})
         parts = {part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())}
         given = {part for part in ("reference", "denoiser") if config.get(f"{part}_weights", "train") != "train"}
         assert parts - given <= {part for stage in stages for part in stage.train}
