@@ -1,7 +1,7 @@
 """One stage of a run: its model, Runner, checks and trained weights."""
 
-from collections.abc import Collection
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -69,7 +69,8 @@ class StageRun:
         runner = self._runner(
             state, folder, self.stage.iterations, [self._checkpoints()], self._evaluation(folder), resume
         )
-        runner.train()
+        with self._memory_told():
+            runner.train()
         if is_main_process() and runner.val_loop is not None:
             self._write_evaluation(runner.val_evaluator.metrics[0], folder)
         return self._outcome(runner)
@@ -78,8 +79,21 @@ class StageRun:
         """Train a few iterations without evaluation, and return the seconds per iteration and the weights."""
         runner = self._runner(state, folder, TRIAL_ITERATIONS, [], {}, resume=False)
         started = perf_counter()
-        runner.train()
+        with self._memory_told():
+            runner.train()
         return (perf_counter() - started) / TRIAL_ITERATIONS, self._outcome(runner)
+
+    @contextmanager
+    def _memory_told(self) -> Iterator[None]:
+        """Say what to change when the device's memory does not hold a step."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            stage = self.stage
+            raise UserError(
+                f"stage {stage.name}: a step of {stage.batch_size} images does not fit the device's memory: set "
+                f"accumulate={2 * stage.accumulate} or recompute=True, or lower batch_size or crop"
+            ) from error
 
     def model(self, state: Weights) -> Any:
         """Build the model of the stage with the weights of ``state``."""

@@ -86,3 +86,15 @@ def test_what_cannot_be_split_is_refused_before_training(tiny_config, tmp_path, 
     with pytest.raises(UserError, match=message):
         train(tiny_config(extra=extra), tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
+
+
+def test_a_step_that_does_not_fit_the_memory_is_told_with_what_helps(tiny_config, tmp_path):
+    class Full(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run = CoarseToFine(Config.fromfile(tiny_config()), tmp_path / "run")
+    own = run.runs[0].hooks
+    run.runs[0].hooks = lambda evaluation: [*own(evaluation), Full()]
+    with pytest.raises(UserError, match=r"stage reference: a step of \d+ images does not fit .* accumulate=2 or"):
+        run.run()
