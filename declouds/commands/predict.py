@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-HELP = "remove the clouds of scenes of any size: GeoTIFFs, other rasters, .SAFE folders, STAC items"
+HELP = "remove the clouds of scenes of any size: GeoTIFFs, other rasters, Sentinel-2 and Landsat folders, STAC items"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

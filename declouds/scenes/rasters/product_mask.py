@@ -7,6 +7,7 @@ from pathlib import Path
 from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
+from declouds.scenes.rasters import landsat
 from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.rasters.sentinel2 import is_safe
 from declouds.scenes.rasters.stac import asset_file, is_stac
@@ -22,12 +23,11 @@ ASSETS = {
     "udm2": ("udm2", "ortho_udm2"),
 }
 # What names of files of one product begin with, and how the name of its mask goes on, as patterns.
-LANDSAT = r"L[COTEM]\d\d_L\w{3}_\d{6}_\d{8}_\d{8}_02_\w\d"
 BESIDE = {
     "scl": (r"T\d\d[A-Z]{3}_\d{8}T\d{6}", r"_SCL(_20m)?\.(jp2|tif)"),
-    "qa_pixel": (LANDSAT, r"_QA_PIXEL\.tif"),
+    "qa_pixel": (landsat.PRODUCT, r"_QA_PIXEL\.tif"),
     "udm2": (r".+_(3B|ortho)(?=_analytic)", r"_udm2.*\.tif"),
-    "fmask": (LANDSAT, r"_Fmask4\.tif"),
+    "fmask": (landsat.PRODUCT, r"_Fmask4\.tif"),
 }
 
 
@@ -35,8 +35,8 @@ def product_mask(path: Path, scene: DatasetReader, kind: str | None = None) -> t
     """Return kind and file of the mask that comes with a scene; None if there is none.
 
     Args:
-        path: the scene, as the user named it: the folder of a Sentinel-2 product, a STAC item, or a raster that is, or
-            is made of, files called as those of Sentinel-2, Landsat Collection 2 or Planet.
+        path: the scene, as the user named it: the folder of a product, a STAC item, or a raster that is, or is made
+            of, files called as those of Sentinel-2, Landsat Collection 2 or Planet.
         scene: the same, open.
         kind: the kind to look for, a key of `KINDS`; if not given, any that a product is delivered with.
 
