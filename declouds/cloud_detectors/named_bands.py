@@ -9,6 +9,8 @@ NAMES = {
     "green": ("green", "b03"),
     "blue": ("blue", "b02"),
     "nir": ("nir", "nir08", "near infrared", "b08", "b8a"),
+    "swir16": ("swir16", "swir1", "b11"),
+    "swir22": ("swir22", "swir2", "b12"),
 }
 
 

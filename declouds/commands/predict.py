@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-HELP = "remove the clouds of scenes of any size: GeoTIFFs, other rasters, .SAFE folders, STAC items"
+HELP = "remove the clouds of scenes of any size: GeoTIFFs, other rasters, Sentinel-2 and Landsat folders, STAC items"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +44,23 @@ def _add_input(group: Any) -> None:
 def _add_mask(group: Any) -> None:
     group.add_argument(
         "--mask",
-        metavar="FILE",
-        help="cloud mask raster, or auto to detect clouds; without it the whole scene is restored",
+        metavar="MASK",
+        help="a cloud mask raster; scl, qa_pixel, udm2 or fmask: the mask of that kind that comes with the scene; "
+        "product: any that it is delivered with; auto: that, else a detector; none (default): clears the whole scene",
+    )
+    group.add_argument(
+        "--mask-kind", metavar="KIND", help="what the mask raster is: scl, qa_pixel, udm2 or fmask (Fmask 4)"
     )
     group.add_argument("--mask-values", type=_numbers, metavar="N,N,...", help="mask values that mean cloud")
+    group.add_argument("--mask-bits", type=_numbers, metavar="N,N,...", help="mask bits, from 0, that mean cloud")
     group.add_argument(
-        "--detector", default="BrightWhite", metavar="NAME", help="cloud detector of --mask auto (default: BrightWhite)"
+        "--mask-above", type=float, metavar="V", help="cloud is above this value, such as 0.4, or 40 of 100"
+    )
+    group.add_argument(
+        "--shadow", default="clear", metavar="DO", help="what to do with cloud shadow: clear (default) or keep it"
+    )
+    group.add_argument(
+        "--detector", metavar="NAME", help="cloud detector of --mask auto, for every scene (default: BrightWhite)"
     )
     group.add_argument("--dilate", type=int, default=0, metavar="N", help="pixels to dilate clouds by (default: 0)")
     group.add_argument(
@@ -241,6 +252,7 @@ def _print_summary(report: Any, remover: Any) -> None:
         f"{report.path}: {report.width} x {report.height} pixels in {report.seconds:.1f} s ({report.speed:.3g} Mpx/s), "
         f"{tally.windows} windows, {tally.skipped} of them skipped (nothing to clear)"
     )
+    print(f"cloud: {report.mask}")
     if tally.clipped_values:
         low, high = remover.value_range.low, remover.value_range.high
         share = 100 * tally.clipped_values / tally.values

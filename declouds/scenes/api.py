@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,5 +138,9 @@ def _detector(options: SceneOptions, model: Any) -> Any:
         return None
     from declouds.registry import CLOUD_DETECTORS
 
-    config = dict(type=options.detector) if isinstance(options.detector, str) else options.detector
+    chosen = options.detector or "BrightWhite"
+    config: dict[str, Any] = dict(type=chosen) if isinstance(chosen, str) else dict(chosen)
+    kind = CLOUD_DETECTORS.get(str(config.get("type")))
+    if options.shadow == "keep" and "shadow" in inspect.signature(kind or object).parameters:
+        config.setdefault("shadow", False)
     return CLOUD_DETECTORS.build(config, band_names=model.band_names)

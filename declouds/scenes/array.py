@@ -92,13 +92,17 @@ def _mask(
     if options.mask is None:
         return None
     if isinstance(options.mask, np.ndarray):
+        if options.rule.bands:
+            raise UserError(
+                f"mask_kind = {options.mask_kind!r}: applies to files only: give an array that is 1 in cloud"
+            )
         if options.mask.shape != size:
             raise UserError(f"mask: has shape {options.mask.shape}, the image {size}: give one of the image's size")
         classes, known = np.ma.getdata(options.mask), ~np.ma.getmaskarray(options.mask)
-        known |= np.isin(classes, options.mask_values or [])  # as in files, where a class may be the nodata value too
+        known |= np.isin(classes, options.rule.values)  # as in files, where a class may be the nodata value too
         mask = MaskClasses(
             *("mask", lambda window: (classes[window.slices], known[window.slices]), *size, classes.dtype),
-            values=options.mask_values,
+            rule=options.rule,
         )
         mask.warn("the array")
         cloud = mask(Window(0, 0, *size))

@@ -16,12 +16,12 @@ from declouds import __version__
 from declouds.calibration import SpreadCalibration
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
-from declouds.scenes.identity import description
 from declouds.scenes.job import FileJob
+from declouds.scenes.mask_source import MaskSource, mask_source
 from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
-from declouds.scenes.rasters.mask_file import mask_files, open_mask
+from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.rasters.picture import tell_orientation
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
@@ -52,7 +52,7 @@ class Remover:
         device: what it runs on.
         precision: what it computes in, ``fp32`` or ``bf16``.
         steps: its number of sampling steps, if it has one.
-        detector: finds the clouds when the mask is ``auto``.
+        detector: finds the clouds when the mask is ``auto`` and the scene has none of its own.
         trained: units of the training images, if they are known.
         calibration: of the spread of samples, if the weights record one.
     """
@@ -73,13 +73,14 @@ class Remover:
 
 @dataclass(frozen=True)
 class SceneReport:
-    """What was done: the output, its size, the time, and the `Tally`."""
+    """What was done: the output, its size, the time, the `Tally`, and where the clouds were taken from."""
 
     path: Path
     height: int
     width: int
     seconds: float
     tally: Tally
+    mask: str
 
     @property
     def speed(self) -> float:
@@ -114,7 +115,7 @@ def clear_scene(
         progress: called after every batch of windows.
 
     Raises:
-        UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `open_mask` and `FileJob`,
+        UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `mask_source`, `open_mask` and `FileJob`,
             all before any work; a damaged block met on the way; a model that gives NaN; a disk that fills up.
     """
     begin, ranks = time.monotonic(), ranks or Ranks()
@@ -130,13 +131,13 @@ def clear_scene(
         trained=remover.trained,
     ) as scene:
         files = [source, *source_files(scene.file)]
-        if options.mask is not None and not options.detects:
-            files += mask_files(str(options.mask))
+        mask = mask_source(options, source, scene.file, remover.detector)
+        files += mask.files
         products.check(files)
         channels = {step.output: step.output_bands for step in remover.passes}
-        channels |= {"clouds": 1} if options.detects else {}
+        channels |= {"clouds": 1} if mask.detector is not None else {}
         products.check_space(scene, sum(channels.values()))
-        settings = _settings(remover, files, scene, options)
+        settings = _settings(remover, files, scene, options, mask)
         job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
         tally = Tally()
         try:
@@ -144,7 +145,7 @@ def clear_scene(
                 tell_orientation(source, destination, scene.file)
                 job.reserve(channels)
             ranks.wait()
-            with _image(scene, remover, options, job, ranks) as image:
+            with _image(scene, mask, options, job, ranks) as image:
                 buffer = BUFFER
                 if options.memory is not None:
                     buffer = buffer_within(
@@ -160,7 +161,7 @@ def clear_scene(
                         *(image, remover.bands, remover.passes, job, options, tally, remover.calibration)
                     )
                     products.write(scene, _ordered(blocks, scene.order))
-            report = SceneReport(destination, *scene.size, time.monotonic() - begin, tally)
+            report = SceneReport(destination, *scene.size, time.monotonic() - begin, tally, str(mask))
             if ranks.leads:
                 what_was_done = summary(
                     scene,
@@ -171,6 +172,7 @@ def clear_scene(
                         calibration=_calibration(remover, options),
                     ),
                     settings=options.deciding(),
+                    mask=mask.summary(),
                     pixels=tally.pixels,
                     windows=dict(all=tally.windows, skipped=tally.skipped),
                     seconds=report.seconds,
@@ -194,7 +196,9 @@ def _ordered(blocks: Iterator[Block], order: Sequence[int]) -> Iterator[Block]:
         yield replace(block, values=block.values[list(order)], deviation=deviation)
 
 
-def _settings(remover: Remover, files: Sequence[Path], scene: Scene, options: SceneOptions) -> dict[str, Any]:
+def _settings(
+    remover: Remover, files: Sequence[Path], scene: Scene, options: SceneOptions, mask: MaskSource
+) -> dict[str, Any]:
     """Return everything that decides the pixels of the result."""
     passes = [
         [step.title, step.output, step.output_bands, repr(step.inputs), repr(step.step_inputs)]
@@ -208,7 +212,7 @@ def _settings(remover: Remover, files: Sequence[Path], scene: Scene, options: Sc
     return dict(
         **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps),
         **dict(indexes=scene.indexes, stored_range=units, options=options.deciding()),
-        **dict(passes=passes, detector=description(remover.detector), torch=torch.__version__),
+        **dict(passes=passes, mask=mask.settings(), torch=torch.__version__),
         calibration=_calibration(remover, options),
     )
 
@@ -219,7 +223,7 @@ def _calibration(remover: Remover, options: SceneOptions) -> dict[str, Any] | No
 
 
 @contextmanager
-def _image(scene: Scene, remover: Remover, options: SceneOptions, job: FileJob, ranks: Ranks) -> Iterator[Image]:
+def _image(scene: Scene, mask: MaskSource, options: SceneOptions, job: FileJob, ranks: Ranks) -> Iterator[Image]:
     """Give the image that the scene is, with its cloud mask."""
 
     def image(cloud: Callable[[Window], np.ndarray] | None) -> Image:
@@ -228,23 +232,21 @@ def _image(scene: Scene, remover: Remover, options: SceneOptions, job: FileJob, 
             alpha = CloudMask(cloud, *scene.size, options.dilate, options.feather, scene.valid).alpha
         return Image(*scene.size, scene.read, scene.stored_range, scene.nodata, alpha)
 
-    if options.mask is None:
-        yield image(None)
-    elif options.detects:
-        yield image(_detected(remover, scene, job, ranks))
-    else:
-        with open_mask(str(options.mask), scene.file, options.mask_values) as cloud:
+    if mask.file is not None:
+        with open_mask(mask.file, scene.file, mask.rule) as cloud:
             if ranks.leads:
                 cloud.warn(scene.path)
             yield image(cloud)
+    else:
+        yield image(None if mask.detector is None else _detected(mask.detector, scene, job, ranks))
 
 
-def _detected(remover: Remover, scene: Scene, job: FileJob, ranks: Ranks) -> Callable[[Window], np.ndarray]:
+def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callable[[Window], np.ndarray]:
     """Find the clouds, unless that was done before, and return what reads them."""
     whole = Window(0, 0, *scene.size)
     if ranks.leads and job.rows_done("clouds", whole) == 0:
         raster = job.raster("clouds", 1)
-        for window, cloud in detect_clouds(remover.detector, scene.read, scene.stored_range, *scene.size):
+        for window, cloud in detect_clouds(detector, scene.read, scene.stored_range, *scene.size):
             raster.write(window, cloud[None].astype(np.float32))
         job.note_rows("clouds", whole, job.height)
     ranks.wait()

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,17 @@ def description(value: Any, _within: tuple[int, ...] = ()) -> Any:
     """Return what decides the results of an object beside trained weights, as plain values.
 
     That is, all the way down: classes, the source of those that are not part of this package or of a library, plain
-    attributes without a leading underscore, and buffers that no state dict holds, such as those of a noise schedule. So
-    it follows what an object is, whether that came from a config or was set afterwards.
+    attributes without a leading underscore, names and versions of modules, and buffers that no state dict holds, such
+    as those of a noise schedule. So it follows what an object is, whether that came from a config or was set later.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value) if isinstance(value, float) else value
     if id(value) in _within:
         return "(itself)"
     within = (*_within, id(value))
+    if inspect.ismodule(value):  # not all that it imports
+        package = sys.modules.get(value.__name__.split(".")[0])
+        return [value.__name__, str(getattr(package, "__version__", ""))]
     if isinstance(value, torch.Tensor):
         return hashlib.sha256(_bytes(value)).hexdigest()
     if isinstance(value, Mapping):

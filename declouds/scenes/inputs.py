@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from declouds.errors import UserError
+from declouds.scenes.rasters.landsat import is_landsat
 from declouds.scenes.rasters.picture import PICTURES, is_picture
 from declouds.scenes.rasters.scene_file import subdataset
 from declouds.scenes.rasters.sentinel2 import is_safe
@@ -17,9 +18,9 @@ OWN_SUFFIX = "_quality.tif"  # files beside our results that are not scenes
 def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     """Return each scene with its destination, in the order of the inputs, and by name within one.
 
-    An input is a file, a sub-dataset as GDAL names it (``NETCDF:"file.nc":Band1``), the `.SAFE` folder of a product, a
-    folder whose rasters and products, or else PNG and JPEG files, are scenes (not those of folders in it), or a
-    pattern such as ``2024/*.tif`` where the shell left it as it was.
+    An input is a file, a sub-dataset as GDAL names it (``NETCDF:"file.nc":Band1``), the folder of a Sentinel-2 or
+    Landsat product, a folder whose rasters and products, or else PNG and JPEG files, are scenes (not those of folders
+    in it), or a pattern such as ``2024/*.tif`` where the shell left it as it was.
 
     Args:
         inputs: what the user named.
@@ -59,7 +60,7 @@ def _scenes(given: str) -> Iterator[Path]:
     """Yield the scenes of one input."""
     path = Path(given)
     if path.exists():
-        yield from _in_folder(path) if path.is_dir() and not is_safe(path) else [path]
+        yield from _in_folder(path) if path.is_dir() and not _is_product(path) else [path]
     elif subdataset(path):
         yield path
     elif re.match(r"[a-z][a-z0-9+.-]+://|/vsi", given, re.IGNORECASE):
@@ -74,17 +75,19 @@ def _scenes(given: str) -> Iterator[Path]:
             yield from _scenes(match)
 
 
+def _is_product(path: Path) -> bool:
+    """Tell whether a folder is one scene."""
+    return is_safe(path) or is_landsat(path)
+
+
 def _in_folder(folder: Path) -> list[Path]:
     """Return the scenes in a folder: its rasters and products, or its PNG and JPEG files if it has neither.
 
     Beside rasters, those are quick-looks.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]  # unfinished work begins so
-    scenes = [
-        path
-        for path in files
-        if not path.name.endswith(OWN_SUFFIX) and (is_safe(path) if path.is_dir() else path.suffix.lower() in SUFFIXES)
-    ]
+    files = [path for path in files if not path.name.endswith(OWN_SUFFIX)]
+    scenes = [path for path in files if (_is_product(path) if path.is_dir() else path.suffix.lower() in SUFFIXES)]
     scenes = scenes or [path for path in files if path.suffix.lower() in PICTURES and path.is_file()]
     if not scenes:
         raise UserError(

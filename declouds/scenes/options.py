@@ -1,7 +1,7 @@
 """How a scene is cleared: every choice that a user has, with its default."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from operator import index
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from declouds.argument_kinds import check_arguments
 from declouds.errors import UserError
+from declouds.scenes.sampling.mask_rule import KINDS, MaskRule, rule_of
 from declouds.scenes.sampling.noise import check_seed
 from declouds.scenes.sampling.tiles import Tiling
 
@@ -36,10 +37,16 @@ class SceneOptions:
         scale: model value = stored value * scale + offset; the file's or DataArray's own if not given.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own; the output says so.
-        mask: a raster of the clouds, on any grid (of an image in memory: an array of its size), or ``auto``
-            for the ``detector``; all is cleared if not given.
+        mask: a raster of the clouds, on any grid (of an image in memory: an array of its size); a kind of mask that
+            comes with the scene (``scl``, ``qa_pixel``, ``udm2``, ``fmask``), or ``product`` for any of these that it
+            is delivered with; ``auto`` for that, or for the ``detector`` if there is none or a detector is named;
+            ``none``, or not given: all is cleared.
+        mask_kind: the product that ``mask`` is of, which says what in it is cloud and what is shadow.
         mask_values: the values of ``mask`` that mean cloud or shadow, if it has more than 0 and one other.
-        detector: a registered cloud detector: its name, or a config.
+        mask_bits: the bits of ``mask``, from 0, that mean cloud or shadow.
+        mask_above: the value of ``mask`` above which a pixel is cloud, as the file has it: 0.4, or 40 of 100.
+        shadow: whether the shadows of clouds are cleared too, ``clear`` or ``keep``, where mask or detector know them.
+        detector: a registered cloud detector: its name, or a config; BrightWhite if not given.
         dilate: pixels by which clouds are grown.
         feather: pixels inside the grown clouds over which the result fades in.
         memory: bytes that the process may take at most, as far as that depends on the scene.
@@ -66,8 +73,12 @@ class SceneOptions:
     offset: float | None = None
     nodata: float | None = None
     mask: str | Path | np.ndarray | None = None
+    mask_kind: str | None = None
     mask_values: Sequence[int] | None = None
-    detector: str | dict[str, Any] = "BrightWhite"
+    mask_bits: Sequence[int] | None = None
+    mask_above: float | None = None
+    shadow: str = "clear"
+    detector: str | dict[str, Any] | None = None
     dilate: int = 0
     feather: int = 0
     memory: int | None = None
@@ -88,9 +99,11 @@ class SceneOptions:
         if self.bands is not None:
             ordered = not isinstance(self.bands, str | set | frozenset)
             object.__setattr__(self, "bands", _listed("bands", self.bands, str, "numbers or names", ordered))
-        if self.mask_values is not None:
-            whole = not isinstance(self.mask_values, str)
-            object.__setattr__(self, "mask_values", _listed("mask_values", self.mask_values, index, "integers", whole))
+        for name in ("mask_values", "mask_bits"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _listed(name, given, index, "integers", not isinstance(given, str)))
+        if isinstance(self.mask, str) and self.mask == "none":
+            object.__setattr__(self, "mask", None)
         check_arguments(type(self), vars(self))
 
     def check(self) -> None:
@@ -111,10 +124,29 @@ class SceneOptions:
             raise UserError(f"dilate = {self.dilate}, feather = {self.feather}: pixels are counted from 0")
         if self.samples > 1 and not self.quality:
             raise UserError(f"samples = {self.samples}: their standard deviation goes into --quality: ask for that too")
-        if self.mask is None and (self.dilate or self.feather or self.mask_values):
-            raise UserError("--dilate, --feather and --mask-values say how a mask is used: give --mask too")
-        if self.detects and self.mask_values:
-            raise UserError("--mask-values names the classes of a mask file: leave it out with --mask auto")
+        self._check_mask()
+
+    def _check_mask(self) -> None:
+        """Refuse choices of a mask that do not go together."""
+        names = ("mask_values", "mask_bits", "mask_above", "mask_kind")
+        ways = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None]
+        if self.mask is None and (self.dilate or self.feather or ways or self.shadow == "keep"):
+            raise UserError("--dilate, --feather, --shadow and --mask-... say how a mask is used: give --mask too")
+        if ways and (self.detects or self.from_product):
+            raise UserError(f"{ways[0]} says what is cloud in a mask file: leave it out with --mask {self.mask}")
+        if len(ways) > 1:
+            raise UserError(f"{' and '.join(ways)} say in several ways what is cloud: give one of them")
+        if self.mask_kind is not None:
+            _check_word("mask_kind", self.mask_kind, KINDS)
+        _check_word("shadow", self.shadow, ("clear", "keep"))
+        if any(not 0 <= bit < 64 for bit in self.mask_bits or ()):
+            raise UserError(f"mask_bits = {self.mask_bits}: bits are counted from 0, the lowest, to 63")
+        if not math.isfinite(self.mask_above or 0):
+            raise UserError(f"mask_above = {self.mask_above}: give a number in the mask's own values")
+        if self.shadow == "keep" and not (self.detects or self.from_product or self.mask_kind):
+            raise UserError("--shadow keep is for masks of known products (--mask-kind): leave the shadow's class out")
+        if self.detector is not None and not self.detects:
+            raise UserError("--detector names what finds the clouds for --mask auto: give that too")
 
     @property
     def tiling(self) -> Tiling:
@@ -123,8 +155,24 @@ class SceneOptions:
 
     @property
     def detects(self) -> bool:
-        """Whether the clouds are found by the detector."""
+        """Whether the clouds are found by the detector, unless the scene has a mask of its own."""
         return isinstance(self.mask, str) and self.mask == "auto"
+
+    @property
+    def from_product(self) -> bool:
+        """Whether the mask has to come with the scene."""
+        return isinstance(self.mask, str) and self.mask in ("product", *KINDS)
+
+    @property
+    def rule(self) -> MaskRule:
+        """What is cloud in a mask that the user gives."""
+        if self.mask_kind is not None:
+            return self.rule_of(self.mask_kind)
+        return MaskRule(tuple(self.mask_values or ()), tuple(self.mask_bits or ()), self.mask_above)
+
+    def rule_of(self, kind: str) -> MaskRule:
+        """Return what is cloud in a mask of a product."""
+        return rule_of(kind, shadow=self.shadow == "clear")
 
     def deciding(self) -> dict[str, Any]:
         """Return the choices that decide the pixels of the result."""
@@ -145,3 +193,9 @@ def _listed(name: str, values: Any, kind: Callable[[Any], Any], word: str, usabl
     if not found:
         raise UserError(f"{name} = {values!r}: give a list of {word}")
     return found
+
+
+def _check_word(name: str, word: str, known: Collection[str]) -> None:
+    """Refuse unknown words."""
+    if word not in known:
+        raise UserError(f"{name} = {word!r}: choose one of {', '.join(known)}")

@@ -17,6 +17,7 @@ def summary(
     version: str,
     model: Mapping[str, Any],
     settings: Mapping[str, Any],
+    mask: Mapping[str, Any] | None = None,
     pixels: Mapping[str, int],
     windows: Mapping[str, int],
     seconds: float,
@@ -29,6 +30,7 @@ def summary(
         version: of declouds.
         model: SHA-256 of the weights, precision and number of steps.
         settings: the user's choices, the seed among them.
+        mask: where the clouds were taken from; None if the whole scene was cleared.
         pixels: how many of the scene's pixels are valid, nodata, cleared, changed.
         windows: how many there are, and how many were skipped.
         seconds: that it took.
@@ -48,6 +50,7 @@ def summary(
             "result": destination.name,
             "model": model,
             "settings": settings,
+            "mask": mask,
             "pixels": pixels,
             "windows": windows,
             "seconds": round(seconds, 3),

@@ -9,6 +9,7 @@ import rasterio
 from declouds.cloud_detectors.bright_white import BrightWhite
 from declouds.cloud_detectors.named_bands import find_bands
 from declouds.cloud_detectors.omni_cloud_mask import OmniCloudMask
+from declouds.cloud_detectors.ukis_csmask import UkisCsmask
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.registry import CLOUD_DETECTORS
@@ -162,3 +163,68 @@ def test_weights_that_cannot_be_had_are_told_before_a_scene_is_begun(package):
     package.predict_from_array = offline
     with pytest.raises(UserError, match=r"cannot run \(OSError: no route to host\).*give the folder.*\(weights=\)"):
         OmniCloudMask(NIR)
+
+
+@pytest.fixture
+def csmask(monkeypatch):
+    """A stand-in for ukis-csmask, which notes its calls and finds a column of each class."""
+    module = types.ModuleType("ukis_csmask.mask")
+    module.calls = []
+
+    def find(image, band_order, level, **options):
+        module.calls.append((image, band_order, level))
+        columns = np.tile(np.arange(image.shape[1], dtype=np.uint8) % 3, (image.shape[0], 1))
+        return types.SimpleNamespace(csm=columns[..., None])
+
+    module.CSmask = find
+    monkeypatch.setitem(sys.modules, "ukis_csmask", types.ModuleType("ukis_csmask"))
+    monkeypatch.setitem(sys.modules, "ukis_csmask.mask", module)
+    return module
+
+
+def test_ukis_csmask_gets_reflectances_in_its_order(csmask):
+    image = np.random.default_rng(0).uniform(-1, 1, (4, 5, 6)).astype(np.float32)
+    cloud = UkisCsmask(("red", "green", "blue", "nir"))(image)
+    assert cloud.tolist() == [[False, True, True, False, True, True]] * 5
+    shown, names, level = csmask.calls[-1]
+    np.testing.assert_allclose(shown, np.moveaxis(image[[2, 1, 0, 3]] / 2 + 0.5, 0, -1), atol=1e-6)
+    assert (shown.dtype, names, level) == (np.float32, ["blue", "green", "red", "nir"], "l2a")
+    assert UkisCsmask(NIR, shadow=False)(image)[0].tolist() == [False, True, False, False, True, False]
+    UkisCsmask(NIR, level="l1c", low=-0.1, high=0.3)(np.ones((4, 5, 6), np.float32))
+    assert csmask.calls[-1][0].max() == pytest.approx(0.3) and csmask.calls[-1][2] == "l1c"
+
+
+def test_ukis_csmask_takes_short_wave_infrared_where_it_has_both_bands(csmask):
+    bands = ("B02", "B03", "B04", "B08", "B11", "B12")
+    UkisCsmask(bands)(np.zeros((6, 4, 4), np.float32))
+    assert csmask.calls[-1][1] == ["blue", "green", "red", "nir", "swir16", "swir22"]
+    UkisCsmask(bands[:5])(np.zeros((5, 4, 4), np.float32))
+    assert csmask.calls[-1][0].shape == (4, 4, 4)
+
+
+def test_what_ukis_csmask_needs_is_named(monkeypatch, csmask):
+    with pytest.raises(UserError, match=r"called blue, green, red and nir \(red, green, blue\): use a model"):
+        UkisCsmask(RGB)
+    with pytest.raises(UserError, match="level = '2A': choose one of l1c, l2a"):
+        UkisCsmask(NIR, level="2A")
+    monkeypatch.setitem(sys.modules, "ukis_csmask.mask", None)
+    with pytest.raises(UserError, match=r'pip install "declouds\[csmask\]"'):
+        UkisCsmask(NIR)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "f1"), [("BrightWhite", {}, 0.542), ("UkisCsmask", dict(shadow=False), 0.859)]
+)
+def test_detectors_on_real_chips(shared, name, settings, f1):
+    folder = shared / "data" / "products" / "oncloudn"
+    if not folder.is_dir():
+        pytest.skip("no real chips")
+    if name == "UkisCsmask":
+        pytest.importorskip("ukis_csmask.mask")
+    detector = CLOUD_DETECTORS.build(dict(type=name, **settings), band_names=NIR)
+    both = either = 0
+    for mask in folder.glob("*_mask.tif"):
+        with rasterio.open(mask) as classes, rasterio.open(mask.with_name(mask.name.replace("_mask", ""))) as chip:
+            truth, cloud = classes.read(1) == 1, detector(ValueRange(0, 10000).to_model(chip.read()))
+        both, either = both + 2 * (truth & cloud).sum(), either + truth.sum() + cloud.sum()
+    assert both / either == pytest.approx(f1, abs=0.01)

@@ -88,13 +88,16 @@ def test_networks_take_a_single_pixel_row_or_column(kind, name, size):
 
 @every("cloud_detector")
 def test_cloud_detectors(name, monkeypatch):
-    if name != "OmniCloudMask":
-        testing.check_cloud_detector(config(name))
-        return
-    package = types.ModuleType("omnicloudmask")  # an extra, with weights to download
+    package = types.ModuleType("package")  # stands for those that are extras
     package.predict_from_array = lambda image, **options: (image[:1] > 2.3).astype(np.uint8)
-    monkeypatch.setitem(sys.modules, "omnicloudmask", package)
-    testing.check_cloud_detector(config(name), band_names=[("red", "green", "blue", "nir"), ("nir", "green", "red")])
+    package.CSmask = lambda image, *args, **options: types.SimpleNamespace(csm=(image[..., :1] > 0.6).astype(np.uint8))
+    for module in ("omnicloudmask", "ukis_csmask", "ukis_csmask.mask"):
+        monkeypatch.setitem(sys.modules, module, package)
+    bands = {
+        "OmniCloudMask": [("red", "green", "blue", "nir"), ("nir", "green", "red")],
+        "UkisCsmask": [("red", "green", "blue", "nir"), ("B02", "B03", "B04", "B8A", "B11", "B12")],
+    }
+    testing.check_cloud_detector(config(name), **(dict(band_names=bands[name]) if name in bands else {}))
 
 
 @every("noise_schedule")

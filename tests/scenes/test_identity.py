@@ -11,7 +11,7 @@ from declouds.models import build_model
 from declouds.samplers.ddim import DDIM
 from declouds.scenes.api import remover_of
 from declouds.scenes.clear import clear_scene
-from declouds.scenes.identity import model_digest
+from declouds.scenes.identity import description, model_digest
 from declouds.scenes.options import SceneOptions
 
 SMALL = dict(base=8, multipliers=(1, 1), blocks=1, attention_at=())
@@ -123,3 +123,11 @@ def test_another_calibration_does_not_continue_the_work_of_the_first(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         clear(1.0, 1, stop)
     clear(2.0, 1)  # a single sample has no spread
+
+
+def test_a_module_is_its_name_and_version():
+    class UsesIt:
+        def __init__(self):
+            self.package = torch.nn.functional
+
+    assert description(UsesIt())["package"] == ["torch.nn.functional", torch.__version__]

@@ -9,6 +9,7 @@ from rasterio.warp import transform_bounds
 
 from declouds.errors import UserError
 from declouds.scenes.rasters.mask_file import open_mask
+from declouds.scenes.sampling.mask_rule import MaskRule, rule_of
 from declouds.scenes.sampling.tiles import Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -59,9 +60,9 @@ def bare_scene(write):
         yield file
 
 
-def read(path, scene, values=None):
+def read(path, scene, values=(), **rule):
     """Return the cloud of the whole scene, and the share that the mask does not cover."""
-    with open_mask(path, scene, values) as mask:
+    with open_mask(path, scene, rule_of(**rule) if "kind" in rule else MaskRule(tuple(values), **rule)) as mask:
         return mask(Window(0, 0, scene.height, scene.width)), mask.uncovered
 
 
@@ -208,7 +209,7 @@ def test_a_mask_whose_cloud_is_its_nodata_value_is_told_with_the_fix(write, scen
         caplog.text
     )
     caplog.clear()
-    with open_mask(path, scene, [255]) as mask:
+    with open_mask(path, scene, MaskRule((255,))) as mask:
         mask.warn("the scene")
         np.testing.assert_array_equal(mask(Window(0, 0, scene.height, scene.width)), checks() == 1)
     assert caplog.text == ""
@@ -217,9 +218,9 @@ def test_a_mask_whose_cloud_is_its_nodata_value_is_told_with_the_fix(write, scen
     assert caplog.text.strip().endswith("clear.tif: no pixel is cloud: nothing is cleared")
 
 
-def refusal(path, scene, values=None):
-    with pytest.raises(UserError) as raised, open_mask(path, scene, values):
-        pass
+def refusal(path, scene, values=(), **rule):
+    with pytest.raises(UserError) as raised:
+        read(path, scene, values, **rule)
     assert str(raised.value).startswith(f"{path}: ") and "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -241,7 +242,7 @@ def test_an_image_instead_of_a_mask_is_refused(write, scene):
     [
         (np.arange(1200).reshape(30, 40) % 4, "0, 1, 2, 3, and only 0"),
         (np.arange(1200).reshape(30, 40) % 101, "0, 1, 2, 3, 4, 5, 6, 7, ..., and only 0"),
-        (np.arange(1200).reshape(30, 40) / 1200, "a probability needs a threshold first"),
+        (np.arange(1200).reshape(30, 40) / 1200, "a probability needs a threshold: give it with --mask-above"),
     ],
 )
 def test_several_classes_need_a_choice(write, scene, pixels, found):
@@ -289,7 +290,8 @@ def test_a_mask_that_is_cut_short_is_named(write, scene):
 def test_one_code_everywhere_does_not_say_whether_it_is_cloud(write, scene, code):
     """21824 is what Landsat's QA_PIXEL has for clear land."""
     path = write("mask.tif", np.full((30, 40), code, np.uint16))
-    assert f"holds the values {code}" in refusal(path, scene) and "--mask-values" in refusal(path, scene)
+    assert f"holds the values {code}" in refusal(path, scene)
+    assert ("--mask-bits" if code > 255 else "--mask-values") in refusal(path, scene)
 
 
 def test_a_small_cloud_in_a_large_mask_is_not_overlooked(tmp_path):
@@ -307,7 +309,7 @@ def test_a_small_cloud_in_a_large_mask_is_not_overlooked(tmp_path):
     with rasterio.open(tmp_path / "scene.tif") as large:
         with pytest.raises(UserError, match="1, 4"), open_mask(tmp_path / "mask.tif", large):
             pass
-        with open_mask(tmp_path / "mask.tif", large, [4]) as mask:
+        with open_mask(tmp_path / "mask.tif", large, MaskRule((4,))) as mask:
             assert mask.classes == [1, 4]
             assert mask.uncovered == pytest.approx((434 * 1400 - 80 * 80) / 1400**2, abs=1e-9)
 
@@ -348,4 +350,114 @@ def test_a_mask_of_palette_indexes_is_one_of_classes(write, scene):
 
 def test_the_advice_for_several_bands_does_not_name_the_clear_one(write, scene):
     message = refusal(write("udm2.tif", np.ones((8, 30, 40), np.uint8)), scene)
-    assert "band 6 is cloud" in message and "-b 1" not in message
+    assert "--mask-kind udm2" in message and "-b 1" not in message
+
+
+def numbers(values, dtype, shape=(30, 40)):
+    """Pixels of these values, in turn."""
+    return np.resize(np.array(values, dtype), shape)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "clear", "cloud", "shadow"),
+    [
+        ("scl", np.uint8, [0, 1, 2, 4, 5, 6, 7, 11], [8, 9, 10], [3]),
+        # fill, land, water, snow; dilated cloud, cirrus, cloud, and cloud of Landsat 5; shadow
+        ("qa_pixel", np.uint16, [1, 21824, 21952, 30048, 5440], [21762, 54596, 22280, 55052, 5896], [23888]),
+        ("fmask", np.uint8, [0, 1, 3, 255], [4], [2]),
+    ],
+)
+def test_the_masks_of_products_are_known(write, scene, kind, dtype, clear, cloud, shadow):
+    pixels = numbers([*clear, *cloud, *shadow], dtype)
+    path = write("mask.tif", pixels, nodata=clear[0])
+    found, uncovered = read(path, scene, kind=kind)
+    np.testing.assert_array_equal(found, np.isin(pixels, [*cloud, *shadow]))
+    assert uncovered == 0  # where there is no data is no cloud, and no hole in the mask
+    np.testing.assert_array_equal(read(path, scene, kind=kind, shadow=False)[0], np.isin(pixels, cloud))
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb"])  # of 8-bit RGB, GDAL takes band 4 for transparency
+def test_the_bands_of_planets_mask(write, scene, photometric):
+    classes = numbers([0, 1, 2, 3, 4, 5], np.uint8)  # of which each pixel has one
+    bands = np.stack([classes == band for band in range(6)] + [np.full_like(classes, 90), np.zeros_like(classes)])
+    path = write("udm2.tif", bands.astype(np.uint8), photometric=photometric)
+    found, uncovered = read(path, scene, kind="udm2")
+    np.testing.assert_array_equal(found, np.isin(classes, [2, 3, 4, 5]))
+    assert uncovered == 0
+    np.testing.assert_array_equal(read(path, scene, kind="udm2", shadow=False)[0], np.isin(classes, [3, 4, 5]))
+    coarse = write("coarse.tif", bands[:, ::2, ::2].astype(np.uint8), transform=grid(size=20), photometric=photometric)
+    assert read(coarse, scene, kind="udm2")[0].mean() == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_a_mask_that_is_not_of_the_product_is_refused(write, scene):
+    message = refusal(write("a.tif", numbers(range(14), np.uint8)), scene, kind="scl")
+    assert "holds the values 12, 13, which Sentinel-2's scene classification (SCL) does not have" in message
+    assert "holds the values 2720, which Landsat's QA_PIXEL" in refusal(
+        write("bqa.tif", numbers([1, 2720], np.uint16)), scene, kind="qa_pixel"
+    )
+    assert "holds the values 5," in refusal(write("b.tif", numbers([5], np.uint8)), scene, kind="qa_pixel")
+    assert "holds the values 5" in refusal(write("c.tif", numbers([0, 2, 5], np.uint8)), scene, kind="fmask")
+    message = refusal(write("d.tif", np.ones((4, 30, 40), np.uint8)), scene, kind="udm2")
+    assert "has 4 bands, and Planet's UDM2 has 8" in message
+    message = refusal(write("e.tif", np.full((8, 30, 40), 900, np.uint16)), scene, kind="udm2")
+    assert "holds 900 in bands that are 0 or 1" in message and "scene itself?" in message
+
+
+def test_bits_that_are_cloud_can_be_named(write, scene):
+    for dtype in (np.uint8, np.int8, np.uint16, np.int16, np.int32, np.uint32, np.int64):
+        pixels = numbers([0, 8, 16, 24, 3, 64, 75], dtype)
+        found, _ = read(write("mask.tif", pixels, nodata=0), scene, bits=(3, 6))
+        np.testing.assert_array_equal(found, pixels & 72 != 0)
+    signed = numbers([0, -1, 1], np.int8)
+    np.testing.assert_array_equal(read(write("signed.tif", signed), scene, bits=(7,))[0], signed < 0)
+
+
+def test_bits_that_a_mask_does_not_have_are_refused(write, scene):
+    message = refusal(write("a.tif", checks()), scene, bits=(3, 8, 15))
+    assert "is uint8, with the bits 0 to 7, and no bit 8, 15" in message
+    message = refusal(write("b.tif", checks(dtype=np.float32)), scene, bits=(3,))
+    assert "is float32, and only integers have bits: use --mask-above" in message
+    message = refusal(write("c.tif", numbers([2, 4, 5, 7, 8, 9, 10], np.uint8)), scene, bits=(3,))
+    assert "look like classes and not like bits: name those of cloud with --mask-values" in message
+    read(write("d.tif", numbers([0, 1, 2, 3, 4], np.uint8)), scene, bits=(1,))  # sums of flags
+    read(write("e.tif", numbers([5, 6, 7, 64], np.uint8)), scene, bits=(1,))
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1), (np.uint8, 100), (np.float64, 100)])
+def test_a_threshold_of_probabilities_in_their_own_values(write, scene, dtype, scale):
+    pixels = (checks(dtype=np.float64) * 0.5 + np.linspace(0, 0.5, 1200).reshape(30, 40)) * scale
+    pixels = pixels.astype(dtype)
+    found, uncovered = read(write("mask.tif", pixels, nodata=0), scene, above=0.4 * scale)
+    np.testing.assert_array_equal(found, pixels > 0.4 * scale)
+    assert 0.2 < found.mean() < 0.9 and uncovered == 0
+
+
+def test_a_threshold_in_other_values_than_the_masks(write, scene, caplog):
+    message = refusal(write("percent.tif", numbers([0, 30, 90], np.uint8)), scene, above=0.4)
+    assert "holds values up to 90, and --mask-above 0.4 is a threshold for 0 to 1" in message and "40 of 100" in message
+    with open_mask(write("share.tif", numbers([0, 0.9], np.float32)), scene, MaskRule(above=40)) as mask:
+        mask.warn("the scene")
+    assert "no pixel is above 40: nothing is cleared; its values go up to 0.9" in caplog.text
+
+
+def test_a_probability_without_data_is_not_covered(write, scene):
+    pixels = numbers([10, 60, 255], np.uint8)
+    found, uncovered = read(write("mask.tif", pixels, nodata=255), scene, above=40)
+    np.testing.assert_array_equal(found, pixels == 60)
+    assert uncovered == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("product", ["LC08_L2SP_005009_20150710_20200908_02_T2", "S2A_29RKH_20200219_0_L2A"])
+def test_the_masks_of_real_products(shared, product):
+    folder = shared / "data" / "products" / product
+    if not folder.is_dir():
+        pytest.skip("no real products")
+    kind = "scl" if product.startswith("S2") else "qa_pixel"
+    name = "SCL.tif" if kind == "scl" else f"{product}_QA_PIXEL.TIF"
+    with rasterio.open(folder / name) as scene:
+        classes = scene.read(1)
+        cloud = np.isin(classes, [8, 9, 10]) if kind == "scl" else classes & 0b1110 != 0
+        shadow = classes == 3 if kind == "scl" else classes & 0b10000 != 0
+        np.testing.assert_array_equal(read(folder / name, scene, kind=kind)[0], cloud | shadow)
+        np.testing.assert_array_equal(read(folder / name, scene, kind=kind, shadow=False)[0], cloud)
+        assert cloud.any()

@@ -112,7 +112,7 @@ def test_bad_calls_with_an_array(pixels, change, message):
         (dict(scale="1e-4"), "scale = '1e-4': give a number or None"),
         (dict(cog="no"), "cog = 'no': give True or False"),
         (dict(mask=[[0, 1]]), "mask = a list: give text or a path or an array or None"),
-        (dict(detector=None), "detector = None: give text or a dict"),
+        (dict(detector=3), "detector = 3: give text or a dict or None"),
         (dict(bands=3), "bands = 3: give a list of numbers or names"),
         (dict(device=0), "device = 0: give text or a device or None"),
         (dict(titel=64), "unknown argument 'titel': did you mean 'tile'"),
@@ -197,6 +197,16 @@ def test_the_mask_of_an_array_is_an_array(pixels, scene, tmp_path):
     np.testing.assert_array_equal(result[:, cloud == 0], pixels[:, cloud == 0])
     assert (result[:, cloud == 9] != pixels[:, cloud == 9]).mean() > 0.9
     np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=cloud, mask_values=[8], **options), pixels)
+    classes = np.where(cloud == 9, 9, 4).astype(np.uint8)
+    share = np.where(cloud == 9, 0.9, 0.1).astype(np.float32)
+    for mask, said in (
+        (classes, dict(mask_kind="scl")),
+        (cloud.astype(int), dict(mask_bits=[3])),
+        (share, dict(mask_above=0.4)),
+    ):
+        np.testing.assert_array_equal(remove_clouds(pixels, Model(), mask=mask, **said, **options), result)
+    with pytest.raises(UserError, match="mask_kind = 'udm2': applies to files only"):
+        remove_clouds(pixels, Model(), mask=cloud, mask_kind="udm2", **options)
     with pytest.raises(UserError, match=r"mask: has shape .5, 5., the image .150, 130."):
         remove_clouds(pixels, Model(), mask=np.zeros((5, 5)), **options)
     with pytest.raises(UserError, match=r"the mask of an array is an array, or 'auto'"):

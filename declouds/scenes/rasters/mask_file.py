@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from rasterio.warp import transform_bounds
 from declouds.errors import UserError
 from declouds.image_io import check_one_page
 from declouds.scenes.rasters.scene_file import reason, source_files
+from declouds.scenes.rasters.stack import Layer, stack
 from declouds.scenes.sampling.mask_classes import MaskClasses
+from declouds.scenes.sampling.mask_rule import KINDS, TWO_CLASSES, MaskRule
 from declouds.scenes.sampling.tiles import Window
 
 # A mask without georeference lies on the scene pixel by pixel: both are put on this plane, one unit a pixel.
@@ -29,7 +31,9 @@ PIXEL_PLANE = dict(crs="EPSG:3857", transform=Affine(1, 0, 0, 0, -1, 0))
 
 @contextmanager
 def open_mask(
-    path: str | os.PathLike[str], scene: DatasetReader, values: Sequence[int] | None = None
+    path: str | os.PathLike[str],
+    scene: DatasetReader,
+    rule: MaskRule = TWO_CLASSES,
 ) -> Iterator[MaskClasses]:
     """Open a cloud mask of any grid and projection; each pixel of the scene takes the class at its middle.
 
@@ -37,24 +41,24 @@ def open_mask(
     count as clear.
 
     Args:
-        path: a raster of one band of classes.
+        path: a raster of one band, or of those of the rule.
         scene: the open scene.
-        values: the classes that are cloud; if not given, the mask has two: 0 for clear, and one other.
+        rule: what in it is cloud.
 
     Raises:
         UserError: there is no such raster; it is no mask (several bands, complex numbers); it cannot be laid on the
-            scene (no grid and another size, a grid without a CRS, ground control points, no overlap); its classes do
-            not go with ``values``, see `MaskClasses`; it is damaged.
+            scene (no grid and another size, a grid without a CRS, ground control points, no overlap); its type or
+            values do not go with the rule, see `MaskRule`; it is damaged.
     """
     name = os.fspath(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            file = rasterio.open(path)
+            file = _opened(name, rule)
     except RasterioError as error:
         raise UserError(f"{name}: cannot be read as a mask ({reason(error)}): give a raster of classes") from error
     with file:
-        _check_kind(file, name)
+        _check_kind(file, name, rule)
         place = _place(file, name, scene)
         try:
             raster = WarpedVRT(
@@ -70,11 +74,16 @@ def open_mask(
             def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
                 part = rasterio.windows.Window(window.col, window.row, window.width, window.height)
                 try:
-                    return raster.read(1, window=part), raster.read_masks(1, window=part) != 0
+                    known = raster.read_masks(1, window=part) != 0
+                    if rule.bands:
+                        layers = raster.read(range(1, len(rule.bands) + 1), window=part)
+                        return _bits_of(layers, rule, name), known
+                    return raster.read(1, window=part), known
                 except RasterioError as error:
                     raise UserError(f"{name}: the mask cannot be read ({reason(error)}): is the file whole?") from error
 
-            yield MaskClasses(name, read, raster.height, raster.width, np.dtype(file.dtypes[0]), file.nodata, values)
+            dtype = np.dtype("uint16" if rule.bands else file.dtypes[0])
+            yield MaskClasses(name, read, raster.height, raster.width, dtype, file.nodata, rule)
 
 
 def mask_files(path: str) -> list[Path]:
@@ -88,15 +97,38 @@ def mask_files(path: str) -> list[Path]:
         return [Path(path)]  # the fault is named when it is opened
 
 
-def _check_kind(file: DatasetReader, name: str) -> None:
+def _opened(name: str, rule: MaskRule) -> DatasetReader:
+    """Open a mask: of several bands those of the rule, none of which GDAL then takes for transparency."""
+    file = rasterio.open(name)
+    if not rule.bands:
+        return file
+    with file:
+        kind = KINDS[str(rule.kind)]
+        if file.count != kind.bands:
+            raise UserError(f"{name}: has {file.count} bands, and {kind.title} has {kind.bands}: give that file")
+        return rasterio.open(stack([Layer(Path(name), str(band), band) for band in rule.bands], masks=False))
+
+
+def _bits_of(layers: np.ndarray, rule: MaskRule, name: str) -> np.ndarray:
+    """Return bands of 0 and 1 as bits, each with its number. Shapes: (bands, h, w) -> (h, w) uint16."""
+    if layers.max() > 1:
+        raise UserError(
+            f"{name}: holds {layers.max():g} in bands that are 0 or 1 in {KINDS[str(rule.kind)].title}: give that "
+            "file, or is this the scene itself?"
+        )
+    return np.bitwise_or.reduce(
+        [layer.astype(np.uint16) << band for layer, band in zip(layers, rule.bands, strict=True)]
+    )
+
+
+def _check_kind(file: DatasetReader, name: str, rule: MaskRule) -> None:
     """Refuse a raster that is not a mask."""
     check_one_page(file, name)
     bands = [colour for colour in file.colorinterp if colour != ColorInterp.alpha]
-    if len(bands) != 1:
+    if not rule.bands and len(bands) != 1:
         raise UserError(
             f"{name}: has {len(bands)} bands, and a mask has one, which marks cloud: take that out "
-            "(gdal_translate -b N; of Planet's UDM2 band 6 is cloud, and band 1 is what is clear), "
-            "or is this the scene itself?"
+            "(gdal_translate -b N), or say --mask-kind udm2 if it is Planet's UDM2; or is this the scene itself?"
         )
     if "complex" in file.dtypes[0]:
         raise UserError(f"{name}: holds complex numbers, and a mask classes: give another file")

@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader
 from declouds.errors import UserError
 from declouds.image_io import check_one_page
 from declouds.scenes.rasters.bands import find_bands
+from declouds.scenes.rasters.landsat import is_landsat, landsat_layers
 from declouds.scenes.rasters.sentinel2 import is_safe, safe_layers
 from declouds.scenes.rasters.stac import is_stac, stac_layers
 from declouds.scenes.rasters.stack import stack
@@ -33,17 +34,17 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z")
 
 @contextmanager
 def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[DatasetReader]:
-    """Open a scene: a raster file, a mosaic (VRT), a sub-dataset, the folder of a Sentinel-2 product, or a STAC item.
+    """Open a scene: a raster file, a mosaic (VRT), a sub-dataset, the folder of a product, or a STAC item.
 
     Args:
-        path: of the scene.
+        path: of the scene; a folder is one of Sentinel-2 or of Landsat.
         bands: those that will be used. Of a product or an item they become the dataset's bands, in this order and with
             these names; the dataset of any other file has all its bands.
 
     Raises:
         UserError: there is no such file; it is no raster; it lacks one of ``bands``; or those, or else all bands, are
             none, are of several types or nodata values, or hold complex numbers or palette indices. See also
-            `check_one_page`, `safe_layers`, `stac_layers` and `stack`.
+            `check_one_page`, `safe_layers`, `landsat_layers`, `stac_layers` and `stack`.
     """
     with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -139,6 +140,8 @@ def _dataset(path: Path, bands: Sequence[str] | None) -> str | Path:
     """Return what GDAL opens: the path, or the text of a stack of the files that it stands for."""
     if is_safe(path):
         return stack(safe_layers(path, bands))
+    if is_landsat(path):
+        return stack(landsat_layers(path, bands))
     if is_stac(path):
         return stack(stac_layers(path, bands))
     if path.is_dir():

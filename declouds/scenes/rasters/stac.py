@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from declouds.errors import UserError
@@ -25,7 +25,8 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
     files' own.
 
     Args:
-        path: the item's JSON file; addresses of assets in it are relative to it.
+        path: the item's JSON file; addresses of assets in it are relative to it. An asset with a remote address is
+            looked for in the item's folder, by the last part of the address.
         bands: names of assets; ``NAME:2`` is the second band of an asset that has several.
 
     Raises:
@@ -50,6 +51,21 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
     for offset, keys in applied.items():
         _say_applied(path, offset, ", ".join(dict.fromkeys(keys)))
     return layers
+
+
+def asset_file(path: Path, keys: Sequence[str]) -> Path | None:
+    """Return the file of the first of these assets that an item has; None if it has none.
+
+    Args:
+        path: the item's JSON file.
+        keys: of assets, in lower case.
+
+    Raises:
+        UserError: the asset is not on this machine; or as `stac_layers`.
+    """
+    item = _item(path)
+    own = {key.casefold(): key for key in item.assets}
+    return next((_local(item, own[key], path) for key in keys if key in own), None)
 
 
 def _has_offsets_applied(item: Any) -> bool:
@@ -108,8 +124,12 @@ def _local(item: Any, key: str, path: Path) -> Path:
     if scheme == "file":
         return Path(url2pathname(urlsplit(href).path))
     if len(scheme) > 1 or href.startswith("/vsi"):  # one letter is a drive
+        downloaded = path.parent / unquote(urlsplit(href).path).rpartition("/")[2]
+        if downloaded.is_file():
+            return downloaded
         raise UserError(
-            f"{path}: the asset {key} is not on this machine ({href}): download it, and let the item name the file"
+            f"{path}: the asset {key} is not on this machine ({href}): download it into the folder of the item, "
+            "or let the item name the file"
         )
     return Path(href)
 

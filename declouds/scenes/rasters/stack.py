@@ -63,10 +63,10 @@ class _Header:
         return np.reshape(self.transform, (3, 3)) @ np.array([(0, 0, 1), (width, 0, 1), (0, height, 1)]).T
 
 
-def stack(layers: Sequence[Layer]) -> str:
+def stack(layers: Sequence[Layer], *, masks: bool = True) -> str:
     """Return the text of a GDAL virtual raster (VRT) that has the layers as its bands.
 
-    A pixel that a mask of any of the files takes out is masked in the stack.
+    A pixel that a mask of any of the files takes out is masked in the stack, unless ``masks`` is False.
 
     Raises:
         UserError: a file is missing or no raster; a layer's band is not there, or not said; or a file differs from the
@@ -91,7 +91,7 @@ def stack(layers: Sequence[Layer]) -> str:
                 )
             _add_band(root, number, layer, file, band, path)
             flags = file.mask_flag_enums[band - 1]
-            if flags not in ([MaskFlags.all_valid], [MaskFlags.nodata]):
+            if masks and flags not in ([MaskFlags.all_valid], [MaskFlags.nodata]):
                 masked.append((path, f"mask,{band}"))
     if masked:
         _add_mask(root, masked)

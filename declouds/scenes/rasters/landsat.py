@@ -1,0 +1,55 @@
+"""Landsat Collection 2 products as they are downloaded: a folder with a GeoTIFF for each band."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from declouds.errors import UserError
+from declouds.scenes.rasters.bands import plain_name
+from declouds.scenes.rasters.stack import Layer
+
+PRODUCT = r"L[COTEM]\d\d_L\w{3}_\d{6}_\d{8}_\d{8}_02_\w\d"  # what the names of its files begin with
+# Of surface reflectance, by the Landsat Collection 2 Level 2 Science Product Guide; the same in all bands and sensors.
+SCALE, OFFSET, NODATA = 2.75e-5, -0.2, 0.0
+
+
+def is_landsat(path: Path) -> bool:
+    """Tell whether a path is the folder of one Landsat Collection 2 product."""
+    return path.is_dir() and len({product for product, _, _ in _bands(path)}) == 1
+
+
+def landsat_layers(folder: Path, bands: Sequence[str] | None) -> list[Layer]:
+    """Return where the bands of a product lie, and what their values mean.
+
+    Surface reflectance (level 2, SR_B1, ...) is stored value * 2.75e-5 - 0.2. Bands of level 1 and of temperature have
+    the scale and offset of their files, which say none. Stored 0 is nodata.
+
+    Args:
+        folder: the product.
+        bands: such as SR_B4, or B4 for short.
+
+    Raises:
+        UserError: no bands are given, or one is not in the product.
+    """
+    files = {name: path for _, name, path in _bands(folder)}
+    listing = ", ".join(files)
+    if not bands:
+        raise UserError(f"{folder}: choose bands of it, such as --bands {','.join(list(files)[:3])}; it has {listing}")
+    known = {plain_name(name): (name, files[full]) for full in files for name in (full, full.removeprefix("SR_"))}
+    layers = []
+    for band in bands:
+        if plain_name(band) not in known:
+            raise UserError(f"{folder}: {band!r} is not one of its bands: choose among {listing}")
+        name, path = known[plain_name(band)]
+        reflectance = "_SR_B" in path.name.upper()
+        layers.append(Layer(path, name, None, SCALE if reflectance else None, OFFSET if reflectance else None, NODATA))
+    return layers
+
+
+def _bands(folder: Path) -> list[tuple[str, str, Path]]:
+    """Return product, name and file of each band in a folder, by name."""
+    found = []
+    for path in folder.iterdir():
+        if match := re.fullmatch(rf"({PRODUCT})_((?:SR_|ST_)?B\d+)\.tif", path.name, re.IGNORECASE):
+            found.append((match[1].upper(), match[2].upper(), path))
+    return sorted(found, key=lambda band: (band[0], len(band[1]), band[1]))
