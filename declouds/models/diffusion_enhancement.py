@@ -106,9 +106,10 @@ class DiffusionEnhancement(CloudRemover):
                 f"{', '.join(options)}: only for a stage that trains the reference, with train=['reference']"
             )
         chosen = super().training_config(config, train, options)
-        ends_in_prior = "prior" in NOISE_SCHEDULES.build(config["noise_schedule"]).condition
-        if config.get("reference") is not None and (ends_in_prior or config["denoiser"].get("takes_prior")):
-            chosen = {**chosen, "reference": config["reference"]}
+        if config.get("reference") is not None and "denoiser" in train:
+            ends_in_prior = "prior" in NOISE_SCHEDULES.build(config["noise_schedule"]).condition
+            if ends_in_prior or config["denoiser"].get("takes_prior"):
+                chosen = {**chosen, "reference": config["reference"]}
         return chosen if "fusion" in train else {**chosen, "degrade_prior": None}
 
     def losses_per_image(

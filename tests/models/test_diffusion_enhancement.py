@@ -175,11 +175,14 @@ def test_the_loss_weighs_timesteps_as_the_config_says(images):
 
 def test_a_stage_is_trained_by_the_parts_that_it_needs():
     config = dict(
-        type="DiffusionEnhancement", reference=dict(type="A"), denoiser=dict(type="B"), fusion=dict(type="C"), bands=4
-    )
+        type="DiffusionEnhancement", reference=dict(type="A"), denoiser=dict(type="B"), fusion=dict(type="C"), bands=4,
+        noise_schedule=dict(type="LinearSchedule"),
+    )  # fmt: skip
     of = DiffusionEnhancement.training_config
     assert of(config, ["denoiser"], {}) == {**config, "reference": None, "fusion": None, "degrade_prior": None}
     assert of(config, ["fusion"], {}) == of(config, ["denoiser", "fusion"], {}) == config
+    for entry in (dict(noise_schedule=dict(type="IRSDE", endpoint="prior")), dict(denoiser=dict(takes_prior=True))):
+        assert of(config | entry, ["denoiser"], {})["reference"] == dict(type="A")
     own = of(config, ["reference"], dict(losses=[dict(type="MSE")]))
     assert own == dict(type="OnePass", reference=dict(type="A"), losses=[dict(type="MSE")], bands=4)
     against = dict(discriminator=dict(type="PatchDiscriminator"), adversarial_loss=dict(type="SoftplusGAN"))
