@@ -13,7 +13,7 @@ from typing import Any
 
 from declouds.errors import UserError
 
-TILE, OVERLAP = 256, 64  # what `declouds predict` does unless told otherwise
+TILE, OVERLAP = 256, 32  # what `declouds predict` does unless told otherwise
 
 
 @dataclass(frozen=True)

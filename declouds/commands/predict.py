@@ -90,7 +90,7 @@ def _add_output(group: Any) -> None:
 def _add_windows(group: Any) -> None:
     group.add_argument("--tile", type=int, default=256, metavar="N", help="window size in pixels (default: 256)")
     group.add_argument(
-        "--overlap", type=int, default=64, metavar="N", help="overlap of windows in pixels (default: 64)"
+        "--overlap", type=int, default=32, metavar="N", help="overlap of windows in pixels (default: 32)"
     )
     group.add_argument(
         "--blend",

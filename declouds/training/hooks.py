@@ -145,7 +145,7 @@ class TiledEvaluation(Hook):
         blend: ``joint`` or ``final``, see `Tiling`; samplers without single steps need ``final``.
     """
 
-    def __init__(self, seed: int = 0, tile: int = 256, overlap: int = 64, blend: str = "joint") -> None:
+    def __init__(self, seed: int = 0, tile: int = 256, overlap: int = 32, blend: str = "joint") -> None:
         self.seed, self.tiling = seed, Tiling(tile, overlap, blend=blend)
         self.tiling.check()
 

@@ -122,7 +122,7 @@ def test_the_arguments_are_known_at_once():
     args = parser.parse_args(["a.tif", "-o", "b.tif", "--checkpoint", "c"])
     assert (args.tile, args.overlap, args.seed, args.batch_size, args.nodata, args.overwrite) == (
         256,
-        64,
+        32,
         0,
         None,
         None,

@@ -42,7 +42,7 @@ class Tiling:
     """
 
     tile: int = 256
-    overlap: int = 64
+    overlap: int = 32
     taper: str = "cosine"
     blend: str = "joint"
     batch_size: int | None = None
