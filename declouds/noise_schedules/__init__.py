@@ -1,1 +1,1 @@
-"""Noise schedules: the weights of the clear image and of the noise in x_t."""
+"""Noise schedules: the processes that lead from the clear image to noise, to the cloudy image or to the prior."""
