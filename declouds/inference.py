@@ -85,9 +85,9 @@ def _leave_autocast(network: Any, inputs: Any, outputs: Any) -> None:
 
 
 def compile_parts(model: Any) -> None:
-    """Let `torch.compile` compile the parts of a model when they are first called, and tell how long that took.
+    """Let `torch.compile` compile the parts of a model on their first call, and log how long that took.
 
-    They are compiled in place, so the keys of their weights stay. Each size of image and batch may be compiled anew.
+    Compilation is in place, so the keys of their weights stay the same. A new image or batch size may compile again.
 
     Args:
         model: a `CloudRemover` on its device.

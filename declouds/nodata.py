@@ -56,8 +56,8 @@ def valid_pixels(
 def is_opacity(values: np.ndarray) -> bool:
     """Tell whether a band marked as transparency holds that: most of its values above 0 are the largest one.
 
-    Those of a measured band, such as near infrared, vary. GDAL marks the fourth band of every 8-bit GeoTIFF so, unless
-    it is told otherwise.
+    Those of a measured band, such as near infrared, vary. By default GDAL marks the fourth band of every 8-bit
+    GeoTIFF as alpha.
     """
     seen = values[values > 0]
     return seen.size == 0 or bool(2 * np.count_nonzero(seen == seen.max()) >= seen.size)

@@ -224,13 +224,13 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     if stored is not None and args.record is not None:
         if scores is not None:
             found = vars(scores.by_spread.fit(model.steps)) | dict(split=evaluation.split, tile=args.tile)
-            inference, told = stored.record.get("inference", {}) | dict(spread=found), _calibration(found)
+            inference, remark = stored.record.get("inference", {}) | dict(spread=found), _calibration(found)
         elif searched is not None:
             inference = searched.found | dict(tolerance=TOLERANCE, split=evaluation.split)
-            told = "" if "bf16" in searched.found else "; bf16 was not checked: this device does not compute it"
+            remark = "" if "bf16" in searched.found else "; bf16 was not checked: this device does not compute it"
         record = stored.record | dict(inference=inference)
         save_weights(args.record, stored.config, stored.state_dict, record, args.overwrite)
-        print(f"recorded in {args.record}{told}")
+        print(f"recorded in {args.record}{remark}")
 
 
 def _calibration(found: dict[str, Any]) -> str:

@@ -94,7 +94,7 @@ def _read_pair(
             odd["band 4 is 255 everywhere, an alpha band: set bands=[1, 2, 3]"].append(place)
         header = image_header(files[0].path)
         if files[0].bands is None and len(header.image_bands) < header.bands:
-            odd["an alpha band, which tells of gaps: select it with bands= if it is an image band"].append(place)
+            odd["an alpha band, which marks nodata pixels: select it with bands= if it is an image band"].append(place)
         if len(files) == 2 and not _is_grey(files[1]):
             odd["near-infrared bands that differ, of which the first is used"].append(place)
     if pair.mask is not None:

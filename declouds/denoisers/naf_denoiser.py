@@ -16,7 +16,7 @@ class NAFDenoiser(nn.Module):
     """Time-conditioned NAFNet on the noisy and the cloudy image, as in Refusion (arXiv 2304.08291, section 3.2).
 
     The timestep scales and shifts the norms of every block. Without self-attention a step costs the same per pixel at
-    any size. The default has 3.2 M parameters for 3 bands.
+    any size. The default has 4.62 M parameters for 3 bands.
 
     Args:
         bands: bands of the image.

@@ -87,6 +87,10 @@ class Process(nn.Module):
         alpha, sigma = self.alpha_sigma(t)
         return (x_t - self.shift(t) - alpha * clear) / sigma
 
+    def carry(self, clear: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        """Return x at time ``after`` with the noise that takes ``clear`` to x_t: a step of DDIM."""
+        return self.add_noise(clear, self.noise_from(clear, x_t, t), after)
+
     def posterior(
         self, clear: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, after: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,10 +114,9 @@ class Process(nn.Module):
 
         x_t keeps its noise on the way: dx/dt = alpha' clear + shift' + sigma' noise.
         """
-        levels, rates = torch.func.jvp(self.alpha_sigma, (t.float(),), (torch.ones_like(t, dtype=torch.float32),))[:2]
-        (alpha, sigma), (alpha_rate, sigma_rate) = levels, rates
-        noise = (x_t - self.shift(t) - alpha * clear) / sigma
-        return alpha_rate * (clear - self.centre) + sigma_rate * noise
+        unit = torch.ones_like(t, dtype=torch.float32)
+        alpha_rate, sigma_rate = torch.func.jvp(self.alpha_sigma, (t.float(),), (unit,))[1]
+        return alpha_rate * (clear - self.centre) + sigma_rate * self.noise_from(clear, x_t, t)
 
     def mix(self, t: torch.Tensor, predicts: str) -> Mix:
         """Return what a prediction means, see `Mix`.

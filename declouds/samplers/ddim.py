@@ -38,4 +38,4 @@ class DDIM(StepwiseSampler):
         history: Sequence[Past] = (),
     ) -> torch.Tensor:
         """Return x at timestep ``after``: the estimate plus its implied noise."""
-        return process.add_noise(clear, process.noise_from(clear, x_t, t), after)
+        return process.carry(clear, x_t, t, after)

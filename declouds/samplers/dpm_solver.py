@@ -40,9 +40,8 @@ class DPMSolver(StepwiseSampler):
         history: Sequence[Past] = (),
     ) -> torch.Tensor:
         """Return x at timestep ``after``."""
-        implied = process.noise_from(clear, x_t, t)
         if not history:
-            return process.add_noise(clear, implied, after)
+            return process.carry(clear, x_t, t, after)
         alpha, sigma = process.alpha_sigma(t)
         alpha_after, sigma_after = process.alpha_sigma(after)
         last, now, then = (_log_snr(time, process) for time in (history[0].t, t, after))

@@ -43,5 +43,4 @@ class Euler(StepwiseSampler):
         """Return x at timestep ``after``."""
         tangent = x_t + (after - t).float()[:, None, None, None] * process.derivative(clear, x_t, t)
         _, sigma = process.alpha_sigma(t)
-        chord = process.add_noise(clear, process.noise_from(clear, x_t, t), after)
-        return torch.where(sigma > 0, tangent, chord)
+        return torch.where(sigma > 0, tangent, process.carry(clear, x_t, t, after))

@@ -47,7 +47,7 @@ class Heun(StepwiseSampler):
     ) -> torch.Tensor:
         """Return x at timestep ``after``; where that is ``t``, the corrected x_t."""
         if not torch.equal(after, t):
-            return process.add_noise(clear, process.noise_from(clear, x_t, t), after)
+            return process.carry(clear, x_t, t, after)
         before = history[0]
         slopes = [process.noise_from(estimate, x_t, t) for estimate in (before.clear, clear)]
         alpha_0, sigma_0 = process.alpha_sigma(before.t)

@@ -219,7 +219,7 @@ def test_what_looks_odd_is_a_warning(tmp_path, capsys):
         write_image(root / "mask" / f"{name}.png", np.full((1, size, size), value, np.uint8))
     run("check", root)
     text = capsys.readouterr().out
-    assert "an alpha band, which tells of gaps" in text
+    assert "an alpha band, which marks nodata pixels" in text
     assert "cloudy and clear image are identical" in text
     assert "a constant image" in text
     assert "several sizes (16x16, 24x24)" in text

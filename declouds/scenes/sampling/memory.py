@@ -42,6 +42,6 @@ def windows_that_fit(
     try:
         compute_zeros(passes, in_bands, bands, 1, size, device)
     except torch.OutOfMemoryError:
-        return 1  # the loop tells of it
+        return 1  # the loop reports it
     taken = torch.cuda.max_memory_allocated(device) - before
     return max(1, min(MOST, int(SHARE * free / max(taken, 1))))
