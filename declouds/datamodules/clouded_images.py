@@ -28,7 +28,7 @@ from declouds.nodata import fill_nodata
 from declouds.registry import DATAMODULES
 from declouds.simulation.bands import wavelengths_of
 from declouds.simulation.cloud_kinds import SHARES, SHARES_WITH_MASKS, check_shares, draw_clouds
-from declouds.simulation.sensor import as_another_sensor
+from declouds.simulation.sensor import as_another_sensor, as_false_colour
 from declouds.simulation.thick_shapes import body_of_mask
 from declouds.units import is_outside
 from declouds.value_range import ValueRange
@@ -146,13 +146,14 @@ class CloudedImagesDataset(PairDataset):
         """Lay clouds over an image in [0, 1], and return both in stored units, rounded as the file's type rounds."""
         if rng.random() < other_sensors:
             clear = as_another_sensor(clear, rng)
+        wavelengths = self.wavelengths
+        if rng.random() < self.false_colour:
+            clear, wavelengths = as_false_colour(clear, rng)
         body = None
         if self.cloud_masks:
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
             body = partial(_body_of, path)
-        cloudy, mask, thickness = draw_clouds(
-            clear, rng, self.wavelengths, self.shares, self.thickness, body, self.false_colour
-        )
+        cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body)
         stored = [self.stored_range.from_model(2 * image - 1, self.headers[0].dtype) for image in (cloudy, clear)]
         return Arrays(stored[0], stored[1], mask[None], valid[None] if self.has_gaps else None, thickness[None])
 
@@ -219,8 +220,8 @@ class CloudedImages(PairDataModule):
     are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic).
 
     Training draws new clouds, and in large images a new place, at each position of the stream of samples; validation
-    and test samples have the clouds of their name and ``seed``. For ``shares`` of the kinds of clouds, ``thickness`` of
-    thin ones and ``false_colour`` see `draw_clouds`. ``cloud_masks`` is a folder of rasters, or a pattern such as
+    and test samples have the clouds of their name and ``seed``. For ``shares`` of the kinds of clouds and ``thickness`` of
+    thin ones see `draw_clouds`; ``false_colour`` is the share of samples shown in other bands (`as_false_colour`). ``cloud_masks`` is a folder of rasters, or a pattern such as
     ``masks/*_mask.tif``, in whose shape (where above 0) thick clouds are cut. ``other_sensors`` is the share of
     training samples in other contrast, colour and sharpness (`as_another_sensor`), ``coarser`` the share at half
     resolution, where the image is large enough.

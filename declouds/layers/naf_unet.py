@@ -130,11 +130,14 @@ class NAFUNet(nn.Module):
         )
         self.decoder = nn.ModuleList(map(blocks, reversed(channels), decoder_blocks))
         self.last = nn.Conv2d(width, out_channels, 3, padding=1)
+        # The norms are over channels and half of the convolutions pointwise: on a CPU a training step takes 0.7 of the
+        # time with channels last.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Return the output of the last convolution."""
         height, width = x.shape[-2:]
-        hidden = self.first(pad_to_multiple(x, self.multiple))
+        hidden = self.first(pad_to_multiple(x, self.multiple).contiguous(memory_format=torch.channels_last))
         skips = []
         for blocks, down in zip(self.encoder, self.downs, strict=True):
             hidden = blocks(hidden, embedding)

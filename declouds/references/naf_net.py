@@ -16,6 +16,8 @@ class NAFNet(NAFUNet):
     A U-Net of gated blocks that adds a correction to the cloudy image. The defaults are the published network of width
     32 with 36 blocks: 17.11 M parameters for 3 bands; ``width=64`` is the second published size, 67.89 M.
 
+    With ``gain`` it gives a gain per pixel and band besides, as `GainOffsetUNet`: what undoes a veil of one thickness.
+
     Args:
         bands: bands of the prior.
         in_bands: bands of the cloudy image, the first ``bands`` of which are corrected; ``bands`` if not given.
@@ -23,6 +25,7 @@ class NAFNet(NAFUNet):
         encoder_blocks: blocks of each encoder level.
         middle_blocks: blocks at the coarsest level.
         decoder_blocks: blocks of each decoder level, coarsest first.
+        gain: multiply the cloudy image too, not only add to it.
 
     Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W (padded inside).
     Units: [-1, 1].
@@ -40,10 +43,11 @@ class NAFNet(NAFUNet):
         encoder_blocks: Sequence[int] = (1, 1, 1, 28),
         middle_blocks: int = 1,
         decoder_blocks: Sequence[int] = (1, 1, 1, 1),
+        gain: bool = False,
     ) -> None:
         super().__init__(
             input_bands("NAFNet", bands, in_bands),
-            bands,
+            (1 + gain) * bands,
             width=width,
             encoder_blocks=encoder_blocks,
             middle_blocks=middle_blocks,
@@ -60,4 +64,6 @@ class NAFNet(NAFUNet):
         return dict(restorations=[self._restoration(cloudy)])
 
     def _restoration(self, cloudy: torch.Tensor) -> torch.Tensor:
-        return cloudy[:, : self.bands] + super().forward(cloudy).float()
+        image, correction = cloudy[:, : self.bands], super().forward(cloudy).float()
+        offset, gain = correction[:, : self.bands], correction[:, self.bands :]
+        return image + offset + (gain * image if gain.shape[1] else 0)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.simulation.bands import CENTRES
 from declouds.simulation.haze import add_haze
 from declouds.simulation.thick_cloud import Body, add_thick_cloud
 from declouds.simulation.thick_shapes import clustered_body, translucent
@@ -16,7 +15,6 @@ KINDS = ("thin", "thick", "mixed", "masks", "clear")
 SHARES = {"thin": 0.5, "thick": 0.2, "mixed": 0.15, "clear": 0.15}
 SHARES_WITH_MASKS = {"thin": 0.45, "thick": 0.15, "mixed": 0.1, "masks": 0.15, "clear": 0.15}
 SCALES = (20.0, 160.0)  # pixels across the largest thick clouds
-SHOWN = [centre for name, centre in CENTRES.items() if name not in ("water_vapour", "cirrus")]
 THICKEST = 8.0  # the optical depth of an opaque cloud: 0.03 % of the ground shows
 
 
@@ -35,7 +33,6 @@ def draw_clouds(
     shares: Mapping[str, float] = SHARES,
     thickness: tuple[float, float] = (0.1, 2.0),
     mask_body: Body | None = None,
-    false_colour: float = 0.0,
 ) -> Clouded:
     """Lay clouds of a random kind over a clear image.
 
@@ -49,7 +46,6 @@ def draw_clouds(
         shares: kind -> its share of the samples, in any unit.
         thickness: see `add_haze`.
         mask_body: see `random_body`; needed for the kind 'masks'.
-        false_colour: share of samples whose clouds look as in a random composite of other bands.
 
     Shapes: clear (C, H, W), wavelengths (C,) -> `Clouded`.
     Units: [0, 1]; the mask is True where clouds hide more than 0.4 % of the ground.
@@ -60,9 +56,6 @@ def draw_clouds(
     check_shares(shares, mask_body is not None)
     total = sum(shares.values())
     kind = str(rng.choice(list(shares), p=[share / total for share in shares.values()]))
-    if rng.random() < false_colour:
-        # Composites show the longest wavelength as red: clouds in them are white or cyan, never purple.
-        wavelengths = sorted(rng.choice(SHOWN, len(clear), replace=len(clear) > len(SHOWN)).tolist(), reverse=True)
     ice = rng.random() ** 2  # most clouds are of droplets
     layers = {"thin": ["thin"], "thick": ["thick"], "masks": ["thick"], "clear": []}.get(kind)
     if layers is None:  # haze lies below thick clouds, cirrus above

@@ -3,6 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
+from declouds.simulation.bands import CENTRES
+
+SHOWN = [centre for name, centre in CENTRES.items() if name not in ("water_vapour", "cirrus")]
+
 
 def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change contrast, gamma, gain, offset, sharpness and noise at random, within what sensors and products differ by.
@@ -21,3 +25,18 @@ def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     if rng.random() < 0.4:
         changed = changed + rng.normal(0, rng.uniform(0.002, 0.015), image.shape)
     return np.clip(changed, 0, 1).astype(np.float32)
+
+
+def as_false_colour(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Show a clear image as a composite of other bands might look, and say which wavelengths these have.
+
+    The bands are shown in another order, each with a gamma and a gain of its own. The wavelengths fall from the first
+    band to the last, as in composites in use, so that clouds over them are white or cyan, never purple.
+
+    Shapes: (C, H, W) -> (C, H, W) float32, (C,) in micrometres.
+    Units: [0, 1].
+    """
+    bands = (len(image), 1, 1)
+    shown = np.clip(image[rng.permutation(len(image))], 0, 1) ** np.exp(rng.uniform(-0.5, 0.5, bands))
+    wavelengths = sorted(rng.choice(SHOWN, len(image), replace=len(image) > len(SHOWN)).tolist(), reverse=True)
+    return np.clip(shown * rng.uniform(0.7, 1.2, bands), 0, 1).astype(np.float32), tuple(wavelengths)

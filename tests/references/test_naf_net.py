@@ -114,3 +114,14 @@ def test_bfloat16_stays_near_float32():
 def test_levels_that_do_not_match_are_a_user_error():
     with pytest.raises(UserError, match="same length, got 2 and 3"):
         REFERENCES.build(dict(type="NAFNet", **{**SMALL, "decoder_blocks": (1, 1, 1)}))
+
+
+def test_a_gain_multiplies_the_cloudy_image():
+    network, cloudy = small(gain=True).eval(), images(1, 3, 32, 32)
+    with torch.no_grad():
+        network.last.weight.zero_()
+        network.last.bias.copy_(torch.tensor([0.1, 0.2, -0.1, 0.5, 0.0, -0.5]))
+        expected = (cloudy * torch.tensor([1.5, 1.0, 0.5])[:, None, None]) + torch.tensor([0.1, 0.2, -0.1])[
+            :, None, None
+        ]
+        assert torch.allclose(network(cloudy), expected.clamp(-1, 1), atol=1e-6)

@@ -8,7 +8,7 @@ from declouds.simulation.bands import cloud_reflectance, wavelengths_of
 from declouds.simulation.cloud_kinds import KINDS, draw_clouds
 from declouds.simulation.haze import add_haze, airlight, broken_haze, cirrus, uniform_veil
 from declouds.simulation.scene import clear_scene
-from declouds.simulation.sensor import as_another_sensor
+from declouds.simulation.sensor import as_another_sensor, as_false_colour
 from declouds.simulation.thick_cloud import add_thick_cloud
 from declouds.simulation.thick_shapes import body_of_mask, clustered_body, translucent
 
@@ -147,14 +147,15 @@ def test_wrong_shares_are_refused(shares, message):
         draw_clouds(ground(), np.random.default_rng(0), RGB, shares)
 
 
-def test_thick_clouds_of_swir_composites_are_cyan_and_of_false_colour_too():
+def test_thick_clouds_of_swir_composites_are_cyan_and_those_over_false_colours_too():
     clear = np.full((3, 64, 64), 0.1, np.float32)
     drawn = [clouds(seed, "thick", clear, wavelengths=(2.19, 0.842, 0.56)) for seed in SEEDS]
     red, green, blue = np.concatenate([cloudy[:, depth > 4] for cloudy, _, depth in drawn], axis=1).mean(axis=1)
     assert red < 0.8 * green and abs(green - blue) < 0.02
     cyan = 0
     for seed in SEEDS:
-        cloudy, _, depth = clouds(seed, "thick", clear, false_colour=1.0)
+        shown, wavelengths = as_false_colour(np.zeros_like(clear), np.random.default_rng(seed))
+        cloudy, _, depth = clouds(seed, "thick", shown, wavelengths=wavelengths)
         opaque = cloudy[:, depth > 3]
         assert (opaque[0] <= opaque[1] + 1e-3).all() and (opaque[1] <= opaque[2] + 1e-3).all()
         cyan += opaque.size > 0 and bool(opaque[0].mean() < opaque[2].mean() - 0.02)
@@ -203,3 +204,16 @@ def test_another_sensor_changes_the_image_within_reason():
         assert 0 <= changed.min() and changed.max() <= 1
         assert 0.005 < np.abs(changed - image).mean() < 0.3
         assert np.corrcoef(changed.ravel(), image.ravel())[0, 1] > 0.5
+
+
+def test_false_colours_keep_the_ground_in_another_order_of_bands():
+    clear = np.random.default_rng(0).random((3, 16, 16), np.float32)
+    orders = set()
+    for seed in SEEDS:
+        shown, wavelengths = as_false_colour(clear, np.random.default_rng(seed))
+        assert shown.shape == clear.shape and 0 <= shown.min() and shown.max() <= 1 and shown.dtype == np.float32
+        assert list(wavelengths) == sorted(wavelengths, reverse=True) and len(wavelengths) == 3
+        likeness = np.corrcoef(shown.reshape(3, -1), clear.reshape(3, -1))[:3, 3:]
+        assert sorted(likeness.argmax(axis=1)) == [0, 1, 2] and likeness.max(axis=1).min() > 0.9
+        orders.add(tuple(likeness.argmax(axis=1)))
+    assert len(orders) > 1
