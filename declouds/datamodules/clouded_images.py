@@ -220,11 +220,11 @@ class CloudedImages(PairDataModule):
     are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic).
 
     Training draws new clouds, and in large images a new place, at each position of the stream of samples; validation
-    and test samples have the clouds of their name and ``seed``. For ``shares`` of the kinds of clouds and ``thickness`` of
-    thin ones see `draw_clouds`; ``false_colour`` is the share of samples shown in other bands (`as_false_colour`). ``cloud_masks`` is a folder of rasters, or a pattern such as
-    ``masks/*_mask.tif``, in whose shape (where above 0) thick clouds are cut. ``other_sensors`` is the share of
-    training samples in other contrast, colour and sharpness (`as_another_sensor`), ``coarser`` the share at half
-    resolution, where the image is large enough.
+    and test samples have the clouds of their name and ``seed``. For ``shares`` of the kinds of clouds and ``thickness``
+    of thin ones see `draw_clouds`; ``false_colour`` is the share of samples shown in other bands (`as_false_colour`).
+    ``cloud_masks`` is a folder of rasters, or a pattern such as ``masks/*_mask.tif``, in whose shape (where above 0)
+    thick clouds are cut. ``other_sensors`` is the share of training samples in other contrast, colour and sharpness
+    (`as_another_sensor`), ``coarser`` the share at half resolution, where the image is large enough.
 
     ``test`` and ``val`` are fractions of the images, held out by a hash of ``val_seed`` and name; None holds out none.
     ``split`` is a split file instead, or 'folders' for ``root/train``, ``root/test`` and ``root/val``. Brightness 1 is

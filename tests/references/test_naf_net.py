@@ -121,7 +121,5 @@ def test_a_gain_multiplies_the_cloudy_image():
     with torch.no_grad():
         network.last.weight.zero_()
         network.last.bias.copy_(torch.tensor([0.1, 0.2, -0.1, 0.5, 0.0, -0.5]))
-        expected = (cloudy * torch.tensor([1.5, 1.0, 0.5])[:, None, None]) + torch.tensor([0.1, 0.2, -0.1])[
-            :, None, None
-        ]
-        assert torch.allclose(network(cloudy), expected.clamp(-1, 1), atol=1e-6)
+        gain, offset = torch.tensor([[1.5, 1.0, 0.5], [0.1, 0.2, -0.1]])[..., None, None]
+        assert torch.allclose(network(cloudy), (gain * cloudy + offset).clamp(-1, 1), atol=1e-6)
