@@ -15,6 +15,15 @@ datamodule = dict(
     val=0.04,
     test=None,
 )
+test_datamodule = dict(
+    type="CloudedImages",
+    root="data/ucmerced",
+    split="folders",
+    size=256,
+    val=None,
+    cloud_masks="data/oncloudn/*_mask.tif",
+    shares=dict(thin=1, thick=1, masks=1),
+)
 model = dict(
     fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),
     eta=0.0,
