@@ -14,6 +14,8 @@ import numpy as np
 from declouds.cli import main as declouds
 from declouds.errors import UserError
 from declouds.image_io import read_image, write_image
+from declouds.simulation.bands import wavelengths_of
+from declouds.simulation.cloud_kinds import Clouded, draw_clouds
 
 IMAGES = Path(__file__).with_name("demo_images")
 BAHAMAS, AERIAL = IMAGES / "bahamas.tif", IMAGES / "aerial.jpg"
@@ -34,7 +36,8 @@ def demo(folder: Path, picture: Path, checkpoint: str | None = None) -> None:
     """
     if not picture.parent.is_dir():
         raise UserError(f"{picture.parent} is not a folder: create it, or draw the picture somewhere else")
-    cloudy = write_image(folder / "aerial_cloudy.png", under_clouds(read_image(AERIAL)), overwrite=True)
+    pixels = np.rint(255 * clouded_aerial().cloudy).astype(np.uint8)
+    cloudy = write_image(folder / "aerial_cloudy.png", pixels, overwrite=True)
     bahamas, aerial = folder / "bahamas_cleared.tif", folder / "aerial_cleared.png"
 
     say("1/2 a real Landsat scene of the Bahamas")
@@ -55,15 +58,10 @@ def demo(folder: Path, picture: Path, checkpoint: str | None = None) -> None:
         print(f"  {page.resolve().as_uri()}")
 
 
-def under_clouds(clear: np.ndarray) -> np.ndarray:
-    """Return an image under haze and a few thick clouds, always the same ones. Shapes: (3, H, W) uint8, both."""
-    from declouds.simulation.bands import wavelengths_of
-    from declouds.simulation.cloud_kinds import draw_clouds
-
-    wavelengths = wavelengths_of(("red", "green", "blue"))
-    ground = clear.astype(np.float32) / 255
-    clouded = draw_clouds(ground, np.random.default_rng(SEED), wavelengths, {"mixed": 1}, THICKNESS)
-    return np.rint(255 * clouded.cloudy).astype(np.uint8)
+def clouded_aerial() -> Clouded:
+    """Return the aerial images under haze and a few thick clouds, always the same ones. Units: [0, 1]."""
+    clear, wavelengths = read_image(AERIAL).astype(np.float32) / 255, wavelengths_of(("red", "green", "blue"))
+    return draw_clouds(clear, np.random.default_rng(SEED), wavelengths, {"mixed": 1}, THICKNESS)
 
 
 def predict(source: Path, destination: Path, checkpoint: str | None) -> None:
@@ -101,7 +99,7 @@ def draw(rows: Sequence[dict[str, Path]], picture: Path) -> None:
     images = [{label: read_image(path).transpose(1, 2, 0) for label, path in row.items()} for row in rows]
     widths = [(WIDTH - GAP * (len(row) - 1)) / len(row) for row in images]
     shapes = [next(iter(row.values())).shape for row in images]
-    heights = [width * shape[0] / shape[1] for width, shape in zip(widths, shapes, strict=True)]
+    heights = [round(width * shape[0] / shape[1]) for width, shape in zip(widths, shapes, strict=True)]
     height = sum(heights) + GAP * (len(rows) - 1)
     figure = plt.figure(figsize=(WIDTH / 100, height / 100), dpi=100, facecolor=DARK)
     bottom = height
