@@ -90,12 +90,24 @@ def test_the_picture_is_one_that_a_readme_can_carry(demo, results):
     assert before.std() > 30
 
 
-def test_a_folder_that_is_missing_is_named_before_anything_is_cleared(demo, checkpoint, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["out", "--picture", "nowhere/a.jpg"], "nowhere is not a folder: create it"),
+        (["file"], "file: cannot create this folder (File exists): give another one"),
+        (["out", "--checkpoint", "none.safetensors"], "none.safetensors"),
+    ],
+)
+def test_what_cannot_work_is_named_before_anything_is_written(
+    demo, checkpoint, tmp_path, capsys, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     with pytest.raises(SystemExit) as stop:
-        demo.main([str(tmp_path / "out"), "--picture", str(tmp_path / "nowhere" / "a.jpg"), "--checkpoint", checkpoint])
+        demo.main(["--checkpoint", checkpoint, *arguments])
     assert stop.value.code == 2
-    assert "nowhere is not a folder: create it" in capsys.readouterr().err
-    assert list((tmp_path / "out").iterdir()) == []
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file"]
 
 
 def test_the_images_are_small_and_say_where_they_are_from(demo):

@@ -31,18 +31,21 @@ def demo(folder: Path, picture: Path, checkpoint: str | None = None) -> None:
     Files of an earlier run are replaced.
 
     Raises:
-        UserError: a folder does not exist, or cannot be written to.
+        UserError: a folder cannot be created or written to, or that of the picture does not exist.
         SystemExit: `declouds predict` failed, and has printed why.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot create this folder ({error.strerror}): give another one") from error
     if not picture.parent.is_dir():
         raise UserError(f"{picture.parent} is not a folder: create it, or draw the picture somewhere else")
-    pixels = np.rint(255 * clouded_aerial().cloudy).astype(np.uint8)
-    cloudy = write_image(folder / "aerial_cloudy.png", pixels, overwrite=True)
     bahamas, aerial = folder / "bahamas_cleared.tif", folder / "aerial_cleared.png"
-
     say("1/2 a real Landsat scene of the Bahamas")
     predict(BAHAMAS, bahamas, checkpoint)
     say("2/2 four aerial images under simulated clouds")
+    pixels = np.rint(255 * clouded_aerial().cloudy).astype(np.uint8)
+    cloudy = write_image(folder / "aerial_cloudy.png", pixels, overwrite=True)
     predict(cloudy, aerial, checkpoint)
     results = {"cloudy": cloudy, "cleared": aerial}
     scores = {name: score(read_image(path)) for name, path in results.items()}
@@ -137,7 +140,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the demo; what the user can mend ends in one line and exit code 2."""
     args = build_parser().parse_args(arguments)
     try:
-        args.folder.mkdir(parents=True, exist_ok=True)
         demo(args.folder, args.picture or args.folder / "before_after.jpg", args.checkpoint)
     except UserError as error:
         print(f"demo: {error}", file=sys.stderr)
