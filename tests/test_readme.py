@@ -88,7 +88,7 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
     monkeypatch.chdir(ROOT)  # the benchmark looks whether its configs are there
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     makefile = (ROOT / "Makefile").read_text()
-    previous: list[str] = []
+    previous = []
     for line in commands(page):
         words = shlex.split(line, comments=True)
         tool = next((Path(word).stem for word in words if re.fullmatch(r"tools/\w+\.py", word)), None)
