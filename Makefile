@@ -2,20 +2,24 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help env test lint demo clean
+.PHONY: help env test lint demo demo-train clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   train on simulated clouds, evaluate, clear a scene: results in demo_output/"
-	@echo "make test   every check: ruff, mypy, import contracts, pytest"
-	@echo "make lint   the same without pytest"
-	@echo "make env    only make .venv (with another Python: make env PYTHON=python3.12)"
-	@echo "make clean  remove .venv, caches and the demo's results; trained runs in work_dirs/ stay"
+	@echo "make demo        clear a real scene and simulated clouds in about a minute: results in demo_output/"
+	@echo "make demo-train  train on simulated clouds, evaluate, clear a scene, in minutes: results in demo_output/"
+	@echo "make test        every check: ruff, mypy, import contracts, pytest"
+	@echo "make lint        the same without pytest"
+	@echo "make env         only make .venv (with another Python: make env PYTHON=python3.12)"
+	@echo "make clean       remove .venv, caches and the demos' results; trained runs in work_dirs/ stay"
 
 env: .venv/.stamp
 
 demo: env
 	$(BIN)/python tools/demo.py
+
+demo-train: env
+	$(BIN)/python tools/demo_train.py
 
 test: lint
 	@echo "== pytest"

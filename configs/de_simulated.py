@@ -1,4 +1,4 @@
-# Minutes on two CPU cores, no download: what `make demo` trains.
+# Minutes on two CPU cores, no download: what `make demo-train` trains.
 _base_ = ["_base_/runtime.py", "_base_/models/de_small.py"]
 datamodule = dict(type="Simulated", size=128, cloud="thin", train=256, val=8, test=24)
 precision = "auto"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from declouds.cli import build_parser, main
-from declouds.image_io import read_image, write_image
+from declouds.image_io import image_header, read_image, write_image
 from declouds.registry import FUSIONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,12 +88,13 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
     monkeypatch.chdir(ROOT)  # the benchmark looks whether its configs are there
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     makefile = (ROOT / "Makefile").read_text()
+    previous = []
     for line in commands(page):
         words = shlex.split(line, comments=True)
         tool = next((Path(word).stem for word in words if re.fullmatch(r"tools/\w+\.py", word)), None)
         if tool == "benchmark":
             importlib.import_module("benchmark").parse(words[words.index("tools/benchmark.py") + 1 :])
-        elif tool in ("measure_scenes", "measure_detectors"):
+        elif tool in ("demo", "measure_scenes", "measure_detectors"):
             parser = importlib.import_module(tool).build_parser()
             parser.parse_args(words[words.index(f"tools/{tool}.py") + 1 :])
         elif tool is not None:
@@ -102,10 +103,13 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
             pass
         elif words[0] == "declouds" or "-m declouds" in line:
             build_parser().parse_args(words[words.index("declouds") + 1 :])
+        elif words[0] == "xdg-open":
+            assert words[1:] == [f"{Path(word).stem}.html" for word in previous if word.endswith("_cleared.tif")], line
         elif words[0] == "make":
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), line
         else:
             assert words[0] in ("pip", "pytest", "tensorboard"), f"no test knows this command: {line}"
+        previous = words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -161,6 +165,12 @@ def write_pairs(folder):
         write_image(folder / "cloud" / f"{number}.png", clear // 2 + 100)
 
 
+def write_part_of_bahamas(path):
+    """Write a corner of the demo's scene, which takes a second to clear, under the name that the README gives it."""
+    path.parent.mkdir(parents=True)
+    write_image(path, read_image(ROOT / path)[:, :64, :64])
+
+
 def run_python(text):
     """Run a block, or write it to the file that its first line names."""
     first = text.splitlines()[0]
@@ -174,6 +184,7 @@ def test_the_readme_works_as_it_stands(workshop, capsys):
     (scene,) = (text for _, text in blocks(ROOT / "docs" / "quick_start.md", "python"))
     run_python(scene)
     write_pairs(Path("my_data"))
+    write_part_of_bahamas(Path("tools/demo_images/bahamas.tif"))
     done = set()
     for language, text in blocks(ROOT / "README.md", "bash", "python"):
         if language == "python":
@@ -193,6 +204,8 @@ def test_the_readme_works_as_it_stands(workshop, capsys):
 
     assert "hours" in capsys.readouterr().out  # of the dry run
     assert np.array_equal(read_image(Path("clear.tif")), read_image(Path("clear_too.tif")))
+    assert image_header("bahamas_cleared.tif")[:3] == (3, 64, 64)
+    assert Path("bahamas_cleared.html").is_file()
     from declouds.evaluation.tables import read_results
 
     for out in ("simulated", "mine", "mine_again"):
