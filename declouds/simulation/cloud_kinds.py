@@ -14,7 +14,7 @@ from declouds.simulation.thick_shapes import clustered_body, translucent
 KINDS = ("thin", "thick", "mixed", "masks", "clear")
 SHARES = {"thin": 0.5, "thick": 0.2, "mixed": 0.15, "clear": 0.15}
 SHARES_WITH_MASKS = {"thin": 0.45, "thick": 0.15, "mixed": 0.1, "masks": 0.15, "clear": 0.15}
-SCALES = (20.0, 160.0)  # pixels across the largest thick clouds
+SCALES = (4.0, 160.0)  # pixels across the largest thick clouds: cumulus at 30 m to decks
 THICKEST = 8.0  # the optical depth of an opaque cloud: 0.03 % of the ground shows
 
 

@@ -12,6 +12,7 @@ from declouds.nodata import fill_nodata
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
 
+BLOCK = 1024  # pixels a side that a detector sees at a time
 Pixels = Callable[[Window], np.ndarray]  # window -> which pixels (h, w) bool
 Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]  # window -> values as stored (C, h, w), valid (h, w)
 
@@ -70,9 +71,11 @@ class CloudMask:
 
 
 def detect_clouds(
-    detector: Any, read: Read, value_range: ValueRange, height: int, width: int, block: int = 1024
+    detector: Any, read: Read, value_range: ValueRange, height: int, width: int
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Find the clouds of a scene block by block; pixels without data are not cloud.
+
+    Blocks have the side that the detector says, or 1024 pixels; it sees its ``margin`` around them too.
 
     Args:
         detector: one of `declouds.cloud_detectors`.
@@ -80,11 +83,11 @@ def detect_clouds(
         value_range: stored values that stand for -1 and 1.
         height: of the scene.
         width: of the scene.
-        block: side of a block; the detector sees its ``margin`` around it too.
 
     Yields:
         blocks from left to right and from top to bottom, and their cloud. Shapes: (block.height, block.width) bool.
     """
+    block = getattr(detector, "block", BLOCK)
     for row, col in product(range(0, height, block), range(0, width, block)):
         window = Window(row, col, min(block, height - row), min(block, width - col))
         around = _around(window, detector.margin, height, width)
