@@ -24,12 +24,16 @@ class BandFile:
 
 @dataclass(frozen=True)
 class Pair:
-    """A cloudy and a clear image of one location; bands of several files are concatenated."""
+    """A cloudy and a clear image of one location; bands of several files are concatenated.
+
+    ``sources`` are the files of further sources, None where one is missing.
+    """
 
     name: str
     cloudy: tuple[BandFile, ...]
     clear: tuple[BandFile, ...]
     mask: Path | None = None
+    sources: tuple[BandFile | None, ...] = ()
 
     @classmethod
     def of(
@@ -66,7 +70,7 @@ def read_header(pair: Pair) -> PairHeader:
     Raises:
         UserError: a band does not exist, or the files differ in size, data type or number of bands.
     """
-    headers = {image: _header_of(image) for image in pair.cloudy + pair.clear}
+    headers = {image: read_file_header(image) for image in pair.cloudy + pair.clear}
     first_file, first = pair.cloudy[0].path, headers[pair.cloudy[0]]
     for image, header in headers.items():
         if header[1:4] != first[1:4]:
@@ -82,18 +86,29 @@ def read_header(pair: Pair) -> PairHeader:
             "both images of a pair must have the same bands: select them with `bands`"
         )
     if pair.mask is not None:
-        mask = image_header(pair.mask, palette=True)
-        if (mask.height, mask.width) != (first.height, first.width):
-            raise UserError(
-                f"{pair.mask} is {mask.height}x{mask.width}, but {first_file} is {first.height}x{first.width}: "
-                "a mask must have the same size as its image"
-            )
-        check_same_orientation(pair.mask, mask.orientation, first_file, first.orientation)
+        check_same_place("mask", pair.mask, image_header(pair.mask, palette=True), first_file, first)
     return first._replace(
         bands=bands,
         has_gaps=any(header.has_gaps for header in headers.values()),
         units=frozenset().union(*(header.units for header in headers.values())),
     )
+
+
+def check_same_place(
+    what: str, path: Path, header: ImageHeader | PairHeader, image: Path, image_header: PairHeader
+) -> None:
+    """Check that a mask or a source lies pixel by pixel on its image.
+
+    Raises:
+        UserError: they differ in size or orientation.
+    """
+    size, image_size = ((each.height, each.width) for each in (header, image_header))
+    if size != image_size:
+        raise UserError(
+            f"{path} is {size[0]}x{size[1]}, but {image} is {image_size[0]}x{image_size[1]}: "
+            f"a {what} must have the same size as its image"
+        )
+    check_same_orientation(path, header.orientation, image, image_header.orientation)
 
 
 def check_same_orientation(path: Path, turn: int, other: Path, other_turn: int) -> None:
@@ -199,7 +214,12 @@ def _chosen(values: np.ndarray, file: BandFile, header: ImageHeader) -> np.ndarr
     return values if bands == tuple(range(1, len(values) + 1)) else values[[band - 1 for band in bands]]
 
 
-def _header_of(image: BandFile) -> PairHeader:
+def read_file_header(image: BandFile) -> PairHeader:
+    """Read the header of one file.
+
+    Raises:
+        UserError: a selected band does not exist.
+    """
     header = image_header(image.path)
     bands = image.bands or header.image_bands
     missing = [band for band in bands if not 1 <= band <= header.bands]
