@@ -10,7 +10,7 @@ import torch
 
 from declouds.datamodules.downsample import any_of, downsample
 from declouds.datamodules.pair_dataset import Arrays, PairDataset
-from declouds.datamodules.pair_sources import PairSources, dropped, with_flags
+from declouds.datamodules.pair_sources import PairSources, with_flags
 from declouds.datamodules.pair_units import PairUnits
 from declouds.datamodules.pairs import (
     Pair,
@@ -21,7 +21,8 @@ from declouds.datamodules.pairs import (
 )
 from declouds.errors import UserError, some
 from declouds.nodata import fill_nodata
-from declouds.sources import Source
+from declouds.registry import CLOUD_DETECTORS
+from declouds.sources import Source, channels_of
 from declouds.value_range import ValueRange
 
 SAMPLE = 4096  # bytes hashed at each of three positions of a file
@@ -38,6 +39,9 @@ class FilePairDataset(PairDataset):
 
     ``sources`` describe the files in `Pair.sources`. Those that ``drop`` names may be missing, and are left out of that
     share of the samples that `draw` gives, so that one model learns to work with and without them.
+
+    ``cloud_detector`` is the config of a detector that makes the masks of pairs without one from their cloudy images,
+    by ``band_names``.
 
     Raises:
         UserError: at construction, from headers: pairs that disagree, a data type without a known value range or that
@@ -56,6 +60,8 @@ class FilePairDataset(PairDataset):
         offset: float | None = None,
         sources: Sequence[Source] = (),
         drop: Mapping[str, float] | None = None,
+        cloud_detector: Mapping[str, Any] | None = None,
+        band_names: Sequence[str] = (),
     ) -> None:
         self.drop = dict(drop or {})
         self.sources = with_flags(sources, self.drop)
@@ -82,6 +88,8 @@ class FilePairDataset(PairDataset):
         self.pairs = tuple(pairs)
         self.reduce = reduce
         self.mask_above = mask_above
+        self.cloud_detector = dict(cloud_detector or {})
+        self._detect = CLOUD_DETECTORS.build(self.cloud_detector, band_names=band_names) if cloud_detector else None
 
     def content(self) -> str:
         """Return a SHA-256 of names, and of size, start, middle and end of each file, independent of its path."""
@@ -101,8 +109,8 @@ class FilePairDataset(PairDataset):
         bands = [file.bands for file in pair.cloudy + pair.clear]
         units = (self.value_range, self.stored_range, self.units)
         arguments = (bands, self.reduce, self.mask_above, self.has_gaps, *units)
-        if self.sources:
-            arguments = (*arguments, self.pair_sources, pair.sources)
+        if self.sources or self.cloud_detector:
+            arguments = (*arguments, self.pair_sources, pair.sources, sorted(self.cloud_detector.items()))
         return hashlib.sha256(repr((DECODING, stats, arguments)).encode()).hexdigest()[:32]
 
     def load(self, index: int) -> Arrays:
@@ -111,7 +119,7 @@ class FilePairDataset(PairDataset):
         cloudy, cloudy_valid = self.pair_units.read(pair.cloudy)
         clear, clear_valid = self.pair_units.read(pair.clear)
         cloudy, clear = fill_nodata(cloudy, cloudy_valid), fill_nodata(clear, clear_valid)
-        mask = None if pair.mask is None else (read_mask(pair.mask) > self.mask_above)
+        mask = self._mask(pair, cloudy, cloudy_valid)
         valid = (cloudy_valid & clear_valid)[None] if self.has_gaps else None
         sources = self.pair_sources.read(pair, *cloudy.shape[1:]) if self.sources else None
         if self.reduce == 1:
@@ -124,10 +132,16 @@ class FilePairDataset(PairDataset):
             sources=None if sources is None else _downsampled(sources, self.reduce).clip(-1, 1),
         )
 
+    def _mask(self, pair: Pair, cloudy: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
+        """Return the cloud mask of a pair, from its file or the detector. Shapes: (1, H, W) bool."""
+        if pair.mask is not None:
+            return read_mask(pair.mask) > self.mask_above
+        return None if self._detect is None else (self._detect(self.stored_range.to_model(cloudy)) & valid)[None]
+
     def draw(self, index: int, seed: int) -> dict[str, Any]:
         """Return a sample for training, without some of its optional sources: see ``drop``."""
         sample = self[index]
-        return sample | {"cloudy": dropped(sample["cloudy"], self.sources, self.drop, seed)} if self.drop else sample
+        return sample | {"cloudy": _dropped(sample["cloudy"], self.sources, self.drop, seed)} if self.drop else sample
 
 
 def content_of(named: Iterable[tuple[str, Iterable[Path]]]) -> str:
@@ -142,6 +156,28 @@ def content_of(named: Iterable[tuple[str, Iterable[Path]]]) -> str:
                     data.seek(start)
                     digest.update(b"%d %d " % (size, start) + data.read(SAMPLE))
     return digest.hexdigest()
+
+
+def _dropped(cloudy: torch.Tensor, sources: Sequence[Source], drop: Mapping[str, float], seed: int) -> torch.Tensor:
+    """Return an input without some of its optional sources, each left out on its own with its share of ``drop``.
+
+    Args:
+        cloudy: the input, whose last channels are the sources.
+        sources: the further sources.
+        drop: see `with_flags`.
+        seed: of the draw.
+
+    Shapes: (C, H, W) -> (C, H, W).
+    """
+    chance = dict(zip(drop, np.random.default_rng(seed).random(len(drop)), strict=True))
+    places = channels_of(sources)
+    first = len(cloudy) - sum(source.channels for source in sources)
+    cloudy = cloudy.clone()
+    for source in sources:
+        if chance.get(source.name, 1.0) < drop.get(source.name, 0.0):
+            missing = source.missing(*cloudy.shape[1:])
+            cloudy[first:][places[source.name]] = torch.from_numpy(missing)
+    return cloudy
 
 
 def _paths_of(pair: Pair) -> list[Path]:

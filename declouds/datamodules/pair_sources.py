@@ -1,14 +1,13 @@
-"""Further sources of pairs, such as SAR and other dates: their headers, pixels, and which are left out in training."""
+"""Further sources of pairs, such as SAR and other dates: what they are, their headers and their pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from declouds.datamodules.pairs import Pair, PairHeader, check_same_place, read_file_header, read_with_gaps
 from declouds.errors import UserError, did_you_mean, some
-from declouds.sources import Source, channels_of
+from declouds.sources import Source
 from declouds.units import Units, choose_units, is_outside
 
 BACKSCATTER = {"VV": (-25.0, 0.0), "VH": (-32.5, 0.0)}  # dB; the limits of DSen2-CR (Meraner et al. 2020)
@@ -36,28 +35,6 @@ def with_flags(sources: Sequence[Source], drop: Mapping[str, float]) -> tuple[So
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
             raise UserError(f"drop: {name}={share!r}: give the share of training samples without it, 0 to below 1")
     return tuple(replace(source, optional=source.name in drop) for source in sources)
-
-
-def dropped(cloudy: torch.Tensor, sources: Sequence[Source], drop: Mapping[str, float], seed: int) -> torch.Tensor:
-    """Return an input without some of its optional sources, each left out on its own with its share of ``drop``.
-
-    Args:
-        cloudy: the input, whose last channels are the sources.
-        sources: the further sources.
-        drop: see `with_flags`.
-        seed: of the draw.
-
-    Shapes: (C, H, W) -> (C, H, W).
-    """
-    chance = dict(zip(drop, np.random.default_rng(seed).random(len(drop)), strict=True))
-    places = channels_of(sources)
-    first = len(cloudy) - sum(source.channels for source in sources)
-    cloudy = cloudy.clone()
-    for source in sources:
-        if chance.get(source.name, 1.0) < drop.get(source.name, 0.0):
-            missing = source.missing(*cloudy.shape[1:])
-            cloudy[first:][places[source.name]] = torch.from_numpy(missing)
-    return cloudy
 
 
 @dataclass(frozen=True)
@@ -129,7 +106,7 @@ class PairSources:
         Raises:
             UserError: a file is damaged, holds no data, or 99 % of the values of a band lie outside its range.
         """
-        channels = []
+        channels: list[np.ndarray] = [np.empty((0, height, width), np.float32)]
         for source, file, units in zip(self.sources, pair.sources, self.units, strict=True):
             if file is None:
                 channels.append(source.missing(height, width))
