@@ -271,20 +271,69 @@ def pairs_in(
     clear: str = "label",
     mask: str | None = None,
     bands: Sequence[int] | None = None,
+    match: str | None = None,
+    sources: Sequence[tuple[str, tuple[int, ...] | None]] = (),
 ) -> list[Pair]:
     """Pair the images of ``root/cloudy`` with those of the same name in ``root/clear`` (and ``root/mask``).
 
+    Args:
+        root: the folder of the folders.
+        cloudy: folder of the cloudy images, whose names are those of the pairs.
+        clear: folder of the clear images.
+        mask: folder of the masks.
+        bands: bands of the images, counted from 1.
+        match: a regular expression; names are the same if its groups (without any: all of it) match the same text.
+        sources: folder and bands of each further source, which may lack some images.
+
     Raises:
-        UserError: a folder is missing or empty, or an image has no partner.
+        UserError: a folder is missing or empty, an image has no partner, ``match`` does not match a name or gives two
+            images of a folder the same, or no image of a source belongs to a pair.
     """
-    cloudy_files = images_in(root / cloudy)
-    clear_files = images_in(root / clear)
-    mask_files = images_in(root / mask) if mask else {}
+    cloudy_files, clear_files = (_keyed(root / folder, match) for folder in (cloudy, clear))
+    mask_files = _keyed(root / mask, match) if mask else {}
     check_partners(root / cloudy, cloudy_files, root / clear, clear_files)
     if mask:
         check_partners(root / cloudy, cloudy_files, root / mask, mask_files)
+    source_files = [_keyed(root / folder, match) for folder, _ in sources]
+    for (folder, _), files in zip(sources, source_files, strict=True):
+        if not files.keys() & cloudy_files.keys():
+            raise UserError(
+                f"{root / folder}: none of its images ({some(list(files))}) has the name of one in {root / cloudy} "
+                f"({some(list(cloudy_files))}): rename them, or give match='...' for what the names share"
+            )
     chosen = tuple(bands) if bands else None
-    return [Pair.of(name, path, clear_files[name], mask_files.get(name), chosen) for name, path in cloudy_files.items()]
+    pairs = []
+    for key, path in cloudy_files.items():
+        beside = tuple(
+            BandFile(files[key], own) if key in files else None
+            for (_, own), files in zip(sources, source_files, strict=True)
+        )
+        images = ((BandFile(image, chosen),) for image in (path, clear_files[key]))
+        pairs.append(Pair(path.stem, *images, mask_files.get(key), beside))
+    return pairs
+
+
+def _keyed(folder: Path, match: str | None) -> dict[str, Path]:
+    """Return what names have in common with those of other folders -> path of each image in a folder."""
+    files = images_in(folder)
+    if match is None:
+        return files
+    try:
+        pattern = re.compile(match)
+    except re.error as error:
+        raise UserError(f"match={match!r} is no regular expression ({error}): correct it") from error
+    keyed: dict[str, Path] = {}
+    for name, path in files.items():
+        found = pattern.search(name)
+        if found is None:
+            raise UserError(f"{path}: match={match!r} does not match its name: correct it, or remove the image")
+        key = "_".join(group or "" for group in found.groups()) or found[0]
+        if key in keyed:
+            raise UserError(
+                f"{path} and {keyed[key].name}: match={match!r} takes both for {key!r}: let it tell them apart"
+            )
+        keyed[key] = path
+    return keyed
 
 
 def check_partners(folder: Path, files: dict[str, Path], other: Path, other_files: dict[str, Path]) -> None:
