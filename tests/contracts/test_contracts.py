@@ -25,6 +25,7 @@ ARGUMENTS = {
     "SpAGAN": dict(features=4),
     "AMGANCR": dict(features=8, recurrent_blocks=1, iterations=2),
     "CVAE": dict(samples=2, latent=8, size=32, width=32, depth=1, features=4),
+    "DSen2CR": dict(features=8, blocks=1),
     "NAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
     "NAFDenoiser": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), middle_blocks=1),
     "TimmUNet": dict(encoder="test_convnext", base=8),
