@@ -308,8 +308,8 @@ def pairs_in(
             BandFile(files[key], own) if key in files else None
             for (_, own), files in zip(sources, source_files, strict=True)
         )
-        images = ((BandFile(image, chosen),) for image in (path, clear_files[key]))
-        pairs.append(Pair(path.stem, *images, mask_files.get(key), beside))
+        images = BandFile(path, chosen), BandFile(clear_files[key], chosen)
+        pairs.append(Pair(path.stem, images[:1], images[1:], mask_files.get(key), beside))
     return pairs
 
 

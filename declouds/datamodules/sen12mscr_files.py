@@ -54,8 +54,8 @@ def sen12mscr_pairs(root: Path, sar: bool = False, bands: Sequence[int] | None =
             radar = _patches(radar_folder, f"{name}_s1_{region}") if sar and radar_folder.is_dir() else {}
             for patch, path in cloudy.items():
                 sources = (BandFile(radar[patch]) if patch in radar else None,) if sar else ()
-                both = ((BandFile(image, chosen),) for image in (path, clear[patch]))
-                pairs.append(Pair(f"{name}_{region}_{patch}", *both, sources=sources))
+                images = BandFile(path, chosen), BandFile(clear[patch], chosen)
+                pairs.append(Pair(f"{name}_{region}_{patch}", images[:1], images[1:], sources=sources))
     return pairs
 
 
