@@ -38,7 +38,7 @@ class FolderSource:
             UserError: its value range is neither given nor known.
         """
         if self.kind == "optical" and self.bands is None:
-            known = (image.bands, image.value_range)
+            known: tuple[tuple[str, ...], Any] = (image.bands, image.value_range)
         elif self.kind == "sar" and len(self.bands or (1, 2)) == 2:
             known = (sar_source().bands, sar_source().value_range)
         else:

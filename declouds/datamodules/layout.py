@@ -105,7 +105,7 @@ def _sen12mscr(root: Path, split: str | None, bands: Sequence[int] | None) -> It
     if not is_sen12mscr(root):
         return
     sources = with_flags([sar_source()], dict(sar=0))  # files may be missing: they are counted
-    about = dict(sources=sources, given=Given((0, 10000)))
+    given = Given((0, 10000))
     try:
         pairs = sen12mscr_pairs(root, sar=True, bands=bands)
         parts = published_split(pairs)
@@ -115,7 +115,7 @@ def _sen12mscr(root: Path, split: str | None, bands: Sequence[int] | None) -> It
     except UserError as error:
         yield Subset("SEN12MS-CR", "", [], [str(error)])
         return
-    yield from (Subset("SEN12MS-CR", part, found, [], **about) for part, found in parts.items() if found)
+    yield from (Subset("SEN12MS-CR", part, found, [], sources, given) for part, found in parts.items() if found)
 
 
 def _plain_folders(root: Path, cloudy: str) -> dict[str, Path]:
