@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="cloud masks (not 0 = cloud): measure cloudy and clear pixels separately too",
     )
-    parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
+    parser.add_argument("--protocol", choices=("official", "standard", "reflectance", "both"), default="both")
     parser.add_argument("--split", metavar="FILE[:NAME]", help="only these images, e.g. split.json:test")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, JSON and the table into this folder")
     parser.add_argument(

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", choices=tuple(STAGE_OF_PART), default="test", help="part of the data set (default: test)"
     )
-    parser.add_argument("--protocol", choices=("official", "standard", "both"), default="both")
+    parser.add_argument("--protocol", choices=("official", "standard", "reflectance", "both"), default="both")
     parser.add_argument(
         "--variants", action="store_true", help="also measure the cloudy image and all variants of the model"
     )

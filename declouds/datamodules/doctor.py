@@ -9,11 +9,13 @@ import numpy as np
 
 from declouds.datamodules.clear_images import looks_cloudy
 from declouds.datamodules.layout import Subset
+from declouds.datamodules.pair_sources import PairSources
 from declouds.datamodules.pair_units import UNTOLD, Given, Reader
 from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_mask
 from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
 from declouds.simulation.bands import wavelength_of
+from declouds.units import Units
 
 
 @dataclass
@@ -51,9 +53,11 @@ def examine(
     for subset in subsets:
         diagnosis.faults += subset.faults
     for examined, pair in track([(entry, pair) for entry in diagnosis.examined for pair in entry.subset.pairs]):
+        known = examined.subset.given if given == UNTOLD else given
         try:
             header = read_header(pair)
-            cloudy, clear = _read_pair(pair, given.reader(pair, header), examined, odd)
+            cloudy, clear = _read_pair(pair, known.reader(pair, header), examined, odd)
+            _read_sources(pair, header, examined, odd)
         except UserError as error:
             diagnosis.faults.append(str(error))
             continue
@@ -69,7 +73,7 @@ def examine(
             odd["cloudy and clear image are identical"].append(place)
     diagnosis.warnings += [f"{what}: {some(places)}" for what, places in odd.items()]
     for examined in diagnosis.examined:
-        _compare_headers(examined, given, diagnosis)
+        _compare_headers(examined, examined.subset.given if given == UNTOLD else given, diagnosis)
     diagnosis.warnings += _duplicates(seen)
     return diagnosis
 
@@ -103,6 +107,15 @@ def _read_pair(
         if not mask.any():
             odd["an empty cloud mask"].append(place)
     return images[0], images[-1]
+
+
+def _read_sources(pair: Pair, header: PairHeader, examined: Examined, odd: dict[str, list[str]]) -> None:
+    """Read the further sources of a pair, and count those that are missing."""
+    subset = examined.subset
+    PairSources.of([pair], [header], subset.sources, Units()).read(pair, header.height, header.width)
+    for source, file in zip(subset.sources, pair.sources, strict=True):
+        if file is None:
+            odd[f"no file of source {source.name}: `drop` lets it be missing"].append(f"{subset.title}/{pair.name}")
 
 
 def _looks_cloudy(pair: Pair, header: PairHeader, image: np.ndarray, given: Given) -> bool:

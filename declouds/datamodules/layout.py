@@ -6,9 +6,13 @@ from pathlib import Path
 
 from declouds.datamodules.clear_images import images_below
 from declouds.datamodules.cuhk_cr_files import FOLDERS, cuhk_cr_pairs, find_top, nir_folder
+from declouds.datamodules.pair_sources import sar_source, with_flags
+from declouds.datamodules.pair_units import UNTOLD, Given
 from declouds.datamodules.pairs import Pair, images_in, pairs_in, part_folders
-from declouds.datamodules.splits import find_split
+from declouds.datamodules.sen12mscr_files import is_sen12mscr, published_split, sen12mscr_pairs
+from declouds.datamodules.splits import choose, find_split
 from declouds.errors import UserError, some
+from declouds.sources import Source
 
 EXPECTED = """\
 one folder, split by a file          folders, split already        CUHK-CR
@@ -16,7 +20,12 @@ one folder, split by a file          folders, split already        CUHK-CR
   DIR/cloud/7.png                      DIR/train/label/7.png         DIR/CUHK-CR1/train/label/7.png
   DIR/label/7.png                      DIR/test/cloud/7.png          DIR/CUHK-CR1/test/...
   DIR/mask/7.png (optional)            DIR/test/label/7.png          DIR/nir/CUHK-CR1/... (optional)
-cloud/ and label/ can have other names: --cloudy NAME --clear NAME"""
+cloud/ and label/ can have other names: --cloudy NAME --clear NAME
+
+SEN12MS-CR
+  DIR/ROIs1970_fall_s2_cloudy/s2_cloudy_136/ROIs1970_fall_s2_cloudy_136_p139.tif
+  DIR/ROIs1970_fall_s2/s2_136/ROIs1970_fall_s2_136_p139.tif
+  DIR/ROIs1970_fall_s1/s1_136/ROIs1970_fall_s1_136_p139.tif (optional)"""
 
 
 @dataclass
@@ -27,6 +36,8 @@ class Subset:
     part: str
     pairs: list[Pair]
     faults: list[str]
+    sources: tuple[Source, ...] = ()  # further ones, beside the image
+    given: Given = UNTOLD  # units that the data set is known to have
 
     @property
     def title(self) -> str:
@@ -52,7 +63,7 @@ def recognise(
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder of a data set")
-    subsets = list(_cuhk_cr(root))
+    subsets = [*_cuhk_cr(root), *_sen12mscr(root, split, bands)]
     for name, folder in _plain_folders(root, cloudy).items():
         parts = {part: below for part, below in part_folders(folder).items() if (below / cloudy).is_dir()}
         for part, below in parts.items():
@@ -88,6 +99,23 @@ def _cuhk_cr(root: Path) -> Iterator[Subset]:
             continue
         for part, pairs in parts.items():
             yield Subset(name, part, pairs, [])
+
+
+def _sen12mscr(root: Path, split: str | None, bands: Sequence[int] | None) -> Iterator[Subset]:
+    if not is_sen12mscr(root):
+        return
+    sources = with_flags([sar_source()], dict(sar=0))  # files may be missing: they are counted
+    given = Given((0, 10000))
+    try:
+        pairs = sen12mscr_pairs(root, sar=True, bands=bands)
+        parts = published_split(pairs)
+        if split is not None:
+            chosen = find_split(split, root)
+            parts = {part: choose(pairs, chosen, part) for part in chosen.parts}
+    except UserError as error:
+        yield Subset("SEN12MS-CR", "", [], [str(error)])
+        return
+    yield from (Subset("SEN12MS-CR", part, found, [], sources, given) for part, found in parts.items() if found)
 
 
 def _plain_folders(root: Path, cloudy: str) -> dict[str, Path]:

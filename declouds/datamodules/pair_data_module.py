@@ -12,6 +12,7 @@ from declouds.argument_kinds import check_arguments
 from declouds.datamodules.pair_dataset import PairDataset, check_cache
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
+from declouds.sources import Source, image_source
 from declouds.units import Units
 from declouds.value_range import ValueRange
 
@@ -27,7 +28,8 @@ class PairDataModule(NonGeoDataModule):
     """Training, validation and test pairs; ``setup`` reads only headers.
 
     After ``setup(stage)``: ``train_dataset`` and ``val_dataset`` for 'fit', ``test_dataset`` for 'test', all three for
-    None; and ``bands``, ``value_range``, ``units``. ``val_dataset`` is None if the data have no validation part.
+    None; and ``bands``, ``value_range``, ``units``, ``inputs``. ``val_dataset`` is None if the data have
+    no validation part.
     """
 
     band_names: tuple[str, ...] = ()
@@ -88,6 +90,12 @@ class PairDataModule(NonGeoDataModule):
     def units(self) -> Units:
         """Scale and offset by which stored values become sensor values."""
         return self._any_dataset().units
+
+    @property
+    def inputs(self) -> tuple[Source, ...]:
+        """The sources of the input: the image, and what else a network is shown, in order."""
+        image = image_source(self.bands, self.band_names, self.value_range)
+        return (image, *self._any_dataset().sources)
 
     def split_record(self) -> dict[str, dict[str, Any]]:
         """Return part -> number of pairs, SHA-256 of their sorted names and name of the split, for the parts set up."""

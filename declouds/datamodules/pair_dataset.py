@@ -18,6 +18,7 @@ from declouds.datamodules.decoded_files import read_decoded, write_decoded
 from declouds.datamodules.pairs import PARTS
 from declouds.download import cache_folder
 from declouds.errors import UserError
+from declouds.sources import Source, channels_of
 from declouds.units import Units
 from declouds.value_range import ValueRange
 
@@ -33,18 +34,23 @@ NO_FOLDERS = ("true", "false", "yes", "no", "on", "off", "none")  # what a confi
 
 
 class Arrays(NamedTuple):
-    """A pair in sensor units: images (C, H, W); if known, masks of cloud and valid pixels, optical depth: (1, H, W)."""
+    """A pair in sensor units: images (C, H, W); if known, masks of cloud and valid pixels, optical depth: (1, H, W).
+
+    ``sources``, channels of the input that follow the image, are in [-1, 1]: each has its own sensor units.
+    """
 
     cloudy: np.ndarray
     clear: np.ndarray
     mask: np.ndarray | None = None
     valid: np.ndarray | None = None
     thickness: np.ndarray | None = None
+    sources: np.ndarray | None = None
 
 
 class PairDataset(NonGeoDataset, abc.ABC):
     """Cloudy/clear pairs as dicts ``cloudy, clear, name[, mask][, valid][, thickness]``.
 
+    ``cloudy`` is the image and, after it, the channels of the further ``sources``.
     Nodata pixels have the values of the nearest valid one, and are False in ``valid``; a data set has ``valid`` in all
     samples or in none. ``value_range`` are the model values that map to -1 and 1, and ``stored_range`` the
     corresponding stored values, if the files are scaled.
@@ -56,11 +62,14 @@ class PairDataset(NonGeoDataset, abc.ABC):
 
     A data set that also has ``draw(index, seed)`` is trained on what that returns, another pair for each seed.
 
-    Shapes: cloudy and clear (C, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool, thickness (1, H, W).
+    Shapes: cloudy (in_bands, H, W), clear (bands, H, W), mask (1, H, W), 1 = cloud, valid (1, H, W) bool, thickness
+        (1, H, W).
     Units: [-1, 1]; thickness is the optical depth of clouds at 0.55 micrometres.
     """
 
     units = Units()  # of the stored values
+    sources: tuple[Source, ...] = ()  # further ones, beside the image
+    rgb: tuple[int, int, int] = (0, 1, 2)  # bands that `plot` shows as red, green, blue
 
     def __init__(
         self,
@@ -119,6 +128,8 @@ class PairDataset(NonGeoDataset, abc.ABC):
             "clear": self._tensor(arrays.clear),
             "name": name,
         }
+        if arrays.sources is not None:
+            sample["cloudy"] = torch.cat([sample["cloudy"], torch.from_numpy(np.array(arrays.sources))])
         if arrays.mask is not None:
             sample["mask"] = torch.from_numpy(arrays.mask.astype(np.float32))
         if arrays.valid is not None:
@@ -162,8 +173,8 @@ class PairDataset(NonGeoDataset, abc.ABC):
             )
 
     def plot(self, sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
-        """Plot cloudy, prediction (if any), clear and mask side by side."""
-        return plot_sample(sample, show_titles=show_titles, suptitle=suptitle)
+        """Plot cloudy, its further sources, prediction (if any), clear and mask side by side."""
+        return plot_sample(sample, show_titles=show_titles, suptitle=suptitle, rgb=self.rgb, sources=self.sources)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}  # workers fill their own cache; gigabytes are not pickled
@@ -200,31 +211,44 @@ def pairs_of(parts: dict[str, Any], part: str) -> Any:
 IMAGES = ("cloudy", "prediction", "clear", "mask")
 
 
-def plot_sample(sample: dict[str, Any], show_titles: bool = True, suptitle: str | None = None) -> "Figure":
-    """Plot the sample's cloudy, prediction, clear and mask, as far as present; the first 3 bands as red, green, blue.
+def plot_sample(
+    sample: dict[str, Any],
+    show_titles: bool = True,
+    suptitle: str | None = None,
+    rgb: Sequence[int] = (0, 1, 2),
+    sources: Sequence[Source] = (),
+) -> "Figure":
+    """Plot the sample's cloudy, its further sources, prediction, clear and mask, as far as present.
+
+    The bands ``rgb`` are red, green and blue, of optical sources too; of other sources the first band is shown as grey.
 
     Units: images in [-1, 1], mask in [0, 1].
     """
     from matplotlib.figure import Figure  # not pyplot, which needs a display and keeps figures open
 
-    shown = [key for key in IMAGES if key in sample]
-    figure = Figure(figsize=(4 * len(shown), 4), layout="constrained")
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axis, key in zip(axes, shown, strict=True):
-        if key == "mask":
-            axis.imshow(sample[key][0].detach().cpu().numpy(), cmap="gray", vmin=0, vmax=1)
+    panels = {key: sample[key] for key in IMAGES if key in sample}
+    if sources:
+        first = len(sample["cloudy"]) - sum(source.channels for source in sources)
+        beside = {name: sample["cloudy"][first:][place] for name, place in channels_of(sources).items()}
+        grey = {source.name: beside[source.name][:1] for source in sources if source.kind != "optical"}
+        panels = {"cloudy": panels["cloudy"], **beside, **grey, **panels}
+    figure = Figure(figsize=(4 * len(panels), 4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+        if title == "mask":
+            axis.imshow(panel[0].detach().cpu().numpy(), cmap="gray", vmin=0, vmax=1)
         else:
-            axis.imshow(_as_rgb(sample[key]))
+            axis.imshow(_as_rgb(panel, rgb))
         axis.axis("off")
         if show_titles:
-            axis.set_title(key)
+            axis.set_title(title)
     if suptitle is not None:
         figure.suptitle(suptitle)
     return figure
 
 
-def _as_rgb(image: Tensor) -> np.ndarray:
-    """Return (H, W, 3) in [0, 1]: the first three bands, or the first one as grey."""
+def _as_rgb(image: Tensor, rgb: Sequence[int]) -> np.ndarray:
+    """Return (H, W, 3) in [0, 1]: the bands ``rgb``, or the first one as grey where there are fewer."""
     values = (image.detach().float().cpu().numpy().clip(-1, 1) + 1) / 2
-    rgb = values[:3] if len(values) >= 3 else np.repeat(values[:1], 3, axis=0)
-    return np.moveaxis(rgb, 0, -1)
+    chosen = values[list(rgb)] if len(values) > max(rgb) else np.repeat(values[:1], 3, axis=0)
+    return np.moveaxis(chosen, 0, -1)

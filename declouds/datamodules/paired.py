@@ -6,12 +6,15 @@ from typing import Any
 
 from declouds.argument_kinds import check_arguments
 from declouds.datamodules.file_pairs import FilePairDataset
+from declouds.datamodules.folder_sources import folder_sources
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
-from declouds.datamodules.pairs import PARTS, Pair, pairs_in, part_folders
+from declouds.datamodules.pair_units import PairUnits
+from declouds.datamodules.pairs import PARTS, Pair, pairs_in, part_folders, read_header
 from declouds.datamodules.splits import choose, find_split, split_name, with_validation
 from declouds.errors import UserError
 from declouds.registry import DATAMODULES
+from declouds.sources import Source, image_source
 from declouds.value_range import ValueRange
 
 
@@ -35,10 +38,36 @@ class PairedFolderDataset(FilePairDataset):
         cache: bool | str | Path = True,
         scale: float | None = None,
         offset: float | None = None,
+        sources: Mapping[str, Any] | None = None,
+        match: str | None = None,
+        drop: Mapping[str, float] | None = None,
+        cloud_detector: Mapping[str, Any] | None = None,
+        band_names: Sequence[str] = (),
     ) -> None:
-        parts = split_pairs(Path(root), split, cloudy=cloudy, clear=clear, mask=mask, bands=bands)
-        pairs = pairs_of(with_validation(parts, val, val_seed), part)
-        super().__init__(pairs, value_range, reduce, mask_above, cache, scale, offset)
+        folders = folder_sources(sources)
+        own = None if bands is None else tuple(bands)
+        beside = [(one.folder, own if one.kind == "optical" and one.bands is None else one.bands) for one in folders]
+        found = dict(cloudy=cloudy, clear=clear, mask=mask, bands=bands, match=match, sources=beside)
+        pairs = pairs_of(with_validation(split_pairs(Path(root), split, **found), val, val_seed), part)
+        described: list[Source] = []
+        if folders and pairs:
+            header = read_header(pairs[0])
+            units = PairUnits.of(pairs[:1], [header], value_range, scale, offset)
+            image = image_source(header.bands, band_names, units.value_range)
+            described = [folder.source(image) for folder in folders]
+        super().__init__(
+            pairs,
+            value_range,
+            reduce,
+            mask_above,
+            cache,
+            scale,
+            offset,
+            sources=described,
+            drop=drop if pairs else None,
+            cloud_detector=cloud_detector,
+            band_names=band_names,
+        )
 
 
 @DATAMODULES.register_module()
@@ -51,8 +80,11 @@ class PairedFolder(PairDataModule):
     ``val`` defines them: a held-out fraction of the training pairs (default 0.1), 'test' or None: `with_validation`.
     ``bands`` selects and orders bands, counted from 1: ``[4, 3, 2]`` is true colour for Sentinel-2's 13; by default all
     but alpha. Any data type is read; ``value_range`` are the sensor values that map to -1 and 1, required unless uint8
-    (0 to 255). ``mask`` names a folder of cloud masks; for ``reduce``, ``mask_above``, ``scale``, ``offset`` and
-    ``cache`` see `FilePairDataset`.
+    (0 to 255). ``mask`` names a folder of cloud masks; for ``reduce``, ``mask_above``, ``scale``, ``offset``,
+    ``cache``, ``drop`` and ``cloud_detector`` see `FilePairDataset`.
+
+    ``sources=dict(sar='s1', dates=['d1', 'd2'])`` are folders of further inputs: see `folder_sources`. Names that
+    differ between folders are matched by what the regular expression ``match`` finds in them: see `pairs_in`.
 
     Raises:
         UserError: at ``setup``, from names and headers: bad folders, partners, sizes, bands or split.
@@ -75,6 +107,7 @@ class PairedFolder(PairDataModule):
             split_name=split_name(split),
             root=root,
             split=split,
+            band_names=band_names,
             **arguments,
         )
         self.band_names = tuple(band_names)

@@ -24,12 +24,16 @@ class BandFile:
 
 @dataclass(frozen=True)
 class Pair:
-    """A cloudy and a clear image of one location; bands of several files are concatenated."""
+    """A cloudy and a clear image of one location; bands of several files are concatenated.
+
+    ``sources`` are the files of further sources, None where one is missing.
+    """
 
     name: str
     cloudy: tuple[BandFile, ...]
     clear: tuple[BandFile, ...]
     mask: Path | None = None
+    sources: tuple[BandFile | None, ...] = ()
 
     @classmethod
     def of(
@@ -66,7 +70,7 @@ def read_header(pair: Pair) -> PairHeader:
     Raises:
         UserError: a band does not exist, or the files differ in size, data type or number of bands.
     """
-    headers = {image: _header_of(image) for image in pair.cloudy + pair.clear}
+    headers = {image: read_file_header(image) for image in pair.cloudy + pair.clear}
     first_file, first = pair.cloudy[0].path, headers[pair.cloudy[0]]
     for image, header in headers.items():
         if header[1:4] != first[1:4]:
@@ -82,18 +86,29 @@ def read_header(pair: Pair) -> PairHeader:
             "both images of a pair must have the same bands: select them with `bands`"
         )
     if pair.mask is not None:
-        mask = image_header(pair.mask, palette=True)
-        if (mask.height, mask.width) != (first.height, first.width):
-            raise UserError(
-                f"{pair.mask} is {mask.height}x{mask.width}, but {first_file} is {first.height}x{first.width}: "
-                "a mask must have the same size as its image"
-            )
-        check_same_orientation(pair.mask, mask.orientation, first_file, first.orientation)
+        check_same_place("mask", pair.mask, image_header(pair.mask, palette=True), first_file, first)
     return first._replace(
         bands=bands,
         has_gaps=any(header.has_gaps for header in headers.values()),
         units=frozenset().union(*(header.units for header in headers.values())),
     )
+
+
+def check_same_place(
+    what: str, path: Path, header: ImageHeader | PairHeader, image: Path, image_header: PairHeader
+) -> None:
+    """Check that a mask or a source lies pixel by pixel on its image.
+
+    Raises:
+        UserError: they differ in size or orientation.
+    """
+    size, image_size = ((each.height, each.width) for each in (header, image_header))
+    if size != image_size:
+        raise UserError(
+            f"{path} is {size[0]}x{size[1]}, but {image} is {image_size[0]}x{image_size[1]}: "
+            f"a {what} must have the same size as its image"
+        )
+    check_same_orientation(path, header.orientation, image, image_header.orientation)
 
 
 def check_same_orientation(path: Path, turn: int, other: Path, other_turn: int) -> None:
@@ -199,7 +214,12 @@ def _chosen(values: np.ndarray, file: BandFile, header: ImageHeader) -> np.ndarr
     return values if bands == tuple(range(1, len(values) + 1)) else values[[band - 1 for band in bands]]
 
 
-def _header_of(image: BandFile) -> PairHeader:
+def read_file_header(image: BandFile) -> PairHeader:
+    """Read the header of one file.
+
+    Raises:
+        UserError: a selected band does not exist.
+    """
     header = image_header(image.path)
     bands = image.bands or header.image_bands
     missing = [band for band in bands if not 1 <= band <= header.bands]
@@ -251,20 +271,69 @@ def pairs_in(
     clear: str = "label",
     mask: str | None = None,
     bands: Sequence[int] | None = None,
+    match: str | None = None,
+    sources: Sequence[tuple[str, tuple[int, ...] | None]] = (),
 ) -> list[Pair]:
     """Pair the images of ``root/cloudy`` with those of the same name in ``root/clear`` (and ``root/mask``).
 
+    Args:
+        root: the folder of the folders.
+        cloudy: folder of the cloudy images, whose names are those of the pairs.
+        clear: folder of the clear images.
+        mask: folder of the masks.
+        bands: bands of the images, counted from 1.
+        match: a regular expression; names are the same if its groups (without any: all of it) match the same text.
+        sources: folder and bands of each further source, which may lack some images.
+
     Raises:
-        UserError: a folder is missing or empty, or an image has no partner.
+        UserError: a folder is missing or empty, an image has no partner, ``match`` does not match a name or gives two
+            images of a folder the same, or no image of a source belongs to a pair.
     """
-    cloudy_files = images_in(root / cloudy)
-    clear_files = images_in(root / clear)
-    mask_files = images_in(root / mask) if mask else {}
+    cloudy_files, clear_files = (_keyed(root / folder, match) for folder in (cloudy, clear))
+    mask_files = _keyed(root / mask, match) if mask else {}
     check_partners(root / cloudy, cloudy_files, root / clear, clear_files)
     if mask:
         check_partners(root / cloudy, cloudy_files, root / mask, mask_files)
+    source_files = [_keyed(root / folder, match) for folder, _ in sources]
+    for (folder, _), files in zip(sources, source_files, strict=True):
+        if not files.keys() & cloudy_files.keys():
+            raise UserError(
+                f"{root / folder}: none of its images ({some(list(files))}) has the name of one in {root / cloudy} "
+                f"({some(list(cloudy_files))}): rename them, or give match='...' for what the names share"
+            )
     chosen = tuple(bands) if bands else None
-    return [Pair.of(name, path, clear_files[name], mask_files.get(name), chosen) for name, path in cloudy_files.items()]
+    pairs = []
+    for key, path in cloudy_files.items():
+        beside = tuple(
+            BandFile(files[key], own) if key in files else None
+            for (_, own), files in zip(sources, source_files, strict=True)
+        )
+        images = BandFile(path, chosen), BandFile(clear_files[key], chosen)
+        pairs.append(Pair(path.stem, images[:1], images[1:], mask_files.get(key), beside))
+    return pairs
+
+
+def _keyed(folder: Path, match: str | None) -> dict[str, Path]:
+    """Return what names have in common with those of other folders -> path of each image in a folder."""
+    files = images_in(folder)
+    if match is None:
+        return files
+    try:
+        pattern = re.compile(match)
+    except re.error as error:
+        raise UserError(f"match={match!r} is no regular expression ({error}): correct it") from error
+    keyed: dict[str, Path] = {}
+    for name, path in files.items():
+        found = pattern.search(name)
+        if found is None:
+            raise UserError(f"{path}: match={match!r} does not match its name: correct it, or remove the image")
+        key = "_".join(group or "" for group in found.groups()) or found[0]
+        if key in keyed:
+            raise UserError(
+                f"{path} and {keyed[key].name}: match={match!r} takes both for {key!r}: let it tell them apart"
+            )
+        keyed[key] = path
+    return keyed
 
 
 def check_partners(folder: Path, files: dict[str, Path], other: Path, other_files: dict[str, Path]) -> None:

@@ -56,7 +56,7 @@ def evaluate_model(
     Returns:
         method -> one row per image, in the order of the data set: the protocols' metrics, the failure signatures
         (``signature.blur`` ...) and facts about the image (``image.cover`` ...). The model itself comes last, under its
-        ``method``; ``cloudy`` is omitted if its bands differ from the clear image's.
+        ``method``; ``cloudy`` is omitted if it has fewer bands than the clear image.
 
     Raises:
         UserError: unknown variant, or several samples of a model that draws no noise.
@@ -83,12 +83,13 @@ def evaluate_model(
                     where = [
                         value if value is None else value.to(device) for value in map(sample.get, ("mask", "valid"))
                     ]
-                    facts = describe_image(clear, cloudy[position], *where)
+                    image_alone = cloudy[position, : len(clear)]  # without further sources
+                    facts = describe_image(clear, image_alone, *where)
                     for method, image in images.items():
                         row = {"name": sample["name"], **measure(image, clear, protocols, lpips, *where)}
-                        row |= measure_signatures(image, clear, cloudy[position], *where) | facts
+                        row |= measure_signatures(image, clear, image_alone, *where) | facts
                         if scores is not None and method == model.method:
-                            row |= scores.measure(drawn[:, position], clear, cloudy[position], where[1])
+                            row |= scores.measure(drawn[:, position], clear, image_alone, where[1])
                         rows.setdefault(method, []).append(row)
                     if on_image is not None:
                         on_image(sample, images)
@@ -157,8 +158,8 @@ def _predict(
         seconds[method] = (perf_counter() - started) / samples
         return images
 
-    if "cloudy" in variants and cloudy.shape[1] == model.bands:
-        outputs["cloudy"], seconds["cloudy"] = cloudy.float().clamp(-1, 1), 0.0
+    if "cloudy" in variants and cloudy.shape[1] >= model.bands:
+        outputs["cloudy"], seconds["cloudy"] = cloudy[:, : model.bands].float().clamp(-1, 1), 0.0
     for variant in model.variants:
         if variant in variants:
             take(variant, variant)

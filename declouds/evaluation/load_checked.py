@@ -4,6 +4,7 @@ import inspect
 import json
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from declouds.models import model_class
 from declouds.models.cloud_remover import CloudRemover
 from declouds.registry import PART_REGISTRIES
 from declouds.scenes.rasters.bands import plain_name
+from declouds.sources import Source
 from declouds.weights.file import check_parts, model_of, read_weights
 
 NOT_LEARNED = (
@@ -51,8 +53,8 @@ def load_checked(
         steps: see `declouds.inference.prepare`.
 
     Raises:
-        UserError: the file is unusable, or its model differs from the config, or its bands or their order from the
-            data; see also `declouds.inference.prepare`.
+        UserError: the file is unusable, or its model differs from the config, or its bands, their order or its sources
+            from the data; see also `declouds.inference.prepare`.
     """
     weights = read_weights(checkpoint)
     wanted = config.model.to_dict()
@@ -71,6 +73,7 @@ def load_checked(
             f"{in_bands}: give a checkpoint trained on these bands, or select the data's bands"
         )
     _check_order(checkpoint, model.band_names, datamodule.band_names)
+    _check_sources(checkpoint, model.inputs[1:], getattr(datamodule, "inputs", ())[1:])
     if model.value_range != datamodule.value_range:
         logging.getLogger("declouds").warning(
             "the model was trained with value range %s to %s, these data have %s to %s",
@@ -96,6 +99,26 @@ def _check_order(checkpoint: Path, models: Sequence[str], datas: Sequence[str]) 
             f"{checkpoint}: the model takes the bands {', '.join(models)}, and the data have {', '.join(datas)}: order "
             "the data's bands as the model's, with `bands` and `band_names` of the data module"
         )
+
+
+def _check_sources(checkpoint: Path, models: Sequence[Source], datas: Sequence[Source]) -> None:
+    """Refuse data with other sources beside the image than those that the model records.
+
+    Raises:
+        UserError: names both.
+    """
+    undated = [[replace(source, days=None) for source in sources] for sources in (models, datas)]
+    if models and undated[0] != undated[1]:
+        trained, given = ("; ".join(map(_described, sources)) or "none" for sources in (models, datas))
+        raise UserError(
+            f"{checkpoint}: the model was trained with the sources {trained}, and the data have {given}: give the data "
+            "the same sources in the same order"
+        )
+
+
+def _described(source: Source) -> str:
+    ranges = ", ".join(dict.fromkeys(map(str, source.ranges)))
+    return f"{source.name} ({', '.join(source.bands)}; {ranges}{'; optional' if source.optional else ''})"
 
 
 def changed_sampling(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

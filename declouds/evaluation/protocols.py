@@ -7,6 +7,7 @@ import torch
 from declouds.errors import UserError
 from declouds.evaluation.lpips_net import Lpips
 from declouds.evaluation.official import measure_official
+from declouds.evaluation.reflectance import measure_reflectance
 from declouds.evaluation.standard import measure_standard
 
 PROTOCOLS = {
@@ -14,16 +15,18 @@ PROTOCOLS = {
     "unless 3 bands: SSIM and LPIPS per band repeated to 3, mean",
     "standard": "float; torchmetrics PSNR; SSIM (11x11 Gaussian), SAM (degrees) and ERGAS (ratio 1) on [0, 1]; "
     "MAE and LPIPS-Alex on [-1, 1]",
+    "reflectance": "float, in reflectance; MAE, RMSE and PSNR (peak 1) over all bands; SSIM as standard; SAM (degrees)",
 }
+BOTH = ("official", "standard")
 
 
 def check_protocols(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the protocol names, with ``both`` expanded.
+    """Return the protocol names, with ``both`` expanded to official and standard.
 
     Raises:
         UserError: unknown protocol.
     """
-    names = tuple(PROTOCOLS) if tuple(names) == ("both",) else tuple(names)
+    names = BOTH if tuple(names) == ("both",) else tuple(names)
     unknown = [name for name in names if name not in PROTOCOLS]
     if unknown or not names:
         raise UserError(
@@ -51,4 +54,8 @@ def measure(
     if "standard" in protocols:
         standard = measure_standard(result, clear, lpips, mask, valid)
         values |= {f"standard.{key}": value for key, value in standard.items()}
+    if "reflectance" in protocols:
+        values |= {
+            f"reflectance.{key}": value for key, value in measure_reflectance(result, clear, mask, valid).items()
+        }
     return values

@@ -42,7 +42,7 @@ class Adversarial(OnePass):
         **one_pass: Any,
     ) -> None:
         super().__init__(reference, **one_pass)
-        sizes = dict(bands=self.bands, in_bands=self.in_bands)
+        sizes = dict(bands=self.bands, in_bands=self.in_bands, inputs=self.inputs)
         self.discriminator = DISCRIMINATORS.build(discriminator, **sizes)
         self.adversarial_loss = build_loss(adversarial_loss)
         self.adversarial_weight = adversarial_loss.get("weight", 1.0)

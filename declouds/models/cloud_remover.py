@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 
 from declouds.errors import UserError
 from declouds.scenes.sampling.passes import Pass, whole_passes
-from declouds.sources import Source, read_sources
+from declouds.sources import Source, image_source, read_sources
 from declouds.value_range import ValueRange
 
 Record = Callable[[dict[str, torch.Tensor]], None]
@@ -70,11 +70,8 @@ class CloudRemover(BaseModel):
         self.in_bands = in_bands or bands
         self.value_range = ValueRange(*value_range)
         self.band_names = tuple(band_names)
-        names = (
-            self.band_names if len(self.band_names) == self.in_bands else tuple(map(str, range(1, self.in_bands + 1)))
-        )
-        image = Source("image", "optical", names, (self.value_range.low, self.value_range.high))
-        self.inputs = (image,) if inputs is None else read_sources(inputs, self.in_bands)
+        image = image_source(self.in_bands, self.band_names, self.value_range)
+        self.inputs: tuple[Source, ...] = (image,) if inputs is None else read_sources(inputs, self.in_bands)
         self.trained: frozenset[str] = frozenset()
         self.restore: Callable[..., torch.Tensor] | None = None  # evaluation in windows replaces `predict`
 

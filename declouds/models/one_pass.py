@@ -25,7 +25,7 @@ class OnePass(CloudRemover):
         reference: config of the network.
         losses: configs of losses, each with an optional ``weight`` and ``of``, the output that it applies to (default:
             the restorations).
-        **record: ``bands``, ``in_bands``, ``value_range`` and ``band_names``, as ``CloudRemover``.
+        **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference",)
@@ -34,7 +34,7 @@ class OnePass(CloudRemover):
 
     def __init__(self, reference: dict, losses: Sequence[dict] = (dict(type="L1"),), **record: Any) -> None:
         super().__init__(**record)
-        self.reference = REFERENCES.build(reference, bands=self.bands, in_bands=self.in_bands)
+        self.reference = REFERENCES.build(reference, bands=self.bands, in_bands=self.in_bands, inputs=self.inputs)
         self.loss_weights = [loss.get("weight", 1.0) for loss in losses]
         self.loss_of = [loss.get("of", "restorations") for loss in losses]
         self.loss_terms = nn.ModuleList(build_loss(loss) for loss in losses)

@@ -18,6 +18,7 @@ LABELS = {
     "coverage50": "coverage of 50 %",
     "coverage90": "coverage of 90 %",
     "rmse": "RMSE of the mean",
+    "reflectance.rmse": "RMSE",
 }
 DECIMALS = {"cloud_left": 3, "blur": 3, "colour_shift": 2}  # the others as in the tables
 UNITS = {"psnr": "dB", "sam": "°", "colour_shift": "%"}
@@ -35,6 +36,8 @@ MEANINGS = {
     "coverage50": "the share of pixels whose clear value is in the central 50 % interval of the samples",
     "coverage90": "the share of pixels whose clear value is in the central 90 % interval of the samples",
     "spread": "the RMSE that the mean of the samples should have by their standard deviation",
+    "reflectance.mae": "mean absolute error in reflectance",
+    "reflectance.rmse": "root of the mean squared error in reflectance",
     "rmse": "the root of the mean squared error of the mean of the samples",
     "cover": "the share of the image that is under cloud, by its mask",
     "change": "the mean difference of the cloudy and the clear image on [-1, 1]: 2 is the whole range",
@@ -53,10 +56,15 @@ def _describe(key: str) -> dict[str, Any]:
     return {
         "key": key,
         "group": group,
-        "label": " ".join(filter(None, (LABELS.get(kind, kind.replace("_", " ")), words))),
+        "label": " ".join(filter(None, (_of(LABELS, group, kind, kind.replace("_", " ")), words))),
         "unit": UNITS.get(kind, ""),
         "better": "" if key.startswith(FACTS) else better(key),
         "decimals": DECIMALS.get(kind, decimals(key)),
-        "meaning": MEANINGS.get(kind, ""),
+        "meaning": _of(MEANINGS, group, kind, ""),
         "detail": bool(detail),  # of one band, or of some pixels: shown on request
     }
+
+
+def _of(texts: dict[str, str], group: str, kind: str, default: str) -> str:
+    """Return the text of a metric: of its protocol, if it means something else there."""
+    return texts.get(f"{group}.{kind}", texts.get(kind, default))

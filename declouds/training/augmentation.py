@@ -46,6 +46,8 @@ class Augmentation:
     def __call__(self, batch: dict[str, Any], positions: Sequence[int]) -> dict[str, Any]:
         """Return the batch with ``cloudy``, ``clear`` and, if present, ``valid`` augmented.
 
+        Further sources in ``cloudy``, after the bands of ``clear``, are moved with the image and keep their values.
+
         Args:
             batch: a batch of patches.
             positions: the positions of its images in the stream.
@@ -55,8 +57,12 @@ class Augmentation:
         """
         if self.sequence is None:
             return batch
-        keys: list[str] = [key for key in ("cloudy", "clear", "valid") if key in batch]
-        images = {key: batch[key].float() for key in keys}
+        bands = batch["clear"].shape[1]
+        images = {"cloudy": batch["cloudy"][:, :bands].float(), "clear": batch["clear"].float()}
+        if batch["cloudy"].shape[1] > bands:
+            images["sources"] = batch["cloudy"][:, bands:].float()
+        if "valid" in batch:
+            images["valid"] = batch["valid"].float()
         if self.changes_colour:  # colour augmentations expect [0, 1] and clip values below 0
             images |= {key: (images[key] + 1) / 2 for key in ("cloudy", "clear")}
         images = self._apply(images, self._draw(images["cloudy"].shape[1:], positions))
@@ -64,6 +70,8 @@ class Augmentation:
             images |= {key: images[key].clamp(0, 1) * 2 - 1 for key in ("cloudy", "clear")}
         if "valid" in images:
             images["valid"] = images["valid"] > 1 - 1e-3  # False where interpolation involved nodata pixels
+        if "sources" in images:
+            images["cloudy"] = torch.cat([images["cloudy"], images.pop("sources")], 1)
         return batch | images
 
     def _draw(self, shape: Sequence[int], positions: Sequence[int]) -> list[list[Any]]:
@@ -83,7 +91,7 @@ class Augmentation:
                 for index, parameters in enumerate(drawn)
             ]
             return {key: torch.cat([one[key] for one in single]) for key in images}
-        keys = ["input", "input", "mask"][: len(images)]
+        keys = ["input" if key in ("cloudy", "clear") else "mask" for key in images]  # colours of masks stay
         changed = self.sequence(*images.values(), data_keys=keys, params=_joined(drawn))
         return {key: image.contiguous() for key, image in zip(images, changed, strict=True)}
 

@@ -71,10 +71,10 @@ def without_places(config: dict[str, Any], datamodule: Any) -> dict[str, Any]:
 
 
 def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
-    """Return the model's config with bands and value range filled in from the data.
+    """Return the model's config with bands, value range and sources filled in from the data.
 
     Raises:
-        UserError: the config's bands differ from the data's, or it has an entry that belongs to a stage.
+        UserError: the config's bands or sources differ from the data's, or it has an entry that belongs to a stage.
     """
     sample = data.train_dataset[0]
     counts = {"bands": len(sample["clear"]), "in_bands": len(sample["cloudy"])}
@@ -84,7 +84,12 @@ def _with_bands_and_units(config: dict[str, Any], data: Any) -> dict[str, Any]:
     for key in model_class(config).stage_entries:
         if key in config:
             raise UserError(f"{key} belongs to a stage, not to the model: move it there")
-    more = {} if counts["in_bands"] == counts["bands"] else {"in_bands": counts["in_bands"]}
+    more: dict[str, Any] = {} if counts["in_bands"] == counts["bands"] else {"in_bands": counts["in_bands"]}
+    inputs = getattr(data, "inputs", ())
+    if len(inputs) > 1:
+        more["inputs"] = [source.config() for source in inputs]
+        if config.get("inputs") is not None and plain(config["inputs"]) != more["inputs"]:
+            raise UserError("the model has other inputs than the data: remove them, since the data define them")
     units = (data.value_range.low, data.value_range.high)
     return {"bands": data.bands, "value_range": units, "band_names": list(data.band_names), **more, **config}
 
@@ -136,8 +141,8 @@ def _read(settings: Settings, part: str, source: Any, key: str) -> GivenPart:
     differing = differing_parts(weights.config, ours, model_class(ours).learned_with.get(part, (part,)))
     differing += [
         f"{key}={weights.config[key]}, not {ours[key]}"
-        for key in ("value_range", "band_names")
-        if weights.config.get(key) and ours[key] and list(weights.config[key]) != list(ours[key])
+        for key in ("value_range", "band_names", "inputs")
+        if weights.config.get(key) and ours.get(key) and list(weights.config[key]) != list(ours[key])
     ]
     if differing:
         raise UserError(f"{source}: its {part} differs from the config ({'; '.join(differing)}): make them agree")

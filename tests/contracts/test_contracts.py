@@ -25,6 +25,7 @@ ARGUMENTS = {
     "SpAGAN": dict(features=4),
     "AMGANCR": dict(features=8, recurrent_blocks=1, iterations=2),
     "CVAE": dict(samples=2, latent=8, size=32, width=32, depth=1, features=4),
+    "DSen2CR": dict(features=8, blocks=1),
     "NAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
     "NAFDenoiser": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), middle_blocks=1),
     "TimmUNet": dict(encoder="test_convnext", base=8),
@@ -95,6 +96,7 @@ def test_cloud_detectors(name, monkeypatch):
         monkeypatch.setitem(sys.modules, module, package)
     bands = {
         "OmniCloudMask": [("red", "green", "blue", "nir"), ("nir", "green", "red")],
+        "CloudScore": ["B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split()],
         "UkisCsmask": [("red", "green", "blue", "nir"), ("B02", "B03", "B04", "B8A", "B11", "B12")],
     }
     testing.check_cloud_detector(config(name), **(dict(band_names=bands[name]) if name in bands else {}))
@@ -145,6 +147,15 @@ def data_on_disk(tmp_path):
             pairs("CUHK-CR1/train", names=("1", "2", "3"))
             pairs("CUHK-CR1/test", names=("4", "5"))
             return dict(root=tmp_path, cloud="thin", val=0.4)
+        if name == "SEN12MSCR":
+            for season, region in (("ROIs1970_fall", 1), ("ROIs1970_fall", 139), ("ROIs1970_fall", 65)):
+                for number, (side, bands) in enumerate((("s2_cloudy", 13), ("s2", 13), ("s1", 2))):
+                    folder = tmp_path / f"{season}_{side}" / f"{side}_{region}"
+                    folder.mkdir(parents=True)
+                    values = np.random.default_rng([number, region]).random((bands, 16, 24))
+                    values = (values * -20).astype("float32") if side == "s1" else (values * 9000).astype("uint16")
+                    write_image(folder / f"{season}_{side}_{region}_p1.tif", values)
+            return dict(root=tmp_path, drop=dict(sar=0.5))
         if name == "CloudedImages":
             pairs("clear", names=tuple("123456"))
             return dict(root=tmp_path / "clear/label", size=16)
