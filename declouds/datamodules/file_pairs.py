@@ -108,7 +108,7 @@ class FilePairDataset(PairDataset):
             return None  # `load` says what is wrong
         bands = [file.bands for file in pair.cloudy + pair.clear]
         units = (self.value_range, self.stored_range, self.units)
-        arguments = (bands, self.reduce, self.mask_above, self.has_gaps, *units)
+        arguments: tuple[Any, ...] = (bands, self.reduce, self.mask_above, self.has_gaps, *units)
         if self.sources or self.cloud_detector:
             arguments = (*arguments, self.pair_sources, pair.sources, sorted(self.cloud_detector.items()))
         return hashlib.sha256(repr((DECODING, stats, arguments)).encode()).hexdigest()[:32]
