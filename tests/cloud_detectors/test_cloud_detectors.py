@@ -5,6 +5,8 @@ import types
 import numpy as np
 import pytest
 import rasterio
+import torch
+from mmengine.registry import MODELS
 
 from declouds.cloud_detectors.bright_white import BrightWhite
 from declouds.cloud_detectors.named_bands import find_bands
@@ -12,6 +14,7 @@ from declouds.cloud_detectors.omni_cloud_mask import OmniCloudMask
 from declouds.cloud_detectors.ukis_csmask import UkisCsmask
 from declouds.errors import UserError
 from declouds.image_io import read_image
+from declouds.models import OnePass
 from declouds.registry import CLOUD_DETECTORS
 from declouds.value_range import ValueRange
 
@@ -228,3 +231,41 @@ def test_detectors_on_real_chips(shared, name, settings, f1):
             truth, cloud = classes.read(1) == 1, detector(ValueRange(0, 10000).to_model(chip.read()))
         both, either = both + 2 * (truth & cloud).sum(), either + truth.sum() + cloud.sum()
     assert both / either == pytest.approx(f1, abs=0.01)
+
+
+class Darker(torch.nn.Module):
+    """A reference that takes 0.1 off bright pixels and 0.02 off all others."""
+
+    def forward(self, cloudy):
+        return cloudy - torch.where(cloudy > 0.5, 0.1, 0.02)
+
+
+def test_cloud_is_what_the_model_itself_would_change():
+    model = OnePass(dict(type="Identity"))
+    model.reference = Darker()
+    image = np.full((3, 64, 96), -0.5, np.float32)
+    image[:, 20:40, 30:70] = 0.8
+    cloud = CLOUD_DETECTORS.build(dict(type="OwnChange"), band_names=RGB, model=model)(image)
+    assert cloud.shape == (64, 96) and cloud.dtype == bool
+    assert cloud[22:38, 32:68].all() and not cloud[:14].any() and not cloud[:, :24].any()
+    least = CLOUD_DETECTORS.build(dict(type="OwnChange", least=0.01), band_names=RGB, model=model)(image)
+    assert least.all()
+    none = CLOUD_DETECTORS.build(dict(type="OwnChange", least=0.2), band_names=RGB, model=model)(image)
+    assert not none.any()
+
+
+def test_a_model_with_a_prior_is_asked_for_that():
+    model = MODELS.build(
+        dict(
+            type="DiffusionEnhancement",
+            denoiser=dict(type="NAFDenoiser", width=8, encoder_blocks=(1,), decoder_blocks=(1,), middle_blocks=1),
+            reference=dict(type="Identity"),
+            noise_schedule=dict(type="LinearSchedule"),
+            sampler=dict(type="DDIM", steps=2),
+            fusion=dict(type="FixedWeight", weight=0.5),
+        )
+    )
+    model.reference = Darker()
+    image = np.full((3, 32, 32), 0.8, np.float32)
+    assert CLOUD_DETECTORS.build(dict(type="OwnChange", least=0.099), model=model)(image).all()
+    assert not CLOUD_DETECTORS.build(dict(type="OwnChange", least=0.101), model=model)(image).any()

@@ -8,6 +8,7 @@ import pytest
 
 from declouds import registry, testing
 from declouds.image_io import write_image
+from declouds.models import OnePass
 from declouds.registry import NOISE_SCHEDULES
 
 _SMALL_UNET = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=(2,), heads=2)
@@ -26,6 +27,7 @@ ARGUMENTS = {
     "AMGANCR": dict(features=8, recurrent_blocks=1, iterations=2),
     "CVAE": dict(samples=2, latent=8, size=32, width=32, depth=1, features=4),
     "DSen2CR": dict(features=8, blocks=1),
+    "OwnChange": dict(model=OnePass(dict(type="Identity"))),
     "NAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
     "NAFDenoiser": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), middle_blocks=1),
     "TimmUNet": dict(encoder="test_convnext", base=8),
