@@ -114,14 +114,13 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
     Raises:
         UserError: the weights are unusable, or the model cannot do what was chosen.
     """
-    from declouds.weights.zoo import MODEL_CARD, general_weights
+    from declouds.weights.zoo import MODEL_CARD, PACKAGED, find_weights, general_weights
 
-    name = None
     if model is None:
         model = general_weights()
-        name = model.stem
-        _log.info("no weights were given: clearing by %s, which comes with declouds (%s)", name, MODEL_CARD)
+        _log.info("no weights were given: clearing by %s, which comes with declouds (%s)", model.stem, MODEL_CARD)
     from_file = isinstance(model, str | os.PathLike)
+    name = PACKAGED.stem if from_file and find_weights(model) == PACKAGED else None
     chosen = pick_device(str(device or "auto")) if device or from_file else None
     if from_file:
         from declouds.weights.file import load_model

@@ -121,6 +121,8 @@ def scene_for(
             `find_range`; or a band's values contradict its mark as transparency.
     """
     with open_scene(path, asked) as file:
+        if value_range is None and not asked and file.count <= in_bands:
+            check_optical(file, file.indexes, path)  # a better reason than their number
         indexes = choose_bands(file, asked, band_names, in_bands, path)
         units = choose_units(path, [(file.scales[i - 1], file.offsets[i - 1]) for i in indexes], scale, offset)
         order = order_in_file(file, indexes[:bands], asked)

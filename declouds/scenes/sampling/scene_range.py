@@ -14,13 +14,14 @@ from declouds.value_range import ValueRange
 
 PERCENTILES = (0.1, 99.9)
 MARGIN = 0.02  # of the span between them, added on both sides
-DARK = 0.15  # of the high percentile: a low one below that is taken for reflectances that begin at 0
 GRID, SIDE = 16, 64  # windows looked at along each axis, and their pixels
 FEW = 4096  # valid pixels in them: with fewer, the whole scene is looked at
 MOST = 2**22  # pixels kept of a whole scene
 LEVELS = 8  # steps of an integer type that a scene spans at least
 FULL_SCALES = (1.0, 255.0, 10_000.0)  # stored values of reflectance 1: fractions, 8 bits, ten-thousandths
-LANDSAT_ZERO, LANDSAT_FULL = 5000, 1 / 2.75e-5  # Landsat Collection 2: count of no light; counts per reflectance
+SENTINEL2_ZERO = 1000.0  # stored value of reflectance 0 since processing baseline 04.00
+COUNTS = 5000.0  # no reflectance is stored with a larger offset, so what begins above are counts
+LANDSAT_FULL = 1 / 2.75e-5  # counts of Landsat Collection 2 from reflectance 0 to 1
 BRIGHTEST = 2.0  # reflectance of what may be a scene
 
 
@@ -42,10 +43,12 @@ def find_range(
 ) -> SceneRange:
     """Find the range of a scene by the 0.1st and the 99.9th percentile of all its bands together.
 
-    Bands are not stretched apart, which would shift colours. 2 % of the span is added on both sides. The low end is 0
-    where that is no light: if the units are known, in 8 bits, in fractions, and wherever the low percentile is below
-    15 % of the high one. Raw counts with a large offset begin near their low percentile. 8 bits are 0 to 255, unless
-    they span less than a third of that. Pixels that are 0 in every band are taken for borders and left out.
+    Bands are not stretched apart, which would shift colours. 2 % of the span is added on both sides. The low end is
+    where there is no light, as far as that is known, since a scene that is hazy everywhere would lose its haze before
+    the model sees it: reflectance 0 if the units are known, and 0 in 8 bits and in fractions. Of other values a low
+    percentile of 1000 to 5000 has Sentinel-2's offset since processing baseline 04.00, 1000; above 5000 are counts
+    with an offset of their own (Landsat), which begin at their low percentile. 8 bits are 0 to 255, unless
+    nearly all are below a third of that. Pixels that are 0 in every band are taken for borders and left out.
 
     The percentiles are those of the whole scene up to 1024 x 1024 pixels, and of 256 windows of fixed places above
     that: one scene has one range, whoever asks, and memory does not grow.
@@ -104,19 +107,18 @@ def _both(low: float, high: float) -> SceneRange:
 
 def _range_of(low: float, high: float, dtype: np.dtype, units: Units) -> SceneRange:
     """Return the range of a scene by its low and its high percentile."""
-    zero = -units.offset / units.scale
+    zero = 0.0 - units.offset / units.scale
     known = bool(units.origin) and units.scale * high + units.offset <= BRIGHTEST
     eight_bits = dtype == np.uint8 and not known
-    if eight_bits and high - low >= 255 / 3:
+    if eight_bits and high >= 255 / 3:
         return _both(0, 255)
     margin = MARGIN * (high - low)
-    fractions = dtype.kind == "f" and high <= BRIGHTEST
     if low < zero:
         bottom = low - margin
-    elif units.origin or eight_bits or fractions or low < DARK * high:
+    elif units.origin or eight_bits or low < SENTINEL2_ZERO:
         bottom = zero
     else:
-        bottom = max(low - margin, zero)
+        bottom = SENTINEL2_ZERO if low <= COUNTS else low - margin
     top = high + margin
     if dtype.kind in "iu":  # no pixel can hold more
         bottom, top = max(bottom, np.iinfo(dtype).min), min(top, np.iinfo(dtype).max)
@@ -126,7 +128,7 @@ def _range_of(low: float, high: float, dtype: np.dtype, units: Units) -> SceneRa
     if eight_bits:
         return SceneRange(stored, ValueRange(0, 255))
     span = stored.high - stored.low
-    if stored.low > LANDSAT_ZERO:
+    if low > COUNTS:
         return SceneRange(stored, ValueRange(stored.low, max(stored.high, stored.low + LANDSAT_FULL)))
     full = next((full for full in FULL_SCALES if full / 10 < span <= BRIGHTEST * full), span)
     return SceneRange(stored, ValueRange(stored.low, stored.low + full))
