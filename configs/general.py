@@ -27,6 +27,7 @@ test_datamodule = dict(
 model = dict(
     fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),
     eta=0.0,
+    any_units=True,
 )
 ema = dict(decay=0.998)
 log_interval = 50

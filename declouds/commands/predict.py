@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help="output .tif, or a folder for several scenes"
     )
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="weights file, or a name from the zoo")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="weights file, or a name from the zoo (default: those that come with declouds, for colour in any units)",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--restart", action="store_true", help="discard unfinished work of an earlier command")
@@ -39,6 +43,12 @@ def _add_input(group: Any) -> None:
     )
     group.add_argument("--offset", type=float, metavar="O", help="see --scale")
     group.add_argument("--nodata", type=float, metavar="V", help="nodata value (default: from the file)")
+    group.add_argument(
+        "--value-range",
+        type=_two_numbers,
+        metavar="LOW,HIGH",
+        help="darkest and brightest stored value, for weights that fit any units (default: found in the scene)",
+    )
 
 
 def _add_mask(group: Any) -> None:
@@ -46,7 +56,8 @@ def _add_mask(group: Any) -> None:
         "--mask",
         metavar="MASK",
         help="a cloud mask raster; scl, qa_pixel, udm2 or fmask: the mask of that kind that comes with the scene; "
-        "product: any that it is delivered with; auto: that, else a detector; none (default): clears the whole scene",
+        "product: any that it is delivered with; auto: that, else a detector; none: clears the whole scene (default: "
+        "auto for weights that fit any units, as those that come with declouds; none for all others",
     )
     group.add_argument(
         "--mask-kind", metavar="KIND", help="what the mask raster is: scl, qa_pixel, udm2 or fmask (Fmask 4)"
@@ -116,20 +127,23 @@ def run(args: argparse.Namespace) -> None:
     """Check the files, load the model, clear the scenes and print a summary."""
     from declouds.errors import UserError
     from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
-    from declouds.scenes.api import remover_of
+    from declouds.scenes.api import for_any_units, remover_of
     from declouds.scenes.checks import check_files
+    from declouds.scenes.clear import with_colours
     from declouds.scenes.inputs import find_scenes
     from declouds.scenes.products import Products
     from declouds.scenes.sampling.ranks import Ranks
 
-    options = _options(args)
+    any_units = for_any_units(args.checkpoint)
+    options = _options(args).with_mask(any_units)
     options.check()
     scenes = find_scenes(args.scenes, args.output)
     if scenes[0][1] != args.output:
         _make_folder(args.output)
     _check_apart(scenes, options)
     for source, destination in scenes if len(scenes) == 1 else ():
-        check_files(source, destination, **options.for_files())
+        known = with_colours(options, source) if any_units else options
+        check_files(source, destination, **known.for_files())
         Products(destination, options).check([source])
     if args.engine is not None:
         _clear_on_engine(args, scenes)
@@ -166,11 +180,11 @@ def _clear_on_engine(args: argparse.Namespace, scenes: list[tuple[Path, Path]]) 
     from declouds.experiments.engines.ray_engine import RayEngine
     from declouds.experiments.many_scenes import clear_scenes, flags_of
     from declouds.scenes.options import SceneOptions
-    from declouds.weights.zoo import find_weights
+    from declouds.weights.zoo import find_weights, general_weights
 
     if scenes[0][1] == args.output:
         raise UserError("--engine is for several scenes: give a folder of scenes, or omit it")
-    find_weights(args.checkpoint)  # before any process is started
+    find_weights(args.checkpoint) if args.checkpoint else general_weights()  # before any process is started
     names = ("checkpoint", "device", *(field.name for field in fields(SceneOptions)))
     flags = flags_of({name: getattr(args, name) for name in names})
     engine = RayEngine(args.jobs, args.ray_address) if args.engine == "ray" else LocalEngine(args.jobs)
@@ -252,11 +266,28 @@ def _print_summary(report: Any, remover: Any) -> None:
         f"{report.path}: {report.width} x {report.height} pixels in {report.seconds:.1f} s ({report.speed:.3g} Mpx/s), "
         f"{tally.windows} windows, {tally.skipped} of them skipped (nothing to clear)"
     )
+    if remover.name is not None:
+        from declouds.weights.zoo import MODEL_CARD
+
+        print(f"weights: {remover.name}, which comes with declouds ({MODEL_CARD})")
     print(f"cloud: {report.mask}")
+    if report.value_range is not None:
+        print(f"value range: {report.value_range}")
+    if report.left_out:
+        print(f"bands: {', '.join(report.bands)} are cleared and written, the {report.left_out} others are left out")
     if tally.clipped_values:
-        low, high = remover.value_range.low, remover.value_range.high
-        share = 100 * tally.clipped_values / tally.values
-        print(f"{share:.2g} % of the values were outside the model's range {low:g} to {high:g} and were clipped to it")
+        share, known = 100 * tally.clipped_values / tally.values, remover.value_range
+        name = "this range" if known is None else f"the model's range {known}"
+        print(f"{share:.2g} % of the values were outside {name} and were clipped to it where the scene was cleared")
+
+
+def _two_numbers(text: str) -> tuple[float, float]:
+    """Return the numbers of ``LOW,HIGH``."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH, such as 0,10000") from None
+    return low, high
 
 
 def _numbers(text: str) -> list[int]:

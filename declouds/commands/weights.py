@@ -51,9 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument("file", help="a weights file, or a name from the zoo")
     info.add_argument("--json", action="store_true", help="print the full config and training record as JSON")
 
-    export = actions.add_parser("export", help="write one part of a model as a plain state dict")
+    export = actions.add_parser(
+        "export", help="write one part of a model as a plain state dict, or the whole file in half precision"
+    )
     export.add_argument("file", help="a weights file, or a name from the zoo")
-    export.add_argument("--part", required=True, help="a part of the model, see `declouds weights info`")
+    export.add_argument(
+        "--part", help="a part of the model, see `declouds weights info` (default: all, with the record)"
+    )
+    export.add_argument("--half", action="store_true", help="store float16, which is loaded as float32")
     export.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors or .pth file to write")
     export.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
@@ -124,17 +129,23 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from declouds.weights.export import SUFFIXES, export_part
+    from declouds.weights.export import SUFFIXES, export_model, export_part
     from declouds.weights.file import check_output, read_weights
 
-    check_output(args.output, args.overwrite, SUFFIXES)  # before anything is fetched from the zoo
-    state_dict = export_part(read_weights(args.file), args.part, args.output, args.overwrite)
-    print(f"{args.output}: {len(state_dict)} tensors of the {args.part}")
+    suffixes = SUFFIXES if args.part else SUFFIXES[:1]
+    check_output(args.output, args.overwrite, suffixes)  # before anything is fetched from the zoo
+    weights = read_weights(args.file)
+    if args.part:
+        state_dict = export_part(weights, args.part, args.output, args.half, args.overwrite)
+    else:
+        state_dict = export_model(weights, args.output, args.half, args.overwrite)
+    print(f"{args.output}: {len(state_dict)} tensors of the {args.part or 'model'}")
 
 
 def _list(args: argparse.Namespace) -> None:
-    from declouds.weights.zoo import zoo
+    from declouds.weights.zoo import GENERAL, MODEL_CARD, zoo
 
+    print(f"{GENERAL} (comes with declouds)\n  RGB of any sensor, used where no weights are given: {MODEL_CARD}")
     for entry in zoo().values():
         expected = entry.expected
         scores = ", ".join(f"{metric} {value:g}" for metric, value in expected.scores.items())

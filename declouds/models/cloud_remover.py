@@ -26,6 +26,9 @@ class CloudRemover(BaseModel):
         value_range: sensor values that map to -1 and 1; stored with the model, for files in sensor units.
         band_names: names of the bands, in order.
         inputs: the sources that make up the input, as `Source`; one optical image if not given.
+        any_units: trained on images of many sensors, each in a range of its own: a scene may have any units, and its
+            range is found in it, see `declouds.scenes.sampling.scene_range`. ``value_range`` is then that of the
+            training images alone.
 
     Attributes:
         parts: names of the attributes that hold the parts, in order.
@@ -64,12 +67,14 @@ class CloudRemover(BaseModel):
         value_range: tuple[float, float] = (0.0, 255.0),
         band_names: Sequence[str] = (),
         inputs: Sequence[dict[str, Any]] | None = None,
+        any_units: bool = False,
     ) -> None:
         super().__init__(dict(type="BaseDataPreprocessor", non_blocking=True))  # copies beside computation
         self.bands = bands
         self.in_bands = in_bands or bands
         self.value_range = ValueRange(*value_range)
         self.band_names = tuple(band_names)
+        self.any_units = any_units
         image = image_source(self.in_bands, self.band_names, self.value_range)
         self.inputs: tuple[Source, ...] = (image,) if inputs is None else read_sources(inputs, self.in_bands)
         self.trained: frozenset[str] = frozenset()

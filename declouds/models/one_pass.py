@@ -93,7 +93,8 @@ class OnePass(CloudRemover):
         return losses
 
 
-RECORD = ("bands", "in_bands", "value_range", "band_names", "inputs")  # entries that every model copies from the data
+# Entries that every model takes, most of them copied from the data.
+RECORD = ("bands", "in_bands", "value_range", "band_names", "inputs", "any_units")
 
 
 def training_of_reference(config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

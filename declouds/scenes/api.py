@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from declouds.hardware import pick_device
 from declouds.inference import prepare, recorded, spread_calibration
 from declouds.scenes.array import clear_array
 from declouds.scenes.checks import check_files
-from declouds.scenes.clear import Remover, clear_scene
+from declouds.scenes.clear import Remover, clear_scene, with_colours
 from declouds.scenes.identity import model_digest
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.loop import Progress
@@ -26,10 +27,12 @@ from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of, tags_of
 from declouds.units import recorded_units
 
+_log = logging.getLogger("declouds")
+
 
 def remove_clouds(
     image: Any,
-    model: Any,
+    model: Any = None,
     *,
     output: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
@@ -41,7 +44,8 @@ def remove_clouds(
     Args:
         image: a NumPy array (bands, height, width), an xarray DataArray (band, y, x) as rioxarray gives it, or the path
             of a scene.
-        model: a model, or the path of its weights.
+        model: a model, or the path of its weights; those that come with the package if not given (RGB in any units,
+            by a cloud mask: see ``mask`` and ``value_range`` of the options).
         output: the GeoTIFF to write; needed for a path, refused for what is in memory.
         device: where the model runs, such as ``cuda:1``; by default a model stays where it is, and weights read from a
             file go to the first accelerator, else the CPU.
@@ -63,7 +67,8 @@ def remove_clouds(
         options["mask"] = mask_of(options["mask"], image)
     check_names(SceneOptions, options)
     check_arguments(remove_clouds, dict(output=output, device=device))
-    chosen = SceneOptions(**options)
+    any_units = for_any_units(model)
+    chosen = SceneOptions(**options).with_mask(any_units)
     chosen.check()
     in_memory = isinstance(image, np.ndarray) or is_xarray(image)
     if not in_memory and not isinstance(image, str | os.PathLike):
@@ -75,7 +80,8 @@ def remove_clouds(
     if not in_memory and isinstance(chosen.mask, np.ndarray):
         raise UserError(f"{os.fspath(image)}: the mask of a file is a raster file, not an array: give its path")
     if not in_memory:
-        check_files(Path(image), Path(str(output)), **chosen.for_files())
+        known = with_colours(chosen, Path(image)) if any_units else chosen
+        check_files(Path(image), Path(str(output)), **known.for_files())
     with remover_of(model, chosen, device) as remover:
         if is_xarray(image):
             values, nodata = from_xarray(image)
@@ -85,19 +91,36 @@ def remove_clouds(
         return clear_scene(remover, image, str(output), chosen, Ranks.here(), progress).path
 
 
+def for_any_units(model: Any) -> bool:
+    """Return whether a model, given as to `remove_clouds`, is for scenes in any units; its weights are not loaded."""
+    if model is None:
+        return True
+    if isinstance(model, str | os.PathLike):
+        from declouds.weights.file import fits_any_units
+
+        return fits_any_units(os.fspath(model))
+    return bool(getattr(model, "any_units", False))
+
+
 @contextmanager
 def remover_of(model: Any, options: SceneOptions, device: str | torch.device | None = None) -> Iterator[Remover]:
     """Give what a scene needs of a model, which is in evaluation mode inside the context.
 
     Args:
-        model: a model, or the path of its weights.
+        model: see `remove_clouds`.
         options: the user's choices.
         device: see `remove_clouds`.
 
     Raises:
         UserError: the weights are unusable, or the model cannot do what was chosen.
     """
+    from declouds.weights.zoo import MODEL_CARD, PACKAGED, find_weights, general_weights
+
+    if model is None:
+        model = general_weights()
+        _log.info("no weights were given: clearing by %s, which comes with declouds (%s)", model.stem, MODEL_CARD)
     from_file = isinstance(model, str | os.PathLike)
+    name = PACKAGED.stem if from_file and find_weights(model) == PACKAGED else None
     chosen = pick_device(str(device or "auto")) if device or from_file else None
     if from_file:
         from declouds.weights.file import load_model
@@ -121,7 +144,8 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
         passes = model.passes(blend=options.blend, samples=options.samples, quality=options.quality)
         yield Remover(
             **dict(passes=passes, bands=model.bands, in_bands=model.in_bands),
-            **dict(value_range=model.value_range, band_names=model.band_names, device=str(place)),
+            value_range=None if getattr(model, "any_units", False) else model.value_range,
+            **dict(band_names=model.band_names, device=str(place), name=name),
             **dict(
                 precision=model.precision, steps=model.steps, trained=recorded_units(getattr(model, "record", None))
             ),

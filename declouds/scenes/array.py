@@ -1,5 +1,6 @@
 """An image in memory, cleared by the same passes as a file."""
 
+import functools
 from collections.abc import Collection
 
 import numpy as np
@@ -15,6 +16,7 @@ from declouds.scenes.sampling.image import Image, Read, samples
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.ranks import Ranks
+from declouds.scenes.sampling.scene_range import check_given, find_range
 from declouds.scenes.sampling.store import MemoryJob
 from declouds.scenes.sampling.tiles import Window
 from declouds.units import check_units, choose_units
@@ -50,22 +52,32 @@ def clear_array(
     _check(image, options, remover)
     units = choose_units("the array", tags, options.scale, options.offset, "scale and offset")
     missing = nodata if options.nodata is None else options.nodata
-    stored = units.stored(remover.value_range)
+    options = options.with_mask(remover.value_range is None)
     pixels, masked = np.ma.getdata(image), np.ma.getmaskarray(image) if np.ma.isMaskedArray(image) else None
 
-    def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
+    def read(window: Window, stored: ValueRange | None = None) -> tuple[np.ndarray, np.ndarray]:
         part = (..., *window.slices)
         return pixels[part], valid_pixels(pixels[part], missing, None if masked is None else ~masked[part], stored)
 
     size = height, width = image.shape[-2], image.shape[-1]
-    check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
-    mask = _mask(options, read, stored, size, remover)
+    if remover.value_range is None:
+        found = find_range("the array", read, *size, units, options.value_range)
+        stored, reflectance = found.stored, found.reflectance
+    else:
+        check_given(options.value_range)
+        stored = reflectance = units.stored(remover.value_range)
+    read = functools.partial(read, stored=stored)
+    if remover.value_range is not None:
+        check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
+    mask = _mask(options, read, reflectance, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
     run_passes(*(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress), device=remover.device)
     result = image[: remover.bands].copy()
     for block in cleared_blocks(whole, remover.bands, remover.passes, job, options, tally):
         np.ma.getdata(result)[..., *block.window.slices] = block.values
+    if mask is not None and options.detects:
+        tally.warn_of_nothing("the array")
     return result
 
 
@@ -89,7 +101,7 @@ def _mask(
     options: SceneOptions, read: Read, units: ValueRange, size: tuple[int, int], remover: Remover
 ) -> CloudMask | None:
     """Return the requested cloud mask."""
-    if options.mask is None:
+    if options.clears_all:
         return None
     if isinstance(options.mask, np.ndarray):
         if options.rule.bands:

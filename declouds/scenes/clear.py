@@ -23,6 +23,7 @@ from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
 from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.rasters.picture import tell_orientation
+from declouds.scenes.rasters.product_bands import colour_bands
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
@@ -46,7 +47,7 @@ class Remover:
         passes: what is done with a scene.
         bands: bands that the model makes: the first of those that it takes.
         in_bands: bands that it takes.
-        value_range: model values that stand for -1 and 1.
+        value_range: model values that stand for -1 and 1; None if every scene has its own, see `find_range`.
         band_names: names of the bands that it takes.
         digest: gives the SHA-256 of all that it is, see `model_digest`; for files alone, whose work may be resumed.
         device: what it runs on.
@@ -55,12 +56,13 @@ class Remover:
         detector: finds the clouds when the mask is ``auto`` and the scene has none of its own.
         trained: units of the training images, if they are known.
         calibration: of the spread of samples, if the weights record one.
+        name: of weights that come with the package.
     """
 
     passes: Sequence[Pass]
     bands: int
     in_bands: int
-    value_range: ValueRange
+    value_range: ValueRange | None
     band_names: Sequence[str] = ()
     digest: Callable[[], str | None] = lambda: None
     device: str = "cpu"
@@ -69,11 +71,24 @@ class Remover:
     detector: Callable[[np.ndarray], np.ndarray] | None = None
     trained: Units | None = None
     calibration: SpreadCalibration | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True)
 class SceneReport:
-    """What was done: the output, its size, the time, the `Tally`, and where the clouds were taken from."""
+    """What was done.
+
+    Args:
+        path: of the output.
+        height: rows.
+        width: columns.
+        seconds: that it took.
+        tally: what was met.
+        mask: where the clouds were taken from.
+        value_range: stored values that stand for -1 and 1, and where they come from, if the model takes any units.
+        bands: what the cleared bands are called.
+        left_out: how many of the scene's bands the result lacks.
+    """
 
     path: Path
     height: int
@@ -81,6 +96,9 @@ class SceneReport:
     seconds: float
     tally: Tally
     mask: str
+    value_range: str | None = None
+    bands: Sequence[str] = ()
+    left_out: int = 0
 
     @property
     def speed(self) -> float:
@@ -120,7 +138,10 @@ def clear_scene(
     """
     begin, ranks = time.monotonic(), ranks or Ranks()
     source, destination = Path(source), Path(destination)
+    options = options.with_mask(remover.value_range is None)
     options.check()
+    if remover.value_range is None:
+        options = with_colours(options, source)
     products = Products(destination, options)
     check_files(source, destination, **options.for_files())
     with scene_for(
@@ -129,6 +150,7 @@ def clear_scene(
         offset=options.offset,
         nodata=options.nodata,
         trained=remover.trained,
+        given=options.value_range,
     ) as scene:
         files = [source, *source_files(scene.file)]
         mask = mask_source(options, source, scene.file, remover.detector)
@@ -161,8 +183,15 @@ def clear_scene(
                         *(image, remover.bands, remover.passes, job, options, tally, remover.calibration)
                     )
                     products.write(scene, _ordered(blocks, scene.order))
-            report = SceneReport(destination, *scene.size, time.monotonic() - begin, tally, str(mask))
+            report = SceneReport(
+                *(destination, *scene.size, time.monotonic() - begin, tally, str(mask)),
+                value_range=_range_in_words(remover, scene, options),
+                bands=scene.names,
+                left_out=scene.left_out,
+            )
             if ranks.leads:
+                if mask.detector is not None:
+                    tally.warn_of_nothing(source)
                 what_was_done = summary(
                     scene,
                     destination,
@@ -170,6 +199,7 @@ def clear_scene(
                     model=dict(
                         **dict(sha256=remover.digest(), precision=remover.precision, steps=remover.steps),
                         calibration=_calibration(remover, options),
+                        **_any_units(remover, scene),
                     ),
                     settings=options.deciding(),
                     mask=mask.summary(),
@@ -187,6 +217,15 @@ def clear_scene(
             raise
         ranks.wait()
         return report
+
+
+def with_colours(options: SceneOptions, source: Path) -> SceneOptions:
+    """Return options that choose red, green and blue of a product whose bands are known, unless bands are given.
+
+    Raises:
+        UserError: see `colour_bands`.
+    """
+    return options if options.bands else replace(options, bands=colour_bands(source))
 
 
 def _ordered(blocks: Iterator[Block], order: Sequence[int]) -> Iterator[Block]:
@@ -215,6 +254,20 @@ def _settings(
         **dict(passes=passes, mask=mask.settings(), torch=torch.__version__),
         calibration=_calibration(remover, options),
     )
+
+
+def _range_in_words(remover: Remover, scene: Scene, options: SceneOptions) -> str | None:
+    """Return the range of a scene for a model that takes any units."""
+    if remover.value_range is not None:
+        return None
+    return f"{scene.stored_range}, {'found in the scene' if options.value_range is None else 'as given'}"
+
+
+def _any_units(remover: Remover, scene: Scene) -> dict[str, Any]:
+    """Return what there is to say of a model that takes a scene in any units."""
+    if remover.value_range is not None:
+        return {}
+    return dict(name=remover.name, value_range=[scene.stored_range.low, scene.stored_range.high])
 
 
 def _calibration(remover: Remover, options: SceneOptions) -> dict[str, Any] | None:
@@ -246,7 +299,7 @@ def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callab
     whole = Window(0, 0, *scene.size)
     if ranks.leads and job.rows_done("clouds", whole) == 0:
         raster = job.raster("clouds", 1)
-        for window, cloud in detect_clouds(detector, scene.read, scene.stored_range, *scene.size):
+        for window, cloud in detect_clouds(detector, scene.read, scene.reflectance or scene.stored_range, *scene.size):
             raster.write(window, cloud[None].astype(np.float32))
         job.note_rows("clouds", whole, job.height)
     ranks.wait()

@@ -1,7 +1,9 @@
 """An image of any size: what is read of it, and the passes that clear it."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +24,8 @@ BLOCK_ROWS, BLOCK_COLS = 256, 2048  # a tile of the output file has 256 x 256
 ON_DEVICE = 0.4  # share of a GPU's free memory that an image held there may take
 BUFFER = 256 * 2**20  # bytes of the blend in memory, unless the user says otherwise
 
+_log = logging.getLogger("declouds")
+
 
 @dataclass
 class Tally:
@@ -32,6 +36,15 @@ class Tally:
     pixels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("valid", "nodata", "cleared", "changed"), 0))
     values: int = 0
     clipped_values: int = 0
+
+    def warn_of_nothing(self, source: Path | str) -> None:
+        """Say that a cloud detector has found nothing, if so: a user may have expected haze to go."""
+        if not self.pixels["cleared"]:
+            _log.warning(
+                "%s: no cloud was found, so no pixel was changed: detectors miss thin even haze, which --mask none "
+                "clears",
+                source,
+            )
 
 
 @dataclass(frozen=True)

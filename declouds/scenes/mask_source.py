@@ -63,7 +63,7 @@ def mask_source(options: SceneOptions, path: Path, scene: DatasetReader, detecto
     Raises:
         UserError: the mask has to come with the scene, and does not; see also `product_mask`.
     """
-    if options.mask is None:
+    if options.clears_all:
         return MaskSource()
     if options.from_product or (options.detects and options.detector is None):
         kind = str(options.mask) if options.mask in KINDS else None

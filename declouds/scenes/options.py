@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,13 @@ class SceneOptions:
         scale: model value = stored value * scale + offset; the file's or DataArray's own if not given.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own; the output says so.
+        value_range: stored values that are darkest and brightest, for a model of any units, in place of those found in
+            the scene.
         mask: a raster of the clouds, on any grid (of an image in memory: an array of its size); a kind of mask that
             comes with the scene (``scl``, ``qa_pixel``, ``udm2``, ``fmask``), or ``product`` for any of these that it
             is delivered with; ``auto`` for that, or for the ``detector`` if there is none or a detector is named;
-            ``none``, or not given: all is cleared.
+            ``none``: all is cleared. If not given, it is ``auto`` for a model of any units, such as the one that
+            comes with the package, and ``none`` for all others.
         mask_kind: the product that ``mask`` is of, which says what in it is cloud and what is shadow.
         mask_values: the values of ``mask`` that mean cloud or shadow, if it has more than 0 and one other.
         mask_bits: the bits of ``mask``, from 0, that mean cloud or shadow.
@@ -72,6 +75,7 @@ class SceneOptions:
     scale: float | None = None
     offset: float | None = None
     nodata: float | None = None
+    value_range: tuple[float, float] | None = None
     mask: str | Path | np.ndarray | None = None
     mask_kind: str | None = None
     mask_values: Sequence[int] | None = None
@@ -102,9 +106,16 @@ class SceneOptions:
         for name in ("mask_values", "mask_bits"):
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _listed(name, given, index, "integers", not isinstance(given, str)))
-        if isinstance(self.mask, str) and self.mask == "none":
-            object.__setattr__(self, "mask", None)
+        if self.value_range is not None:
+            numbers = _listed(
+                "value_range", self.value_range, float, "two numbers", not isinstance(self.value_range, str)
+            )
+            object.__setattr__(self, "value_range", tuple(numbers))
         check_arguments(type(self), vars(self))
+
+    def with_mask(self, any_units: bool) -> "SceneOptions":
+        """Return these choices with the mask that is the default for a model of any units, or for another one."""
+        return self if self.mask is not None else replace(self, mask="auto" if any_units else "none")
 
     def check(self) -> None:
         """Refuse what no scene could be cleared with.
@@ -120,6 +131,12 @@ class SceneOptions:
             )
         if not (self.scale is None or 0 < self.scale < math.inf) or not math.isfinite(self.offset or 0):
             raise UserError(f"scale = {self.scale}, offset = {self.offset}: a scale is above 0, and both are numbers")
+        if self.value_range is not None:
+            low, high = self.value_range if len(self.value_range) == 2 else (math.nan, math.nan)
+            if not -math.inf < low < high < math.inf:
+                raise UserError(
+                    f"value_range = {self.value_range}: give two numbers, the darkest and the brightest value"
+                )
         if self.dilate < 0 or self.feather < 0:
             raise UserError(f"dilate = {self.dilate}, feather = {self.feather}: pixels are counted from 0")
         if self.samples > 1 and not self.quality:
@@ -130,7 +147,7 @@ class SceneOptions:
         """Refuse choices of a mask that do not go together."""
         names = ("mask_values", "mask_bits", "mask_above", "mask_kind")
         ways = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None]
-        if self.mask is None and (self.dilate or self.feather or ways or self.shadow == "keep"):
+        if self.clears_all and (self.dilate or self.feather or ways or self.shadow == "keep"):
             raise UserError("--dilate, --feather, --shadow and --mask-... say how a mask is used: give --mask too")
         if ways and (self.detects or self.from_product):
             raise UserError(f"{ways[0]} says what is cloud in a mask file: leave it out with --mask {self.mask}")
@@ -152,6 +169,11 @@ class SceneOptions:
     def tiling(self) -> Tiling:
         """The windows."""
         return Tiling(self.tile, self.overlap, self.taper, self.blend, self.batch_size)
+
+    @property
+    def clears_all(self) -> bool:
+        """Whether there is no mask."""
+        return self.mask is None or (isinstance(self.mask, str) and self.mask == "none")
 
     @property
     def detects(self) -> bool:
@@ -177,7 +199,8 @@ class SceneOptions:
     def deciding(self) -> dict[str, Any]:
         """Return the choices that decide the pixels of the result."""
         rest = ("memory", "cog", "preview", "overwrite", "restart")
-        return {key: value for key, value in asdict(self).items() if key not in rest}
+        mask = dict(mask=None if self.clears_all else self.mask)
+        return {key: value for key, value in (asdict(self) | mask).items() if key not in rest}
 
     def for_files(self) -> dict[str, Any]:
         """Return what `check_files` has to know."""

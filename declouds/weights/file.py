@@ -83,7 +83,7 @@ def read_weights(source: str | Path) -> WeightsFile:
     Raises:
         UserError: the file is missing, truncated, or not of this format.
     """
-    from declouds.weights.zoo import find_weights  # the zoo writes weights files
+    from declouds.weights.zoo import PACKAGED, find_weights  # the zoo writes weights files
 
     path = find_weights(source)
     try:
@@ -91,9 +91,11 @@ def read_weights(source: str | Path) -> WeightsFile:
             metadata = file.metadata() or {}
             state_dict = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
+        cure = "official files come in by `declouds weights import`"
+        if path == PACKAGED:
+            cure = "it comes with declouds, so install that again"
         raise UserError(
-            f"{path} is truncated or no safetensors file ({' '.join(str(error).split())}): official files come in by "
-            "`declouds weights import`"
+            f"{path} is truncated or no safetensors file ({' '.join(str(error).split())}): {cure}"
         ) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"{path} carries no declouds config: make it with `declouds weights import` or by training")
@@ -106,12 +108,29 @@ def read_weights(source: str | Path) -> WeightsFile:
     return WeightsFile(config, state_dict, record)
 
 
+def fits_any_units(source: str | Path) -> bool:
+    """Return whether a weights file is for scenes in any units, by its header alone; False for what is no such file.
+
+    See `declouds.models.cloud_remover.CloudRemover`. Nothing is fetched: published weights know their units.
+    """
+    from declouds.weights.zoo import GENERAL, PACKAGED
+
+    path = Path(source)
+    if str(source) == GENERAL and not path.is_file():
+        path = PACKAGED
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {})["config"]).get("any_units") is True
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError, AttributeError):
+        return path == PACKAGED  # reading it as a whole reports the fault
+
+
 def load_model(source: str | Path, device: str | torch.device = "cpu") -> Any:
     """Build the model that a weights file describes, with its weights, in evaluation mode.
 
     Args:
-        source: a weights file, or a name of the zoo; one of a bare reference network gives a ``OnePass`` model around
-            it.
+        source: a weights file, ``general`` for the weights that come with the package, or a name of the zoo; one of
+            a bare reference network gives a ``OnePass`` model around it.
         device: where to put the model.
 
     Raises:

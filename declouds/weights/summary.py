@@ -32,7 +32,7 @@ def _facts(weights: WeightsFile) -> Iterator[tuple[str, str]]:
     for part in ("noise_schedule", "sampler"):
         if part in config:
             yield part, _one_line(config[part])
-    for title in ("in_bands", "bands", "band_names", "value_range"):
+    for title in ("in_bands", "bands", "band_names", "value_range", "any_units"):
         if config.get(title):
             yield title, _one_line(config[title])
     yield from _making(record)

@@ -1,4 +1,4 @@
-"""The zoo: published weights by name, fetched once, checked by their digest, and kept in our own format."""
+"""Weights by name: those that come with the package, and the zoo of published ones, fetched once and checked."""
 
 import functools
 import json
@@ -9,6 +9,10 @@ from typing import Any
 
 from declouds.download import cache_folder, download, file_digest, offline
 from declouds.errors import UserError, nearest
+
+GENERAL = "general"
+PACKAGED = Path(__file__).with_name("general-1.safetensors")  # a new number when the weights change
+MODEL_CARD = "docs/general_model.md"
 
 
 @dataclass(frozen=True)
@@ -90,15 +94,28 @@ def zoo() -> dict[str, ZooEntry]:
     return entries
 
 
-def find_weights(source: str | Path) -> Path:
-    """Return the weights file that a path names, or else a name of the zoo; the latter is fetched if need be.
+def general_weights() -> Path:
+    """Return the weights that come with the package, which are used where no others are given.
 
     Raises:
-        UserError: it is neither; the message lists the zoo, the nearest spelling first. Or it cannot be fetched.
+        UserError: the package was installed without them.
+    """
+    if not PACKAGED.is_file():
+        raise UserError(f"{PACKAGED} is missing: install declouds again, or give a weights file (--checkpoint)")
+    return PACKAGED
+
+
+def find_weights(source: str | Path) -> Path:
+    """Return the weights file that a path names, or else ``general`` or a name of the zoo, fetched if need be.
+
+    Raises:
+        UserError: it is neither; the message lists the names, the nearest spelling first. Or it cannot be fetched.
     """
     path = Path(source)
     if path.is_file():
         return path
+    if str(source) == GENERAL:
+        return general_weights()
     if str(source) in zoo():
         return fetch(str(source))
     if path.is_dir():
@@ -112,6 +129,8 @@ def zoo_entry(name: str) -> ZooEntry:
     Raises:
         UserError: there is none; the message lists the zoo, the nearest spelling first.
     """
+    if name == GENERAL:
+        raise UserError(f"{name} comes with declouds: {MODEL_CARD} says what it scores, and there is nothing to verify")
     if name not in zoo():
         raise UserError(f"no published weights are called {name!r}: give a name of {_known(Path(name))}")
     return zoo()[name]
@@ -129,6 +148,8 @@ def fetch(name: str, file: Path | None = None, *, forbid_download: bool = False,
     Raises:
         UserError: the name is unknown, the file is another one, or it cannot be downloaded.
     """
+    if name == GENERAL:
+        return general_weights()
     entry = zoo_entry(name)
     if entry.cached.is_file() and not (again or file):
         return entry.cached
@@ -194,7 +215,8 @@ def _by_hand(entry: ZooEntry) -> str:
 
 
 def _known(path: Path) -> str:
-    """Return the names of the zoo, the nearest to ``path`` first."""
-    near = nearest(path.name, zoo(), len(zoo()))
+    """Return the names of weights, the nearest to ``path`` first."""
+    names = [*zoo(), GENERAL]
+    near = nearest(path.name, names, len(names))
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"the zoo{hint}: {', '.join([*near, *(name for name in zoo() if name not in near)])}"
+    return f"the zoo{hint}: {', '.join([*near, *(name for name in names if name not in near)])}"

@@ -19,8 +19,8 @@ def choose_bands(
     """Return the numbers, from 1, of the bands that the model takes, in its order.
 
     These are the bands ``asked`` for; else those that carry the model's names, if all its names are there; else those
-    of the model's colours, if the file says which they are; else all bands, if they are as many as the model takes;
-    else all but the one for transparency, if that makes the number.
+    of the model's colours, if the file says which they are, by names that sensors have or by colour; else all bands, if
+    they are as many as the model takes; else all but the one for transparency, if that makes the number.
 
     Args:
         scene: the open file.
@@ -41,7 +41,9 @@ def choose_bands(
                 f"{_in_brackets(band_names)}: ask for that many; the file has {_listing(scene)}"
             )
     else:
-        indexes = _by_names(scene, band_names, source) or _by_colour(scene, band_names) or _by_number(scene, in_bands)
+        indexes = _by_names(scene, band_names, source)
+        indexes = indexes or _by_sensor(scene, band_names) or _by_colour(scene, band_names)
+        indexes = indexes or _by_number(scene, in_bands)
     if len(indexes) != in_bands:
         cure = "give a file that has them" if scene.count < in_bands else "choose and order them with --bands"
         raise UserError(
@@ -101,11 +103,37 @@ def _by_names(scene: DatasetReader, band_names: Sequence[str], source: Path | st
     return find_bands(scene, band_names, source)
 
 
+def _by_sensor(scene: DatasetReader, band_names: Sequence[str]) -> list[int]:
+    """Return the bands that are red, green and blue, for a model of these, by names such as ``S2 B04`` or ``Red``.
+
+    A name that two sensors give to different bands counts if other names tell the sensor: B4 is red beside B8A or B12
+    (Sentinel-2), SR_B4 beside SR_B6 (Landsat 8 and 9).
+    """
+    names = [plain_name(name) for name in band_names]
+    if sorted(names) != sorted(COLOURS):
+        return []
+    words = [re.findall(r"[a-z0-9]+", (name or "").casefold()) for name in scene.descriptions]
+    plain = {plain_name(name) for name in scene.descriptions if name}
+    numbers = dict(zip(COLOURS, ("4", "3", "2"), strict=True))
+    found = []
+    for colour in names:
+        also = {colour, f"b0{numbers[colour]}"}
+        if plain & {"b8a", "b12"} or "sr_b6" in plain:
+            also.add(f"b{numbers[colour]}")
+        found.append([index for index, own in zip(scene.indexes, words, strict=True) if also & {*own} - _edge(own)])
+    return [indexes[0] for indexes in found] if all(len(indexes) == 1 for indexes in found) else []
+
+
+def _edge(words: Sequence[str]) -> set[str]:
+    """Return what of the words of a name is no colour: red, in red edge."""
+    return {"red"} if "edge" in words else set()
+
+
 def _by_colour(scene: DatasetReader, band_names: Sequence[str]) -> list[int]:
     """Return the bands that are red, green and blue, for a model of these, by what the file says of their colours."""
     names = [plain_name(name) for name in band_names]
     of_file = [colour.name for colour in scene.colorinterp if colour != ColorInterp.alpha]
-    if sorted(names) != sorted(COLOURS) or sorted(of_file) != sorted(COLOURS):
+    if sorted(names) != sorted(COLOURS) or any(of_file.count(colour) != 1 for colour in COLOURS):
         return []
     found = {colour.name: index for index, colour in zip(scene.indexes, scene.colorinterp, strict=True)}
     return [found[name] for name in names]

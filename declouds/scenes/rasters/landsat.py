@@ -46,6 +46,13 @@ def landsat_layers(folder: Path, bands: Sequence[str] | None) -> list[Layer]:
     return layers
 
 
+def landsat_colours(folder: Path) -> list[str]:
+    """Return the names of the red, green and blue band of a product, whose numbers changed with Landsat 8."""
+    product, _, _ = _bands(folder)[0]
+    level = "SR_" if any(name.startswith("SR_") for _, name, _ in _bands(folder)) else ""
+    return [f"{level}B{number}" for number in ((4, 3, 2) if product[2:4] in ("08", "09") else (3, 2, 1))]
+
+
 def _bands(folder: Path) -> list[tuple[str, str, Path]]:
     """Return product, name and file of each band in a folder, by name."""
     found = []

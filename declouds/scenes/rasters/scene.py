@@ -11,8 +11,10 @@ from rasterio.io import DatasetReader
 from declouds.errors import UserError
 from declouds.nodata import is_opacity, valid_pixels
 from declouds.scenes.rasters.bands import choose_bands, order_in_file
+from declouds.scenes.rasters.optical import check_optical
 from declouds.scenes.rasters.scene_file import open_scene, read_window, transparency
 from declouds.scenes.sampling.image import samples
+from declouds.scenes.sampling.scene_range import check_given, find_range
 from declouds.scenes.sampling.tiles import Window
 from declouds.units import Units, check_units, choose_units
 from declouds.value_range import ValueRange
@@ -29,6 +31,7 @@ class Scene:
         order: places in ``indexes`` of the bands that are cleared, in the order in which they are written.
         stored_range: stored values that stand for -1 and 1.
         nodata: the value that means "no data".
+        reflectance: stored values of reflectance 0 and 1 to a cloud detector; ``stored_range`` if not given.
     """
 
     file: DatasetReader
@@ -37,6 +40,7 @@ class Scene:
     order: list[int]
     stored_range: ValueRange
     nodata: float | None
+    reflectance: ValueRange | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,6 +56,16 @@ class Scene:
     def conditions(self) -> list[int]:
         """Numbers of the bands that the model takes and does not clear."""
         return self.indexes[len(self.order) :]
+
+    @property
+    def names(self) -> list[str]:
+        """What the bands that are cleared are called, by name or number."""
+        return [self.file.descriptions[index - 1] or str(index) for index in self.written]
+
+    @property
+    def left_out(self) -> int:
+        """How many bands of the file, transparency aside, the result lacks."""
+        return len(set(self.file.indexes) - set(self.indexes) - set(transparency(self.file)))
 
     @property
     def dtype(self) -> np.dtype:
@@ -75,7 +89,7 @@ class Scene:
 @contextmanager
 def scene_for(
     path: Path,
-    value_range: ValueRange,
+    value_range: ValueRange | None,
     in_bands: int,
     bands: int,
     band_names: Sequence[str] = (),
@@ -85,12 +99,13 @@ def scene_for(
     offset: float | None = None,
     nodata: float | None = None,
     trained: Units | None = None,
+    given: tuple[float, float] | None = None,
 ) -> Iterator[Scene]:
     """Open a scene for a model, and check that the two go together.
 
     Args:
         path: of the scene, of any kind that `open_scene` knows.
-        value_range: what the model was trained on.
+        value_range: what the model was trained on; None if the scene has its own range, which is found in it.
         in_bands: bands that it takes.
         bands: bands that it makes, the first of those.
         band_names: what it calls its bands.
@@ -99,20 +114,34 @@ def scene_for(
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own.
         trained: units of the training images, for advice.
+        given: stored values that stand for -1 and 1, instead of what would be found.
 
     Raises:
-        UserError: see `open_scene`, `choose_bands`, `choose_units` and `check_units`; or a band's values contradict its
-            mark as transparency.
+        UserError: see `open_scene`, `choose_bands`, `choose_units`, and `check_units`, or else `check_optical` and
+            `find_range`; or a band's values contradict its mark as transparency.
     """
     with open_scene(path, asked) as file:
+        if value_range is None and not asked and file.count <= in_bands:
+            check_optical(file, file.indexes, path)  # a better reason than their number
         indexes = choose_bands(file, asked, band_names, in_bands, path)
         units = choose_units(path, [(file.scales[i - 1], file.offsets[i - 1]) for i in indexes], scale, offset)
         order = order_in_file(file, indexes[:bands], asked)
         missing = file.nodatavals[indexes[0] - 1] if nodata is None else nodata
         _check_transparency(file, path, indexes, bool(asked))
-        scene = Scene(file, path, indexes, order, units.stored(value_range), missing)
-        check_units(path, samples(scene.read, *scene.size), value_range, units, trained)
-        yield scene
+        if value_range is not None:
+            check_given(given)
+            scene = Scene(file, path, indexes, order, units.stored(value_range), missing)
+            check_units(path, samples(scene.read, *scene.size), value_range, units, trained)
+            yield scene
+            return
+        check_optical(file, indexes, path)
+
+        def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
+            values, masks = read_window(file, window, indexes, path)
+            return values, valid_pixels(values, missing, masks)
+
+        found = find_range(path, read, file.height, file.width, units, given)
+        yield Scene(file, path, indexes, order, found.stored, missing, found.reflectance)
 
 
 def _check_transparency(file: DatasetReader, path: Path, indexes: Sequence[int], asked: bool) -> None:

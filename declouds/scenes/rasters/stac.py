@@ -53,6 +53,16 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
     return layers
 
 
+def has_assets(path: Path, keys: Sequence[str]) -> bool:
+    """Return whether an item has all these assets.
+
+    Raises:
+        UserError: as `stac_layers`.
+    """
+    item = _item(path)
+    return all(_asset(item, key)[0] is not None for key in keys)
+
+
 def asset_file(path: Path, keys: Sequence[str]) -> Path | None:
     """Return the file of the first of these assets that an item has; None if it has none.
 
