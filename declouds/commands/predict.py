@@ -15,13 +15,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT", help="output .tif, or a folder for several scenes"
     )
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="weights file, or a name from the zoo")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="weights file, or a name from the zoo; not needed with --date"
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--restart", action="store_true", help="discard unfinished work of an earlier command")
     _add_engine(parser.add_argument_group("many scenes"))
     _add_input(parser.add_argument_group("input"))
     _add_mask(parser.add_argument_group("cloud mask"))
+    _add_dates(parser.add_argument_group("several dates"))
     _add_output(parser.add_argument_group("output"))
     _add_windows(parser.add_argument_group("windows and sampling"))
 
@@ -72,6 +75,37 @@ def _add_mask(group: Any) -> None:
     )
 
 
+def _add_dates(group: Any) -> None:
+    group.add_argument(
+        "--date",
+        dest="dates",
+        action="append",
+        metavar="FILE",
+        help="another date of the scene, whose clear pixels replace clouds; FILE@2018-06-25 if its name or tags do not "
+        "say the day; repeat it for more dates",
+    )
+    group.add_argument(
+        "--composite",
+        default="linear",
+        metavar="HOW",
+        help="the dates become one: linear in time between the clear dates before and after (default), nearest in "
+        "time, or the median of the clear ones",
+    )
+    group.add_argument(
+        "--colour", default="match", metavar="DO", help="match the dates' colours to the scene (default), or keep them"
+    )
+    group.add_argument(
+        "--align", action="store_true", help="shift dates that lie beside the scene by over half a pixel"
+    )
+    group.add_argument(
+        "--date-mask",
+        dest="date_masks",
+        action="append",
+        metavar="FILE",
+        help="the cloud mask of a date, where --mask is a file: one for each --date, in the same order",
+    )
+
+
 def _add_output(group: Any) -> None:
     group.add_argument("--cog", action="store_true", help="write a Cloud Optimised GeoTIFF")
     group.add_argument(
@@ -116,7 +150,7 @@ def run(args: argparse.Namespace) -> None:
     """Check the files, load the model, clear the scenes and print a summary."""
     from declouds.errors import UserError
     from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
-    from declouds.scenes.api import remover_of
+    from declouds.scenes.api import dates_alone, remover_of
     from declouds.scenes.checks import check_files
     from declouds.scenes.inputs import find_scenes
     from declouds.scenes.products import Products
@@ -125,6 +159,10 @@ def run(args: argparse.Namespace) -> None:
     options = _options(args)
     options.check()
     scenes = find_scenes(args.scenes, args.output)
+    if args.checkpoint is None and not options.dates:
+        raise UserError("no weights are given: name them (--checkpoint FILE), or give other dates (--date FILE)")
+    if options.dates and (len(scenes) > 1 or args.engine is not None):
+        raise UserError("--date is for one scene: process the scenes one by one, each with its own dates")
     if scenes[0][1] != args.output:
         _make_folder(args.output)
     _check_apart(scenes, options)
@@ -139,7 +177,11 @@ def run(args: argparse.Namespace) -> None:
     try:
         ranks = Ranks.here()
         failed = []
-        with remover_of(args.checkpoint, options, _device(args.device, ranks)) as remover:
+        if args.checkpoint is None:
+            removing = dates_alone(scenes[0][0], options)
+        else:
+            removing = remover_of(args.checkpoint, options, _device(args.device, ranks))
+        with removing as remover:
             # With at least as many scenes as processes, each process takes its own scenes; else all share each scene.
             apart = len(scenes) >= ranks.world > 1
             for source, destination in scenes[ranks.rank :: ranks.world] if apart else scenes:
@@ -253,7 +295,14 @@ def _print_summary(report: Any, remover: Any) -> None:
         f"{tally.windows} windows, {tally.skipped} of them skipped (nothing to clear)"
     )
     print(f"cloud: {report.mask}")
-    if tally.clipped_values:
+    if report.dates:
+        print(f"{tally.from_dates} cloud pixels filled from {report.dates} dates")
+        rest = tally.pixels["cleared"] - tally.from_dates
+        if remover.passes and rest:
+            print(f"{rest} pixels are clear in no date: the model cleared them")
+        elif tally.left:
+            print(f"{tally.left} pixels are clear in no date and stay cloudy: give more dates, or --checkpoint too")
+    if tally.clipped_values and remover.passes:
         low, high = remover.value_range.low, remover.value_range.high
         share = 100 * tally.clipped_values / tally.values
         print(f"{share:.2g} % of the values were outside the model's range {low:g} to {high:g} and were clipped to it")

@@ -42,8 +42,10 @@ def find_shift(target: np.ndarray, date: np.ndarray, clear: np.ndarray) -> tuple
         return None
     found = []
     for axis, place in enumerate(peak):
-        around = [surface[tuple(np.roll([int(place) + step, int(peak[1 - axis])], axis) % surface.shape)]
-                  for step in (-1, 0, 1)]
+        around = [
+            surface[tuple(np.roll([int(place) + step, int(peak[1 - axis])], axis) % surface.shape)]
+            for step in (-1, 0, 1)
+        ]
         curve = around[0] - 2 * around[1] + around[2]
         exact = place + (0.5 * (around[0] - around[2]) / curve if curve < 0 else 0)
         size = surface.shape[axis]

@@ -20,7 +20,7 @@ from declouds.scenes.sampling.tiles import Window
 from declouds.units import check_units, choose_units
 from declouds.value_range import ValueRange
 
-FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart")
+FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart", "dates")
 
 
 def clear_array(

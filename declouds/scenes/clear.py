@@ -16,6 +16,7 @@ from declouds import __version__
 from declouds.calibration import SpreadCalibration
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
+from declouds.scenes.dates import OpenDate, filled_from, mosaic_bands, open_dates
 from declouds.scenes.job import FileJob
 from declouds.scenes.mask_source import MaskSource, mask_source
 from declouds.scenes.memory import buffer_within
@@ -73,7 +74,7 @@ class Remover:
 
 @dataclass(frozen=True)
 class SceneReport:
-    """What was done: the output, its size, the time, the `Tally`, and where the clouds were taken from."""
+    """What was done: the output, its size, the time, the `Tally`, where the clouds were taken from, and the dates."""
 
     path: Path
     height: int
@@ -81,6 +82,7 @@ class SceneReport:
     seconds: float
     tally: Tally
     mask: str
+    dates: int = 0
 
     @property
     def speed(self) -> float:
@@ -123,19 +125,24 @@ def clear_scene(
     options.check()
     products = Products(destination, options)
     check_files(source, destination, **options.for_files())
-    with scene_for(
-        *(source, remover.value_range, remover.in_bands, remover.bands, remover.band_names, options.bands),
-        scale=options.scale,
-        offset=options.offset,
-        nodata=options.nodata,
-        trained=remover.trained,
-    ) as scene:
+    with (
+        scene_for(
+            *(source, remover.value_range, remover.in_bands, remover.bands, remover.band_names, options.bands),
+            scale=options.scale,
+            offset=options.offset,
+            nodata=options.nodata,
+            trained=remover.trained,
+        ) as scene,
+        open_dates(scene, options, remover) as dates,
+    ):
         files = [source, *source_files(scene.file)]
         mask = mask_source(options, source, scene.file, remover.detector)
-        files += mask.files
+        files += [*mask.files, *(file for date in dates for file in date.files)]
         products.check(files)
         channels = {step.output: step.output_bands for step in remover.passes}
         channels |= {"clouds": 1} if mask.detector is not None else {}
+        channels |= {"mosaic": mosaic_bands(scene)} if dates else {}
+        channels |= {f"clouds_of_date{n}": 1 for n, date in enumerate(dates) if date.mask.detector is not None}
         products.check_space(scene, sum(channels.values()))
         settings = _settings(remover, files, scene, options, mask)
         job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
@@ -145,7 +152,10 @@ def clear_scene(
                 tell_orientation(source, destination, scene.file)
                 job.reserve(channels)
             ranks.wait()
-            with _image(scene, mask, options, job, ranks) as image:
+            with (
+                _image(scene, mask, options, job, ranks) as cloudy,
+                _filled(cloudy, scene, dates, options, job, ranks) as (image, facts),
+            ):
                 buffer = BUFFER
                 if options.memory is not None:
                     buffer = buffer_within(
@@ -161,7 +171,7 @@ def clear_scene(
                         *(image, remover.bands, remover.passes, job, options, tally, remover.calibration)
                     )
                     products.write(scene, _ordered(blocks, scene.order))
-            report = SceneReport(destination, *scene.size, time.monotonic() - begin, tally, str(mask))
+            report = SceneReport(destination, *scene.size, time.monotonic() - begin, tally, str(mask), len(dates))
             if ranks.leads:
                 what_was_done = summary(
                     scene,
@@ -173,7 +183,8 @@ def clear_scene(
                     ),
                     settings=options.deciding(),
                     mask=mask.summary(),
-                    pixels=tally.pixels,
+                    dates=facts,
+                    pixels=tally.pixels | (dict(filled=tally.from_dates, left=tally.left) if dates else {}),
                     windows=dict(all=tally.windows, skipped=tally.skipped),
                     seconds=report.seconds,
                 )
@@ -239,6 +250,19 @@ def _image(scene: Scene, mask: MaskSource, options: SceneOptions, job: FileJob, 
             yield image(cloud)
     else:
         yield image(None if mask.detector is None else _detected(mask.detector, scene, job, ranks))
+
+
+@contextmanager
+def _filled(
+    image: Image, scene: Scene, dates: Sequence[OpenDate], options: SceneOptions, job: FileJob, ranks: Ranks
+) -> Iterator[tuple[Image, list[dict[str, Any]]]]:
+    """Give the image with its clouds filled from other dates, if there are any."""
+    if not dates:
+        yield image, []
+        return
+    with filled_from(image, scene, dates, job, options, ranks.leads) as filled:
+        ranks.wait()
+        yield filled
 
 
 def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callable[[Window], np.ndarray]:
