@@ -94,9 +94,7 @@ def _add_dates(group: Any) -> None:
     group.add_argument(
         "--colour", default="match", metavar="DO", help="match the dates' colours to the scene (default), or keep them"
     )
-    group.add_argument(
-        "--align", action="store_true", help="shift dates that lie beside the scene by over half a pixel"
-    )
+    group.add_argument("--align", action="store_true", help="move dates that are over half a pixel off the scene")
     group.add_argument(
         "--date-mask",
         dest="date_masks",

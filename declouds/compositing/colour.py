@@ -8,6 +8,7 @@ FEWEST = 500  # pixels clear in both dates, below which nothing can be said abou
 ROUNDS = 10  # of reweighting
 OUTLIER = 3.0  # root mean square of a pixel's residuals, in robust standard deviations, from which it does not count
 RIDGE = 0.03  # of the gain, relative to the variance of the date
+FINEST = 1e-3  # least spread of residuals, in that of the target: a perfect fit must not turn rounding into outliers
 TO_STD = 1 / 1.349  # interquartile range to standard deviation, of a normal distribution
 
 
@@ -80,6 +81,7 @@ def match_colour(
     likely = np.abs(np.median(medians, 0)) if change is None else change
     trust = likely**2 / np.maximum(likely**2 + spread**2, 1e-12)
 
+    finest = FINEST * np.std(target, 1, keepdims=True)
     weight = np.ones(pixels)
     for _ in range(ROUNDS):
         share = weight / weight.sum()
@@ -87,15 +89,15 @@ def match_colour(
         centred = date - centre[:, None]
         variance = centred**2 @ share
         slope = (centred * (difference - offset[:, None])) @ share / np.maximum((1 + RIDGE) * variance, 1e-12)
-        weight = _bisquare(difference - offset[:, None] - slope[:, None] * centred)
+        weight = _bisquare(difference - offset[:, None] - slope[:, None] * centred, finest)
         if weight.sum() < 1:
             return ColourMatch.identity(bands)
     return ColourMatch(trust * offset, trust * slope, centre)
 
 
-def _bisquare(residual: np.ndarray) -> np.ndarray:
-    """Return the weight of pixels by their residuals. Shapes: (C, n) -> (n,)."""
+def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:
+    """Return the weight of pixels by their residuals. Shapes: (C, n), (C, 1) -> (n,)."""
     middle = np.median(residual, 1, keepdims=True)
     spread = 1.4826 * np.median(np.abs(residual - middle), 1, keepdims=True)
-    distance = np.mean((residual / np.maximum(spread, 1e-6)) ** 2, 0)
+    distance = np.mean((residual / np.maximum(spread, np.maximum(finest, 1e-12))) ** 2, 0)
     return np.clip(1 - distance / OUTLIER**2, 0, None) ** 2

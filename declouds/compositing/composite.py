@@ -27,18 +27,17 @@ def composite(
 
     Shapes: dates (K, C, H, W), clear (K, H, W) bool -> (C, H, W) float32, 0 where no date is clear, and (H, W) bool.
     """
-    covered = clear.any(0)
+    covered, days = np.asarray(clear.any(0)), np.asarray(gaps, float)
     if how == "median":
-        found = np.zeros(dates.shape[1:], np.float32)
+        found: np.ndarray = np.zeros(dates.shape[1:], np.float32)
         seen = np.where(clear[:, covered][:, None], dates[:, :, covered], np.nan)
         if seen.size:
             found[:, covered] = np.nanmedian(seen, 0)
         return found, covered
     if how == "nearest":
-        return _nearest(dates, clear, np.abs(gaps))[0], covered
-    gaps = np.asarray(gaps, float)
-    before, a = _nearest(dates, clear, np.where(gaps <= 0, -gaps, np.inf))
-    after, b = _nearest(dates, clear, np.where(gaps >= 0, gaps, np.inf))
+        return _nearest(dates, clear, np.abs(days))[0], covered
+    before, a = _nearest(dates, clear, np.where(days <= 0, -days, np.inf))
+    after, b = _nearest(dates, clear, np.where(days >= 0, days, np.inf))
     share = np.where(np.isinf(b) | (a == 0), 0, 1).astype(np.float32)  # of the date after
     both = np.isfinite(a) & np.isfinite(b) & (a + b > 0)
     share[both] = a[both] / (a[both] + b[both])

@@ -161,8 +161,7 @@ def dates_alone(source: Path, options: SceneOptions) -> Iterator[Remover]:
         kind = np.dtype(file.dtypes[chosen[0] - 1])
     high = 255.0 if kind == np.uint8 and not scaled else 1.0 if scaled or kind.kind == "f" else 10000.0
     count = len(chosen)
-    # Without --bands, `choose_bands` takes all but the transparency of a file that has as many as are taken.
-    detector = detector_of(options, [name for name in names if name] if all(names) else ())
+    detector = detector_of(options, names if all(names) else ())
     yield Remover([], count, count, ValueRange(0.0, high), detector=detector)
 
 

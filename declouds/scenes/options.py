@@ -51,8 +51,8 @@ class SceneOptions:
         detector: a registered cloud detector: its name, or a config; BrightWhite if not given.
         dilate: pixels by which clouds are grown.
         feather: pixels inside the grown clouds over which the result fades in.
-        dates: further images of the place, on any grid, whose clear pixels replace the target's clouds: paths, each with
-            its date behind an ``@`` if neither file nor name has it (``other.tif@2018-06-25``).
+        dates: further images of the place, on any grid, whose clear pixels replace the target's clouds: paths, each
+            with its day behind an ``@`` if neither tags nor name have it (``other.tif@2018-06-25``).
         composite: how these become one: ``linear`` in time between the clear dates before and after, ``nearest`` in
             time, or the ``median`` of the clear ones.
         colour: ``match`` the colour of each date to the target's clear pixels, or ``keep`` it.
