@@ -45,7 +45,7 @@ def match_colour(
 
     Per band, target - date = offset + slope * (date - centre) is fitted by least squares, reweighted with Tukey's
     bisquare (Holland and Welsch 1977, doi 10.1080/03610927708827533) of a pixel's residuals over all bands: with
-    r_b the residual of band b, s_b = 1.4826 median |r_b - median r_b| and z^2 = mean_b (r_b / s_b)^2,
+    r_b the residual of band b less its median, s_b = 1.4826 median |r_b| and z^2 = mean_b (r_b / s_b)^2,
 
         weight = (1 - (z / 3)^2)^2 for z < 3, else 0.
 
@@ -97,7 +97,7 @@ def match_colour(
 
 def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:
     """Return the weight of pixels by their residuals. Shapes: (C, n), (C, 1) -> (n,)."""
-    middle = np.median(residual, 1, keepdims=True)
-    spread = 1.4826 * np.median(np.abs(residual - middle), 1, keepdims=True)
+    residual = residual - np.median(residual, 1, keepdims=True)  # outliers move the mean of the rest
+    spread = 1.4826 * np.median(np.abs(residual), 1, keepdims=True)
     distance = np.mean((residual / np.maximum(spread, np.maximum(finest, 1e-12))) ** 2, 0)
     return np.clip(1 - distance / OUTLIER**2, 0, None) ** 2
