@@ -84,8 +84,16 @@ def merge(
     A result that would count as nodata is moved to the next value of that type, towards the middle of the value range.
 
     Shapes: original and clear (C, H, W), alpha (H, W) in [0, 1], 0 where there are no data -> (C, H, W).
+    Units: original and the result as stored, clear in [-1, 1].
     """
-    mixture = value_range.from_model(clear, "float64")
+    return merge_stored(original, value_range.from_model(clear, "float64"), alpha, value_range, nodata)
+
+
+def merge_stored(
+    original: np.ndarray, clear: np.ndarray, alpha: np.ndarray, value_range: ValueRange, nodata: float | None
+) -> np.ndarray:
+    """Do the same with clear values as stored, which may lie out of the value range."""
+    mixture = clear.astype(np.float64)
     partly = (alpha > 0) & (alpha < 1)
     mixture[:, partly] += (1 - alpha[partly].astype(np.float64)) * (original[:, partly] - mixture[:, partly])
     sensor = as_type(mixture, original.dtype)

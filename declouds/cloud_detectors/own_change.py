@@ -27,6 +27,7 @@ class OwnChange:
     """
 
     margin = 32  # pixels around a block that it is shown besides
+    as_model = True  # in the model's range of values, not as reflectance
     block = 256  # pixels a side: the sizes that models are trained on
 
     def __init__(self, model: Any, *, least: float = 0.03, smooth: float = 2.0) -> None:

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="weights file, or a name from the zoo (default: those that come with declouds, for colour in any units)",
+        help="weights file, or a name from the zoo (default: with --date none, else those that come with declouds, for "
+        "colour in any units)",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_engine(parser.add_argument_group("many scenes"))
     _add_input(parser.add_argument_group("input"))
     _add_mask(parser.add_argument_group("cloud mask"))
+    _add_dates(parser.add_argument_group("several dates"))
     _add_output(parser.add_argument_group("output"))
     _add_windows(parser.add_argument_group("windows and sampling"))
 
@@ -83,6 +85,35 @@ def _add_mask(group: Any) -> None:
     )
 
 
+def _add_dates(group: Any) -> None:
+    group.add_argument(
+        "--date",
+        dest="dates",
+        action="append",
+        metavar="FILE",
+        help="another date of the scene, whose clear pixels replace clouds; FILE@2018-06-25 if its name or tags do not "
+        "say the day; repeat it for more dates",
+    )
+    group.add_argument(
+        "--composite",
+        default="linear",
+        metavar="HOW",
+        help="the dates become one: linear in time between the clear dates before and after (default), nearest in "
+        "time, or the median of the clear ones",
+    )
+    group.add_argument(
+        "--colour", default="match", metavar="DO", help="match the dates' colours to the scene (default), or keep them"
+    )
+    group.add_argument("--align", action="store_true", help="move dates that are over half a pixel off the scene")
+    group.add_argument(
+        "--date-mask",
+        dest="date_masks",
+        action="append",
+        metavar="FILE",
+        help="the cloud mask of a date, where --mask is a file: one for each --date, in the same order",
+    )
+
+
 def _add_output(group: Any) -> None:
     group.add_argument("--cog", action="store_true", help="write a Cloud Optimised GeoTIFF")
     group.add_argument(
@@ -127,22 +158,24 @@ def run(args: argparse.Namespace) -> None:
     """Check the files, load the model, clear the scenes and print a summary."""
     from declouds.errors import UserError
     from declouds.hardware import keep_freed_memory, pick_launcher, start_processes, stop_processes
-    from declouds.scenes.api import for_any_units, remover_of
+    from declouds.scenes.api import dates_alone, for_any_units, remover_of
     from declouds.scenes.checks import check_files
     from declouds.scenes.clear import with_colours
     from declouds.scenes.inputs import find_scenes
     from declouds.scenes.products import Products
     from declouds.scenes.sampling.ranks import Ranks
 
-    any_units = for_any_units(args.checkpoint)
+    any_units, alone = for_any_units(args.checkpoint), args.checkpoint is None and bool(args.dates)
     options = _options(args).with_mask(any_units)
     options.check()
     scenes = find_scenes(args.scenes, args.output)
+    if options.dates and (len(scenes) > 1 or args.engine is not None):
+        raise UserError("--date is for one scene: process the scenes one by one, each with its own dates")
     if scenes[0][1] != args.output:
         _make_folder(args.output)
     _check_apart(scenes, options)
     for source, destination in scenes if len(scenes) == 1 else ():
-        known = with_colours(options, source) if any_units else options
+        known = with_colours(options, source) if any_units and not alone else options
         check_files(source, destination, **known.for_files())
         Products(destination, options).check([source])
     if args.engine is not None:
@@ -153,7 +186,11 @@ def run(args: argparse.Namespace) -> None:
     try:
         ranks = Ranks.here()
         failed = []
-        with remover_of(args.checkpoint, options, _device(args.device, ranks)) as remover:
+        if alone:
+            removing = dates_alone(scenes[0][0], options)
+        else:
+            removing = remover_of(args.checkpoint, options, _device(args.device, ranks))
+        with removing as remover:
             # With at least as many scenes as processes, each process takes its own scenes; else all share each scene.
             apart = len(scenes) >= ranks.world > 1
             for source, destination in scenes[ranks.rank :: ranks.world] if apart else scenes:
@@ -275,7 +312,14 @@ def _print_summary(report: Any, remover: Any) -> None:
         print(f"value range: {report.value_range}")
     if report.left_out:
         print(f"bands: {', '.join(report.bands)} are cleared and written, the {report.left_out} others are left out")
-    if tally.clipped_values:
+    if report.dates:
+        print(f"{tally.from_dates} cloud pixels filled from {report.dates} dates")
+        rest = tally.pixels["cleared"] - tally.from_dates
+        if remover.passes and rest:
+            print(f"{rest} pixels are clear in no date: the model cleared them")
+        elif tally.left:
+            print(f"{tally.left} pixels are clear in no date and stay cloudy: give more dates, or --checkpoint too")
+    if tally.clipped_values and remover.passes:
         share, known = 100 * tally.clipped_values / tally.values, remover.value_range
         name = "this range" if known is None else f"the model's range {known}"
         print(f"{share:.2g} % of the values were outside {name} and were clipped to it where the scene was cleared")

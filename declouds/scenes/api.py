@@ -5,7 +5,7 @@ import functools
 import inspect
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,13 @@ from declouds.scenes.checks import check_files
 from declouds.scenes.clear import Remover, clear_scene, with_colours
 from declouds.scenes.identity import model_digest
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.rasters.bands import find_bands
+from declouds.scenes.rasters.scene_file import open_scene, transparency
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of, tags_of
 from declouds.units import recorded_units
+from declouds.value_range import ValueRange
 
 _log = logging.getLogger("declouds")
 
@@ -44,8 +47,9 @@ def remove_clouds(
     Args:
         image: a NumPy array (bands, height, width), an xarray DataArray (band, y, x) as rioxarray gives it, or the path
             of a scene.
-        model: a model, or the path of its weights; those that come with the package if not given (RGB in any units,
-            by a cloud mask: see ``mask`` and ``value_range`` of the options).
+        model: a model, or the path of its weights. If not given, other dates alone fill the clouds where there are some
+            (``dates=[...]``), else it is the one that comes with the package (RGB in any units, by a cloud mask: see
+            ``mask`` and ``value_range`` of the options).
         output: the GeoTIFF to write; needed for a path, refused for what is in memory.
         device: where the model runs, such as ``cuda:1``; by default a model stays where it is, and weights read from a
             file go to the first accelerator, else the CPU.
@@ -79,10 +83,12 @@ def remove_clouds(
         raise UserError(f"{os.fspath(image)}: say where the result goes: output='clear.tif'")
     if not in_memory and isinstance(chosen.mask, np.ndarray):
         raise UserError(f"{os.fspath(image)}: the mask of a file is a raster file, not an array: give its path")
+    alone = model is None and bool(chosen.dates) and not in_memory
     if not in_memory:
-        known = with_colours(chosen, Path(image)) if any_units else chosen
+        known = with_colours(chosen, Path(image)) if any_units and not alone else chosen
         check_files(Path(image), Path(str(output)), **known.for_files())
-    with remover_of(model, chosen, device) as remover:
+    removing = dates_alone(Path(image), chosen) if alone else remover_of(model, chosen, device)
+    with removing as remover:
         if is_xarray(image):
             values, nodata = from_xarray(image)
             return like(image, clear_array(remover, values, chosen, progress, nodata, tags_of(image)))
@@ -150,21 +156,49 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
                 precision=model.precision, steps=model.steps, trained=recorded_units(getattr(model, "record", None))
             ),
             calibration=spread_calibration(model),
-            **dict(digest=functools.cache(lambda: model_digest(model)), detector=_detector(options, model)),
+            **dict(
+                digest=functools.cache(lambda: model_digest(model)),
+                detector=detector_of(options, model.band_names, model),
+            ),
         )
     finally:
         model.train(was_training)
 
 
-def _detector(options: SceneOptions, model: Any) -> Any:
-    """Build the cloud detector, if one is needed."""
+@contextmanager
+def dates_alone(source: Path, options: SceneOptions) -> Iterator[Remover]:
+    """Give what fills the clouds of a file from other dates, without a network: no passes, and the file's own bands.
+
+    Detectors see values between those that stand for 0 and 1: 0 and 255 in 8 bits, 0 and 1 in floating point or where
+    the file has a scale, else 0 and 10000, as reflectance is usually stored.
+
+    Raises:
+        UserError: see `open_scene`; a map of quality is chosen, and only a network has that.
+    """
+    if options.quality:
+        raise UserError("--quality is of a network: give one (--checkpoint), or leave it out")
+    with open_scene(source, options.bands) as file:
+        hidden = transparency(file)
+        indexes = find_bands(file, options.bands, source) if options.bands else file.indexes
+        chosen = [index for index in indexes if options.bands or index not in hidden]
+        names = [file.descriptions[index - 1] or "" for index in chosen]
+        scaled = options.scale is not None or options.offset is not None or file.scales[chosen[0] - 1] != 1
+        kind = np.dtype(file.dtypes[chosen[0] - 1])
+    high = 255.0 if kind == np.uint8 and not scaled else 1.0 if scaled or kind.kind == "f" else 10000.0
+    count = len(chosen)
+    detector = detector_of(options, names if all(names) else ())
+    yield Remover([], count, count, ValueRange(0.0, high), detector=detector)
+
+
+def detector_of(options: SceneOptions, band_names: Sequence[str], model: Any = None) -> Any:
+    """Build the cloud detector, if one is needed: by default, what a model of any units would change itself."""
     if not options.detects:
         return None
     from declouds.registry import CLOUD_DETECTORS
 
-    chosen = options.detector or "BrightWhite"
+    chosen = options.detector or ("OwnChange" if getattr(model, "any_units", False) else "BrightWhite")
     config: dict[str, Any] = dict(type=chosen) if isinstance(chosen, str) else dict(chosen)
     kind = CLOUD_DETECTORS.get(str(config.get("type")))
     if options.shadow == "keep" and "shadow" in inspect.signature(kind or object).parameters:
         config.setdefault("shadow", False)
-    return CLOUD_DETECTORS.build(config, band_names=model.band_names)
+    return CLOUD_DETECTORS.build(config, band_names=band_names, model=model)

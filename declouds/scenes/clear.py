@@ -16,6 +16,7 @@ from declouds import __version__
 from declouds.calibration import SpreadCalibration
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
+from declouds.scenes.dates import OpenDate, filled_from, mosaic_bands, open_dates
 from declouds.scenes.job import FileJob
 from declouds.scenes.mask_source import MaskSource, mask_source
 from declouds.scenes.memory import buffer_within
@@ -26,7 +27,7 @@ from declouds.scenes.rasters.picture import tell_orientation
 from declouds.scenes.rasters.product_bands import colour_bands
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
-from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds
+from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, sees_as_model
 from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass
@@ -88,6 +89,7 @@ class SceneReport:
         value_range: stored values that stand for -1 and 1, and where they come from, if the model takes any units.
         bands: what the cleared bands are called.
         left_out: how many of the scene's bands the result lacks.
+        dates: how many other dates there were.
     """
 
     path: Path
@@ -99,6 +101,7 @@ class SceneReport:
     value_range: str | None = None
     bands: Sequence[str] = ()
     left_out: int = 0
+    dates: int = 0
 
     @property
     def speed(self) -> float:
@@ -144,20 +147,25 @@ def clear_scene(
         options = with_colours(options, source)
     products = Products(destination, options)
     check_files(source, destination, **options.for_files())
-    with scene_for(
-        *(source, remover.value_range, remover.in_bands, remover.bands, remover.band_names, options.bands),
-        scale=options.scale,
-        offset=options.offset,
-        nodata=options.nodata,
-        trained=remover.trained,
-        given=options.value_range,
-    ) as scene:
+    with (
+        scene_for(
+            *(source, remover.value_range, remover.in_bands, remover.bands, remover.band_names, options.bands),
+            scale=options.scale,
+            offset=options.offset,
+            nodata=options.nodata,
+            trained=remover.trained,
+            given=options.value_range,
+        ) as scene,
+        open_dates(scene, options, remover) as dates,
+    ):
         files = [source, *source_files(scene.file)]
         mask = mask_source(options, source, scene.file, remover.detector)
-        files += mask.files
+        files += [*mask.files, *(file for date in dates for file in date.files)]
         products.check(files)
         channels = {step.output: step.output_bands for step in remover.passes}
         channels |= {"clouds": 1} if mask.detector is not None else {}
+        channels |= {"mosaic": mosaic_bands(scene)} if dates else {}
+        channels |= {f"clouds_of_date{n}": 1 for n, date in enumerate(dates) if date.mask.detector is not None}
         products.check_space(scene, sum(channels.values()))
         settings = _settings(remover, files, scene, options, mask)
         job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
@@ -167,7 +175,10 @@ def clear_scene(
                 tell_orientation(source, destination, scene.file)
                 job.reserve(channels)
             ranks.wait()
-            with _image(scene, mask, options, job, ranks) as image:
+            with (
+                _image(scene, mask, options, job, ranks) as cloudy,
+                _filled(cloudy, scene, dates, options, job, ranks) as (image, facts),
+            ):
                 buffer = BUFFER
                 if options.memory is not None:
                     buffer = buffer_within(
@@ -188,6 +199,7 @@ def clear_scene(
                 value_range=_range_in_words(remover, scene, options),
                 bands=scene.names,
                 left_out=scene.left_out,
+                dates=len(dates),
             )
             if ranks.leads:
                 if mask.detector is not None:
@@ -203,7 +215,8 @@ def clear_scene(
                     ),
                     settings=options.deciding(),
                     mask=mask.summary(),
-                    pixels=tally.pixels,
+                    dates=facts,
+                    pixels=tally.pixels | (dict(filled=tally.from_dates, left=tally.left) if dates else {}),
                     windows=dict(all=tally.windows, skipped=tally.skipped),
                     seconds=report.seconds,
                 )
@@ -294,12 +307,26 @@ def _image(scene: Scene, mask: MaskSource, options: SceneOptions, job: FileJob, 
         yield image(None if mask.detector is None else _detected(mask.detector, scene, job, ranks))
 
 
+@contextmanager
+def _filled(
+    image: Image, scene: Scene, dates: Sequence[OpenDate], options: SceneOptions, job: FileJob, ranks: Ranks
+) -> Iterator[tuple[Image, list[dict[str, Any]]]]:
+    """Give the image with its clouds filled from other dates, if there are any."""
+    if not dates:
+        yield image, []
+        return
+    with filled_from(image, scene, dates, job, options, ranks.leads) as filled:
+        ranks.wait()
+        yield filled
+
+
 def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callable[[Window], np.ndarray]:
     """Find the clouds, unless that was done before, and return what reads them."""
     whole = Window(0, 0, *scene.size)
     if ranks.leads and job.rows_done("clouds", whole) == 0:
         raster = job.raster("clouds", 1)
-        for window, cloud in detect_clouds(detector, scene.read, scene.reflectance or scene.stored_range, *scene.size):
+        seen = None if sees_as_model(detector) else scene.reflectance
+        for window, cloud in detect_clouds(detector, scene.read, seen or scene.stored_range, *scene.size):
             raster.write(window, cloud[None].astype(np.float32))
         job.note_rows("clouds", whole, job.height)
     ranks.wait()

@@ -29,13 +29,18 @@ _log = logging.getLogger("declouds")
 
 @dataclass
 class Tally:
-    """What was met: windows in all, and those skipped; pixels by kind; valid values, and those out of range."""
+    """What was met: windows in all, and those skipped; pixels by kind; valid values, and those out of range.
+
+    Of several dates: the pixels that they filled, and the clouds that are left since no date is clear there.
+    """
 
     windows: int = 0
     skipped: int = 0
     pixels: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("valid", "nodata", "cleared", "changed"), 0))
     values: int = 0
     clipped_values: int = 0
+    from_dates: int = 0
+    left: int = 0
 
     def warn_of_nothing(self, source: Path | str) -> None:
         """Say that a cloud detector has found nothing, if so: a user may have expected haze to go."""
@@ -104,6 +109,8 @@ def run_passes(
     Raises:
         UserError: see `PassLoop.run`.
     """
+    if not passes:
+        return
     grid = grid_of(image, options, tally)
     channels = max(step.output_bands for step in passes) + 1
     cols = -(-4 * channels * min(options.tile, image.height) * image.width // buffer)
@@ -133,7 +140,7 @@ def cleared_blocks(
     Shapes: see `Block`; the bands are the first of those that the image has.
     """
     results = {step.output: job.raster(step.output, step.output_bands) for step in passes}
-    rasters = [results[clear_name(sample)] for sample in range(options.samples)]
+    rasters = [results[clear_name(sample)] for sample in range(options.samples) if passes]
     half_range = (image.value_range.high - image.value_range.low) / 2
     for top in range(0, image.height, BLOCK_ROWS):
         for left in range(0, image.width, BLOCK_COLS):
@@ -142,10 +149,19 @@ def cleared_blocks(
             alpha = valid.astype(np.float32)
             if image.alpha is not None:
                 alpha *= image.alpha(window)
+            filled = np.zeros_like(valid) if image.filled is None else image.filled(window)
+            if image.filled is not None:
+                tally.from_dates += int(filled.sum())
+                tally.left += 0 if passes else int(((alpha > 0) & ~filled).sum())
+            if not passes:  # other dates alone
+                result = values[:bands]
+                _count(tally, values, valid, filled, filled, image.value_range)
+                yield Block(window, result, filled)
+                continue
             original, first = values[:bands], rasters[0].read(window)
             result = merge(original, first[:bands], alpha, image.value_range, image.nodata)
-            changed = (result != original).any(0) & valid
-            _count(tally, values, valid, alpha, changed, image.value_range)
+            changed = ((result != original).any(0) | filled) & valid
+            _count(tally, values, valid, (alpha > 0) | filled, changed, image.value_range)
             weight = np.where(alpha > 0, first[bands], np.nan) if len(first) > bands else None
             deviation = None
             if len(rasters) > 1:
@@ -157,10 +173,10 @@ def cleared_blocks(
 
 
 def _count(
-    tally: Tally, values: np.ndarray, valid: np.ndarray, alpha: np.ndarray, changed: np.ndarray, units: ValueRange
+    tally: Tally, values: np.ndarray, valid: np.ndarray, cleared: np.ndarray, changed: np.ndarray, units: ValueRange
 ) -> None:
     """Count the pixels of a block."""
-    counts = dict(valid=valid, nodata=~valid, cleared=alpha > 0, changed=changed)
+    counts = dict(valid=valid, nodata=~valid, cleared=cleared, changed=changed)
     for kind, those in counts.items():
         tally.pixels[kind] += int(those.sum())
     tally.values += int(valid.sum()) * len(values)

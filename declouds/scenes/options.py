@@ -1,6 +1,7 @@
 """How a scene is cleared: every choice that a user has, with its default."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import index
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from declouds.argument_kinds import check_arguments
+from declouds.compositing.composite import HOW
 from declouds.errors import UserError
 from declouds.scenes.sampling.mask_rule import KINDS, MaskRule, rule_of
 from declouds.scenes.sampling.noise import check_seed
@@ -52,6 +54,13 @@ class SceneOptions:
         detector: a registered cloud detector: its name, or a config; BrightWhite if not given.
         dilate: pixels by which clouds are grown.
         feather: pixels inside the grown clouds over which the result fades in.
+        dates: further images of the place, on any grid, whose clear pixels replace the target's clouds: paths, each
+            with its day behind an ``@`` if neither tags nor name have it (``other.tif@2018-06-25``).
+        composite: how these become one: ``linear`` in time between the clear dates before and after, ``nearest`` in
+            time, or the ``median`` of the clear ones.
+        colour: ``match`` the colour of each date to the target's clear pixels, or ``keep`` it.
+        align: shift dates that lie half a pixel or more beside the target.
+        date_masks: a mask file for each of the dates, in their order, where ``mask`` is a file.
         memory: bytes that the process may take at most, as far as that depends on the scene.
         cog: write a Cloud Optimised GeoTIFF.
         quality: write weight, standard deviation (the calibrated one, if the weights record a calibration) and changed
@@ -85,6 +94,11 @@ class SceneOptions:
     detector: str | dict[str, Any] | None = None
     dilate: int = 0
     feather: int = 0
+    dates: Sequence[str] | None = None
+    composite: str = "linear"
+    colour: str = "match"
+    align: bool = False
+    date_masks: Sequence[str] | None = None
     memory: int | None = None
     cog: bool = False
     quality: bool = False
@@ -103,6 +117,10 @@ class SceneOptions:
         if self.bands is not None:
             ordered = not isinstance(self.bands, str | set | frozenset)
             object.__setattr__(self, "bands", _listed("bands", self.bands, str, "numbers or names", ordered))
+        for name in ("dates", "date_masks"):
+            if (given := getattr(self, name)) is not None:
+                listed = not isinstance(given, str | set | frozenset)
+                object.__setattr__(self, name, _listed(name, given, os.fspath, "paths", listed))
         for name in ("mask_values", "mask_bits"):
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _listed(name, given, index, "integers", not isinstance(given, str)))
@@ -142,6 +160,26 @@ class SceneOptions:
         if self.samples > 1 and not self.quality:
             raise UserError(f"samples = {self.samples}: their standard deviation goes into --quality: ask for that too")
         self._check_mask()
+        self._check_dates()
+
+    def _check_dates(self) -> None:
+        """Refuse choices about several dates that do not go together."""
+        _check_word("composite", self.composite, HOW)
+        _check_word("colour", self.colour, ("match", "keep"))
+        if not self.dates:
+            if self.date_masks or self.align or self.composite != "linear" or self.colour != "match":
+                raise UserError("--composite, --colour, --align and --date-mask are for several dates: give --date too")
+            return
+        if self.clears_all:
+            raise UserError("--date fills clouds, and no mask says where they are: give --mask auto, or a mask file")
+        in_file = not (self.detects or self.from_product)
+        if in_file and len(self.date_masks or ()) != len(self.dates):
+            raise UserError(
+                f"--mask {self.mask} is the mask of one date: give one --date-mask FILE for each --date, in the same "
+                "order, or --mask auto for all"
+            )
+        if self.date_masks and not in_file:
+            raise UserError(f"--date-mask goes with a mask file of the scene: leave it out with --mask {self.mask}")
 
     def _check_mask(self) -> None:
         """Refuse choices of a mask that do not go together."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ def summary(
     model: Mapping[str, Any],
     settings: Mapping[str, Any],
     mask: Mapping[str, Any] | None = None,
+    dates: Sequence[Mapping[str, Any]] = (),
     pixels: Mapping[str, int],
     windows: Mapping[str, int],
     seconds: float,
@@ -31,7 +32,9 @@ def summary(
         model: SHA-256 of the weights, precision and number of steps.
         settings: the user's choices, the seed among them.
         mask: where the clouds were taken from; None if the whole scene was cleared.
-        pixels: how many of the scene's pixels are valid, nodata, cleared, changed.
+        dates: what was done with each other date: its name, day, shift in pixels, and colour match per band.
+        pixels: how many of the scene's pixels are valid, nodata, cleared, changed; of several dates also how many these
+            filled, and how many are cloud still.
         windows: how many there are, and how many were skipped.
         seconds: that it took.
 
@@ -51,6 +54,7 @@ def summary(
             "model": model,
             "settings": settings,
             "mask": mask,
+            **({"dates": dates} if dates else {}),
             "pixels": pixels,
             "windows": windows,
             "seconds": round(seconds, 3),

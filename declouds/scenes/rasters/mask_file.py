@@ -59,7 +59,7 @@ def open_mask(
         raise UserError(f"{name}: cannot be read as a mask ({reason(error)}): give a raster of classes") from error
     with file:
         _check_kind(file, name, rule)
-        place = _place(file, name, scene)
+        place = place_on(file, name, scene)
         try:
             raster = WarpedVRT(
                 file,
@@ -134,31 +134,35 @@ def _check_kind(file: DatasetReader, name: str, rule: MaskRule) -> None:
         raise UserError(f"{name}: holds complex numbers, and a mask classes: give another file")
 
 
-def _place(file: DatasetReader, name: str, scene: DatasetReader) -> dict[str, Any]:
-    """Return how the mask is aligned with the scene: by georeference, or pixel by pixel."""
+def place_on(file: DatasetReader, name: str, scene: DatasetReader, what: str = "mask") -> dict[str, Any]:
+    """Return how a mask, or ``what`` else it is, is aligned with the scene: by georeference, or pixel by pixel.
+
+    Raises:
+        UserError: it cannot be laid on the scene, see `open_mask`.
+    """
     ours, theirs = _georeference(scene), _georeference(file)
     if ours == theirs == "grid" and scene.crs and file.crs:
         if not _overlap(file, scene):
             raise UserError(
-                f"{name}: does not overlap the scene {scene.name}: the mask spans {_span(file)}, the scene "
-                f"{_span(scene)}: is it the mask of another scene, or is its CRS wrong?"
+                f"{name}: does not overlap the scene {scene.name}: the {what} spans {_span(file)}, the scene "
+                f"{_span(scene)}: is it the {what} of another scene, or is its CRS wrong?"
             )
         return dict(crs=scene.crs, transform=scene.transform)
     if "none" not in (ours, theirs) and not _same_grid(file, scene):
-        which = "the scene" if ours == "points" or (theirs == "grid" and not scene.crs) else "the mask"
+        which = "the scene" if ours == "points" or (theirs == "grid" and not scene.crs) else f"the {what}"
         lacks, cure = "a grid but no CRS", "assign its CRS (gdal_edit -a_srs)"
         if "points" in (ours, theirs):
             lacks, cure = "ground control points or RPCs in place of a grid", "warp it to a grid first (gdalwarp)"
         raise UserError(
-            f"{name}: cannot be laid on the scene {scene.name}: {which} has {lacks}: {cure}, or give a mask on the "
+            f"{name}: cannot be laid on the scene {scene.name}: {which} has {lacks}: {cure}, or give a {what} on the "
             "scene's own pixels"
         )
     if file.shape != scene.shape:
-        which = "the scene" if ours == "none" else "the mask"
+        which = "the scene" if ours == "none" else f"the {what}"
         raise UserError(
-            f"{name}: {which} is not georeferenced (no CRS or transform), so the mask lies on the scene pixel by "
+            f"{name}: {which} is not georeferenced (no CRS or transform), so the {what} lies on the scene pixel by "
             f"pixel, and it has {file.width} x {file.height} pixels, the scene {scene.width} x {scene.height}: "
-            "give a mask of the scene's size, or georeference both"
+            f"give a {what} of the scene's size, or georeference both"
         )
     if ours == "none" != theirs:
         logging.getLogger("declouds").warning(

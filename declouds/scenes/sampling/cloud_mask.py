@@ -70,6 +70,11 @@ class CloudMask:
         return alpha[_inside(window, around)]
 
 
+def sees_as_model(detector: Any) -> bool:
+    """Return whether a detector is given images in the range of the model that clears them, not as reflectance."""
+    return bool(getattr(detector, "as_model", False))
+
+
 def detect_clouds(
     detector: Any, read: Read, value_range: ValueRange, height: int, width: int
 ) -> Iterator[tuple[Window, np.ndarray]]:

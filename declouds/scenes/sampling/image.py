@@ -26,6 +26,7 @@ class Image:
         value_range: values as stored that stand for -1 and 1.
         nodata: value that results keep off.
         alpha: gives how much of any rectangle is replaced, from 0 to 1; all of it if None.
+        filled: gives the pixels of any rectangle that ``read`` has from other dates; none if None.
     """
 
     height: int
@@ -34,6 +35,7 @@ class Image:
     value_range: ValueRange
     nodata: float | None = None
     alpha: Callable[[Window], np.ndarray] | None = None
+    filled: Callable[[Window], np.ndarray] | None = None
 
 
 def samples(read: Read, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""One clear image from several dates: colour matching, co-registration and the choice of dates, on arrays alone."""

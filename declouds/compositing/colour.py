@@ -1,0 +1,103 @@
+"""The colour of one date matched to that of another, on pixels that are clear in both."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FEWEST = 500  # pixels clear in both dates, below which nothing can be said about colour
+ROUNDS = 10  # of reweighting
+OUTLIER = 3.0  # root mean square of a pixel's residuals, in robust standard deviations, from which it does not count
+RIDGE = 0.03  # of the gain, relative to the variance of the date
+FINEST = 1e-3  # least spread of residuals, in that of the target: a perfect fit must not turn rounding into outliers
+TO_STD = 1 / 1.349  # interquartile range to standard deviation, of a normal distribution
+
+
+@dataclass(frozen=True)
+class ColourMatch:
+    """matched = date + offset + slope * (date - centre), per band.
+
+    Shapes: (C,) each.
+    Units: offset and centre as stored; slope has none, and 0 leaves the contrast as it is.
+    """
+
+    offset: np.ndarray
+    slope: np.ndarray
+    centre: np.ndarray
+
+    @classmethod
+    def identity(cls, bands: int) -> "ColourMatch":
+        """Return the match that changes nothing."""
+        return cls(np.zeros(bands), np.zeros(bands), np.zeros(bands))
+
+    def __call__(self, date: np.ndarray) -> np.ndarray:
+        """Return the date in the colour of the target. Shapes: (C, ...) -> (C, ...) float32."""
+        offset, slope, centre = (
+            value.reshape(-1, *[1] * (date.ndim - 1)).astype(np.float32)
+            for value in (self.offset, self.slope, self.centre)
+        )
+        return date + offset + slope * (date - centre)
+
+
+def match_colour(
+    target: np.ndarray, date: np.ndarray, cell: np.ndarray, change: np.ndarray | None = None
+) -> ColourMatch:
+    """Return the match of a date to a target, shrunk towards none where the clear pixels disagree about it.
+
+    Per band, target - date = offset + slope * (date - centre) is fitted by least squares, reweighted with Tukey's
+    bisquare (Holland and Welsch 1977, doi 10.1080/03610927708827533) of a pixel's residuals over all bands: with
+    r_b the residual of band b less its median, s_b = 1.4826 median |r_b| and z^2 = mean_b (r_b / s_b)^2,
+
+        weight = (1 - (z / 3)^2)^2 for z < 3, else 0.
+
+    That drops single pixels. The thin haze and the shadows around clouds cover many, and would go into the match. They
+    vary from place to place, as a true change of colour does not, so both are multiplied by
+
+        trust_b = change_b^2 / (change_b^2 + spread_b^2)
+
+    where spread_b is the spread (interquartile range / 1.349) over the cells of the median of target - date, and
+    change_b is how far a match may plausibly go: the variance of a prior, and that of the observation of it.
+
+    Args:
+        target: pixels that are clear in both.
+        date: the same pixels.
+        cell: number of the part of the image that each pixel lies in.
+        change: plausible size of the match per band, such as half the difference of two dates; that of the median of
+            target - date if not given.
+
+    Shapes: target and date (C, n), cell (n,), change (C,).
+    Units: any, the same for both.
+
+    Returns:
+        The match; the identity if there are fewer than 500 pixels.
+    """
+    bands, pixels = target.shape
+    if pixels < FEWEST:
+        return ColourMatch.identity(bands)
+    date = date.astype(np.float64)
+    difference = target - date
+    medians = np.array([np.median(difference[:, cell == one], 1) for one in np.unique(cell)])
+    low, high = np.percentile(medians, [25, 75], axis=0)
+    spread = TO_STD * (high - low)
+    likely = np.abs(np.median(medians, 0)) if change is None else change
+    trust = likely**2 / np.maximum(likely**2 + spread**2, 1e-12)
+
+    finest = FINEST * np.std(target, 1, keepdims=True)
+    weight = np.ones(pixels)
+    for _ in range(ROUNDS):
+        share = weight / weight.sum()
+        centre, offset = date @ share, difference @ share
+        centred = date - centre[:, None]
+        variance = centred**2 @ share
+        slope = (centred * (difference - offset[:, None])) @ share / np.maximum((1 + RIDGE) * variance, 1e-12)
+        weight = _bisquare(difference - offset[:, None] - slope[:, None] * centred, finest)
+        if weight.sum() < 1:
+            return ColourMatch.identity(bands)
+    return ColourMatch(trust * offset, trust * slope, centre)
+
+
+def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:
+    """Return the weight of pixels by their residuals. Shapes: (C, n), (C, 1) -> (n,)."""
+    residual = residual - np.median(residual, 1, keepdims=True)  # outliers move the mean of the rest
+    spread = 1.4826 * np.median(np.abs(residual), 1, keepdims=True)
+    distance = np.mean((residual / np.maximum(spread, np.maximum(finest, 1e-12))) ** 2, 0)
+    return np.clip(1 - distance / OUTLIER**2, 0, None) ** 2

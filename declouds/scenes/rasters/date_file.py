@@ -1,0 +1,125 @@
+"""Another date of a scene: a raster on any grid, read on the grid of the scene, and the day it was taken."""
+
+import datetime
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+
+from declouds.errors import UserError
+from declouds.nodata import valid_pixels
+from declouds.scenes.rasters.mask_file import place_on
+from declouds.scenes.rasters.scene import Scene
+from declouds.scenes.rasters.scene_file import reason
+from declouds.scenes.sampling.tiles import Window
+
+DAY = r"((?:19|20)\d\d)([-_:]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
+TAGS = (  # namespace and name, where software writes when an image was taken
+    ("IMAGERY", "ACQUISITIONDATETIME"),
+    *((None, name) for name in ("DATE_ACQUIRED", "ACQUISITIONDATETIME", "datetime", "PRODUCT_START_TIME")),
+)
+
+
+@dataclass(frozen=True)
+class Date:
+    """Another date, on the grid of the target.
+
+    Args:
+        scene: the date itself, open, with the bands of the target.
+        day: when it was taken, if that is known.
+        read: gives values in the target's stored units, and which pixels have data.
+    """
+
+    scene: Scene
+    day: datetime.date | None
+    read: Callable[[Window], tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def name(self) -> str:
+        """Its path, for messages."""
+        return str(self.scene.path)
+
+
+def split_date(given: str) -> tuple[Path, datetime.date | None]:
+    """Split ``FILE@2018-06-25`` into path and day; without a day that is None.
+
+    Raises:
+        UserError: there is no such day.
+    """
+    match = re.fullmatch(r"(.+)@(\d{4}-\d{1,2}-\d{1,2})", given)
+    if match is None:
+        return Path(given), None
+    try:
+        return Path(match[1]), datetime.date.fromisoformat(match[2])
+    except ValueError as error:
+        raise UserError(f"{given}: {match[2]} is no date: write it as 2018-06-25") from error
+
+
+def day_of(file: DatasetReader, path: Path) -> datetime.date | None:
+    """Return the day that a scene was taken: by its tags, its name, or last TIFFTAG_DATETIME; None if none says it."""
+    said = [file.tags(ns=namespace).get(name, "") for namespace, name in TAGS]
+    for text in (*said, path.name, file.tags().get("TIFFTAG_DATETIME", "")):
+        for found in re.finditer(rf"(?<!\d){DAY}(?!\d)", text):
+            try:
+                return datetime.date(int(found[1]), int(found[3]), int(found[4]))
+            except ValueError:  # 30 February
+                continue
+    return None
+
+
+@contextmanager
+def on_grid_of(
+    target: Scene, date: Scene, day: datetime.date | None, shift: tuple[float, float] = (0.0, 0.0)
+) -> Iterator[Date]:
+    """Lay a date on the grid of the target, window by window, with bilinear interpolation.
+
+    Args:
+        target: the scene whose grid it is.
+        date: the other date.
+        day: when that was taken.
+        shift: rows and columns of the target's grid by which the date is moved up and to the left.
+
+    Raises:
+        UserError: it cannot be laid there, see `place_on`; a read meets damage.
+    """
+    file, name = date.file, str(date.path)
+    place = place_on(file, name, target.file, "date")
+    transform = place["transform"]
+    place["transform"] = transform * Affine.translation(shift[1], shift[0])
+    own_alpha = ColorInterp.alpha in file.colorinterp
+    try:
+        raster = WarpedVRT(
+            *(file,),
+            **place,
+            **dict(height=target.file.height, width=target.file.width, resampling=Resampling.bilinear),
+            **dict(src_nodata=date.nodata, nodata=date.nodata, add_alpha=not own_alpha, UNIFIED_SRC_NODATA="YES"),
+        )
+    except (RasterioError, CRSError, ValueError) as error:
+        raise UserError(f"{name}: cannot be laid on the scene {target.file.name} ({reason(error)})") from error
+    opacity = file.colorinterp.index(ColorInterp.alpha) + 1 if own_alpha else file.count + 1
+
+    def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
+        part = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        try:
+            values = raster.read(date.indexes, window=part)
+            covered = raster.read([opacity], window=part)
+        except RasterioError as error:
+            raise UserError(f"{name}: cannot be read ({reason(error)}): is the file whole?") from error
+        valid = valid_pixels(values, date.nodata, covered, date.stored_range)
+        ours, theirs = target.stored_range, date.stored_range
+        if ours == theirs:
+            return values, valid
+        scale = (ours.high - ours.low) / (theirs.high - theirs.low)
+        return ((values - theirs.low) * scale + ours.low).astype(np.float32), valid
+
+    with raster:
+        yield Date(date, day, read)

@@ -1,0 +1,96 @@
+"""Composites of several dates: which date a pixel takes, in what colour, and by how much a date is shifted."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.ndimage import shift as move
+
+from declouds.compositing.colour import ColourMatch, match_colour
+from declouds.compositing.composite import composite
+from declouds.compositing.shift import find_shift
+
+
+def ground(size=128, bands=3, seed=0):
+    noise = np.random.default_rng(seed).standard_normal((bands, size, size))
+    return (1000 + 4000 * gaussian_filter(noise, (0, 2, 2))).astype(np.float32)
+
+
+def cells(size=128, side=16):
+    rows, cols = np.mgrid[:size, :size] // side
+    return (rows * (size // side) + cols).ravel()
+
+
+def constant(*values):
+    return np.array(values, np.float32).reshape(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("how", "gaps", "clear", "expected"),
+    [
+        ("nearest", (-10, 30, -60), (1, 1, 1), 100),
+        ("nearest", (-10, 30, -60), (0, 1, 1), 200),
+        ("linear", (-10, 30, -60), (1, 1, 1), 125),
+        ("linear", (-10, 30, -60), (0, 1, 1), 800 / 3),
+        ("linear", (-10, 30, -60), (1, 0, 1), 100),
+        ("linear", (-10, 30, -60), (0, 1, 0), 200),
+        ("linear", (0, 30, -60), (1, 1, 1), 100),
+        ("linear", (-60, 30, 0), (1, 1, 1), 400),
+        ("median", (float("nan"),) * 3, (1, 1, 1), 200),
+        ("median", (float("nan"),) * 3, (1, 0, 1), 250),
+        ("median", (1, 2, 3), (0, 0, 0), 0),
+        ("linear", (1, 2, 3), (0, 0, 0), 0),
+    ],
+)
+def test_a_pixel_takes_its_clear_dates(how, gaps, clear, expected):
+    seen = np.array(clear, bool).reshape(3, 1, 1)
+    found, covered = composite(constant(100, 200, 400), seen, gaps, how)
+    assert found[0, 0, 0] == pytest.approx(expected)
+    assert covered[0, 0] == any(clear)
+
+
+def test_each_pixel_by_itself():
+    clear = np.array([[[True, False]], [[True, True]]])
+    dates = np.stack([np.full((2, 1, 2), 5.0), np.full((2, 1, 2), 7.0)])
+    found, _ = composite(dates, clear, (-1, 4), "nearest")
+    assert found[:, 0].tolist() == [[5, 7], [5, 7]]
+
+
+def test_gain_and_offset_are_found_among_outliers():
+    date = ground()
+    target = 1.2 * date + np.array([50, -80, 10])[:, None, None]
+    spoiled = target.copy()
+    spoiled[:, :40, :40] += 3000  # a cloud that the mask has missed, a tenth of the image
+    match = match_colour(*(image.reshape(3, -1) for image in (spoiled, date)), cells(), np.full(3, 1e4))
+    assert np.abs(match(date) - target).max() < 0.05 * np.abs(date - target).max()
+
+
+def test_haze_that_differs_from_place_to_place_is_not_taken_for_colour():
+    date, rng = ground(), np.random.default_rng(1)
+    haze = np.kron(rng.uniform(0, 600, (8, 8)), np.ones((16, 16)))
+    change = np.full(3, 30.0)
+    match = match_colour((date + haze).reshape(3, -1), date.reshape(3, -1), cells(), change)
+    assert np.abs(match.offset).max() < 0.1 * np.median(haze)
+    even = match_colour((date + np.median(haze)).reshape(3, -1), date.reshape(3, -1), cells(), change)
+    assert even.offset == pytest.approx(np.full(3, np.median(haze)), rel=0.05)
+
+
+def test_few_pixels_say_nothing():
+    date = ground(16)[:, :4].reshape(3, -1)
+    match = match_colour(date + 100, date, np.zeros(date.shape[1], int))
+    assert np.array_equal(match(date), date)
+    assert np.array_equal(ColourMatch.identity(3)(date), date)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -5), (-1.5, 0.7)])
+def test_a_shift_is_found(shift):
+    wide = ground(192)[0]
+    moved = move(wide, shift, order=3, mode="nearest")
+    clear = np.ones((160, 160), bool)
+    clear[20:50, 90:120] = False
+    found = find_shift(wide[16:-16, 16:-16], moved[16:-16, 16:-16], clear)
+    assert found == pytest.approx(shift, abs=0.3)
+
+
+def test_other_ground_shows_no_shift():
+    assert find_shift(ground(seed=1)[0], ground(seed=2)[0], np.ones((128, 128), bool)) is None
+    assert find_shift(ground()[0], ground()[0], np.zeros((128, 128), bool)) is None
