@@ -64,5 +64,5 @@ def test_an_equal_image_does_not_make_the_mean_infinite():
 
 
 def test_an_unknown_protocol_is_refused():
-    with pytest.raises(UserError, match="choose official, standard or both"):
+    with pytest.raises(UserError, match="choose official, standard, reflectance or both"):
         METRICS.build(dict(type="ImageQuality", protocols=("offical",), lpips=False))

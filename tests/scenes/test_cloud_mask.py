@@ -134,7 +134,9 @@ def scene_reader(values, nodata=0):
 def test_clouds_do_not_depend_on_blocks(block):
     values = np.random.default_rng(0).integers(1, 256, (2, 31, 40)).astype(np.uint8)
     found = np.zeros((31, 40), int)
-    for window, cloud in detect_clouds(BrighterThanAround(), scene_reader(values), BYTES, 31, 40, block):
+    detector = BrighterThanAround()
+    detector.block = block
+    for window, cloud in detect_clouds(detector, scene_reader(values), BYTES, 31, 40):
         assert cloud.dtype == bool
         found[window.slices] += cloud + 10
     np.testing.assert_array_equal(found - 10, BrighterThanAround()(BYTES.to_model(values)))
