@@ -142,6 +142,8 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
         raise UserError(
             f"the model makes {model.bands} bands from {model.in_bands}: it does not clear images band by band"
         )
+    any_units = for_any_units(model)
+    options = options.with_mask(any_units)
     place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     was_training = model.training
     model.eval()
@@ -150,7 +152,7 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
         passes = model.passes(blend=options.blend, samples=options.samples, quality=options.quality)
         yield Remover(
             **dict(passes=passes, bands=model.bands, in_bands=model.in_bands),
-            value_range=None if getattr(model, "any_units", False) else model.value_range,
+            value_range=None if any_units else model.value_range,
             **dict(band_names=model.band_names, device=str(place), name=name),
             **dict(
                 precision=model.precision, steps=model.steps, trained=recorded_units(getattr(model, "record", None))

@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from declouds.errors import UserError
 from declouds.scenes import clear
 from declouds.scenes.array import clear_array
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.rasters.product_bands import colour_bands
 from declouds.value_range import ValueRange
 
 NAMES = ("red", "green", "blue")
@@ -217,3 +219,25 @@ def test_other_models_know_their_units_and_take_no_range(tmp_path):
 def test_a_range_that_is_none(wrong):
     with pytest.raises(UserError, match=r"value_range = .*: give "):
         SceneOptions(value_range=wrong).check()
+
+
+@pytest.mark.parametrize(("product", "numbers"), [("LC08_L2SP", (4, 3, 2)), ("LE07_L2SP", (3, 2, 1))])
+def test_the_colours_of_a_landsat_product_need_no_bands(product, numbers, tmp_path):
+    """Their numbers changed with Landsat 8; the product's units are known, so that 0 is no light."""
+    folder = tmp_path / "product"
+    folder.mkdir()
+    values = stored("counts", reflectance())
+    for number in range(1, 8):
+        name = f"{product}_005009_20150710_20200908_02_T2_SR_B{number}.TIF"
+        write(folder / name, values[:1] + np.uint16(10 * number))
+    report = clear_any(darker, folder, tmp_path / "o.tif")
+    assert report.bands == [f"SR_B{number}" for number in numbers]
+    assert json.loads((tmp_path / "o.json").read_text())["model"]["value_range"][0] == pytest.approx(7272.73)
+    assert 0 < report.tally.pixels["cleared"] == 20 * 30
+
+
+def test_the_colours_of_other_products(shared):
+    assert colour_bands(Path("S2A_MSIL2A_20200101.SAFE")) == ["B04", "B03", "B02"]
+    assert colour_bands(Path("scene.tif")) is None
+    folder = shared / "data/products/S2A_29RKH_20200219_0_L2A"
+    assert colour_bands(folder / f"{folder.name}.json") == ["red", "green", "blue"]

@@ -15,7 +15,12 @@ from declouds.scenes.api import for_any_units
 from declouds.weights import zoo
 from declouds.weights.file import read_weights, save_weights
 
-CONFIG = dict(type="OnePass", reference=dict(type="GainOffset", width=4), bands=3, band_names=["red", "green", "blue"])
+CONFIG = dict(
+    type="OnePass",
+    reference=dict(type="NAFNet", width=4, encoder_blocks=(1,), decoder_blocks=(1,)),
+    bands=3,
+    band_names=["red", "green", "blue"],
+)
 
 
 @pytest.fixture
