@@ -89,9 +89,9 @@ def test_predict_without_a_checkpoint_uses_them_and_says_so(general, picture, tm
     main(["predict", str(picture), "-o", str(tmp_path / "o.tif")])
     printed = capsys.readouterr().out
     assert "weights: general-7, which comes with declouds (docs/general_model.md)" in printed
-    assert "cloud: the detector BrightWhite" in printed and "value range: 0 to 255, found in the scene" in printed
+    assert "cloud: the detector OwnChange" in printed and "value range: 0 to 255, found in the scene" in printed
     told = json.loads((tmp_path / "o.json").read_text())
-    assert told["model"]["name"] == "general-7" and told["mask"] == dict(detector="BrightWhite")
+    assert told["model"]["name"] == "general-7" and told["mask"] == dict(detector="OwnChange")
     assert told["pixels"]["cleared"] == 40 * 25
     before, after = read(picture), read(tmp_path / "o.tif")
     np.testing.assert_array_equal(after[:, :, 25:], before[:, :, 25:])
