@@ -126,11 +126,12 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
         model = general_weights()
         _log.info("no weights were given: clearing by %s, which comes with declouds (%s)", model.stem, MODEL_CARD)
     from_file = isinstance(model, str | os.PathLike)
-    name = PACKAGED.stem if from_file and find_weights(model) == PACKAGED else None
+    name = None
     chosen = pick_device(str(device or "auto")) if device or from_file else None
     if from_file:
         from declouds.weights.file import load_model
 
+        name = PACKAGED.stem if find_weights(model) == PACKAGED else None
         model = load_model(model)
     elif not hasattr(model, "passes"):
         raise UserError(f"a model is a `CloudRemover` or the path of its weights, and not a {type(model).__name__}")

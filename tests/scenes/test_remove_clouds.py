@@ -117,7 +117,7 @@ def test_bad_calls_with_an_array(pixels, change, message):
         (dict(device=0), "device = 0: give text or a device or None"),
         (dict(titel=64), "unknown argument 'titel': did you mean 'tile'"),
         (dict(model=dict()), "a model is a `CloudRemover` or the path of its weights, and not a dict"),
-        (dict(model=None), "and not a NoneType"),
+        (dict(model=3), "and not a int"),
     ],
 )
 def test_arguments_of_another_kind_are_refused_by_name(pixels, change, message):
