@@ -5,8 +5,9 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import mkdtemp
 from time import perf_counter
@@ -15,7 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from declouds.adaptation.scores import Scores, score
+from declouds.adaptation.scores import score
 from declouds.adaptation.survey import Choice, Survey, survey
 from declouds.download import file_digest
 from declouds.errors import UserError
@@ -97,6 +98,7 @@ def make_plan(order: Order, work_dir: Path, started: float) -> dict[str, Any]:
     with _becoming(work_dir) as folder:
         _write_start(order, found, folder / START)
         count = round(min(max(order.minutes * WINDOWS_A_MINUTE, FEWEST), MOST))
+        print("scoring the start, then timing a few steps of each stage ...", flush=True)
         begun = perf_counter()
         before = score(load_model(folder / START, _device()), found.datamodule, count, order.seed)
         scoring = perf_counter() - begun
@@ -113,11 +115,6 @@ def make_plan(order: Order, work_dir: Path, started: float) -> dict[str, Any]:
         minutes = stage["iterations"] * seconds / 60
         print(f"{stage['name']}: {stage['iterations']} iterations, about {minutes:.1f} minutes", flush=True)
     return json.loads(json.dumps(plan))
-
-
-def scores_before(plan: dict[str, Any]) -> Scores:
-    """Return the scores of the start."""
-    return plan["before"]
 
 
 def check_model(checkpoint: str) -> None:
@@ -225,7 +222,8 @@ def _timed(config: dict[str, Any], folder: Path) -> list[float]:
     state, seconds = training.given_state, []
     for run in training.runs:
         clock = _Clock()
-        run.try_out(state, folder / "timed" / run.stage.name, TIMED, [clock])
+        with redirect_stdout(StringIO()):  # its progress would be taken for that of the training
+            run.try_out(state, folder / "timed" / run.stage.name, TIMED, [clock])
         seconds.append(min(b - a for a, b in zip(clock.times, clock.times[1:], strict=False)))
     shutil.rmtree(folder / "timed")
     return seconds

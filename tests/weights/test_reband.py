@@ -108,7 +108,7 @@ def test_a_part_with_a_number_of_bands_of_its_own_is_refused():
 
 @pytest.mark.parametrize("reference", ["GainOffsetUNet", "MPRNet"])
 def test_other_references_can_be_moved_too(reference):
-    small = dict(MPRNet=dict(features=8, scale_features=4, orsnet_features=4)).get(reference, {})
+    small = dict(MPRNet=dict(features=8, level_step=4, full_step=4, full_blocks=1)).get(reference, {})
     config = dict(type="OnePass", reference=dict(type=reference, **small), bands=3)
     model = with_weights(config)
     assert moved(config, model, ["a", "b", "c", "d"], WITH_NIR).predict(images(4)[0]).shape == (1, 4, 24, 24)
