@@ -15,10 +15,10 @@ from rasterio.coords import BoundingBox
 from rasterio.errors import NotGeoreferencedWarning
 
 from declouds.datamodules.clear_images import VISIBLE, Bands, clear_images, images_below, looks_cloudy
+from declouds.datamodules.clouded_images import band_wavelengths
 from declouds.datamodules.pairs import Pair, PairHeader, check_same_bands, natural_order, read_header, read_with_gaps
 from declouds.errors import UserError, some
 from declouds.image_io import image_header
-from declouds.simulation.bands import wavelengths_of
 from declouds.units import Units, choose_units
 from declouds.value_range import ValueRange
 
@@ -81,7 +81,7 @@ def survey(choice: Choice, seed: int) -> Survey:
             images_below([path])  # every folder must hold some
     bands = choice.bands or _names_by_wavelength(choice)
     images, names = clear_images(choice.paths, bands)
-    wavelengths = choice.wavelengths or wavelengths_of(names)
+    wavelengths = band_wavelengths(names, choice.wavelengths)
     headers = [read_header(image) for image in images]
     check_same_bands(images, headers)
     held_out = _held_out_places(images, seed)
@@ -105,7 +105,7 @@ def survey(choice: Choice, seed: int) -> Survey:
         offset=choice.offset,
     )
     what = f"a strip of {share:.0%} of each image" if held_out is None else f"{len(held_out)} of {len(images)} images"
-    return Survey(datamodule, names, tuple(wavelengths), len(images), what, f"{value_range} ({how})")
+    return Survey(datamodule, names, wavelengths, len(images), what, f"{value_range} ({how})")
 
 
 def _names_by_wavelength(choice: Choice) -> tuple[str, ...] | None:
@@ -114,7 +114,7 @@ def _names_by_wavelength(choice: Choice) -> tuple[str, ...] | None:
         return None
     found = images_below(choice.paths)
     header = image_header(found[min(found, key=natural_order)])
-    named = any(header.names[band - 1] for band in header.image_bands)
+    named = all(header.names[band - 1] for band in header.image_bands)
     return None if named else tuple(f"{wavelength:g}um" for wavelength in choice.wavelengths)
 
 

@@ -80,7 +80,7 @@ class CloudedImagesDataset(PairDataset):
             parts = {name: images for name, share in zip(PARTS, (1, val, test), strict=True) if share}
         else:
             parts, self.band_names = split_images(roots, bands, split, val, test, val_seed)
-        self.wavelengths = _wavelengths(self.band_names, wavelengths)
+        self.wavelengths = band_wavelengths(self.band_names, wavelengths)
         self.cloud_masks = [] if cloud_masks is None else _mask_files(cloud_masks)
         self.shares = dict(shares or (SHARES_WITH_MASKS if self.cloud_masks else SHARES))
         check_shares(self.shares, bool(self.cloud_masks))
@@ -276,7 +276,12 @@ class CloudedImages(PairDataModule):
             )
 
 
-def _wavelengths(names: Sequence[str], given: Sequence[float] | None) -> tuple[float, ...]:
+def band_wavelengths(names: Sequence[str], given: Sequence[float] | None) -> tuple[float, ...]:
+    """Return the wavelength of each band in micrometres, as given or by its name.
+
+    Raises:
+        UserError: not one for each band, or a name that is unknown.
+    """
     if given is None:
         return wavelengths_of(names)
     if len(given) != len(names) or not all(0.3 <= wavelength <= 3 for wavelength in given):
