@@ -13,6 +13,7 @@ from declouds.errors import UserError
 NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 COMMANDS = (
     "train",
+    "adapt",
     "test",
     "evaluate",
     "predict",

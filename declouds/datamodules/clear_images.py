@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from declouds.datamodules.pairs import PARTS, Pair, natural_order, part_folders
+from declouds.datamodules.pairs import PARTS, Pair, PairHeader, natural_order, part_folders
 from declouds.datamodules.splits import choose, find_split, with_validation
 from declouds.errors import UserError, some
-from declouds.image_io import SUFFIXES, ImageHeader, image_header
+from declouds.image_io import SUFFIXES, ImageHeader, Place, image_header
 from declouds.simulation.bands import wavelength_of
 
 COLOURS = ("red", "green", "blue")
@@ -29,7 +29,7 @@ def clear_images(roots: Sequence[Path], bands: Bands | None = None) -> tuple[lis
     ``__`` between folders.
 
     Args:
-        roots: folders, searched with all their subfolders.
+        roots: folders, searched with all their subfolders, and image files.
         bands: names of the bands to take, in this order, or name -> number, from 1, in files that do not name them; by
             default those that the first file names, or red, green and blue for three bands without names. See
             `bands_of`.
@@ -49,7 +49,7 @@ def clear_images(roots: Sequence[Path], bands: Bands | None = None) -> tuple[lis
 
 
 def images_below(roots: Sequence[Path]) -> dict[str, Path]:
-    """Return name -> path of all images in some folders and their subfolders; hidden ones are left out.
+    """Return name -> path of image files, and of all in some folders and their subfolders; hidden ones are left out.
 
     Raises:
         UserError: there is none, two have one name, or a folder lies in another one.
@@ -59,8 +59,8 @@ def images_below(roots: Sequence[Path]) -> dict[str, Path]:
             raise UserError(f"{inner} lies in {outer}, so that its images would be taken twice: give one of them")
     found: dict[str, Path] = {}
     for root in roots:
-        for path in sorted(root.rglob("*")):
-            inside = path.relative_to(root)
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            inside = path.relative_to(root if root.is_dir() else root.parent)
             hidden = any(part.startswith(".") for part in inside.parts)
             if path.suffix.lower() not in SUFFIXES or hidden or not path.is_file():
                 continue
@@ -160,6 +160,24 @@ def split_images(
     held = with_validation({"train": images}, test, seed)
     parts = {"train": held["train"], "test": held.get("val", [])}
     return with_validation(parts, None if val is None else val / (1 - (test or 0)), seed), names
+
+
+def strip_of(header: PairHeader, part: str, val: float, test: float) -> Place:
+    """Return the strip of an image that belongs to a part: along the longer side come train, then val, then test.
+
+    Args:
+        header: of the image.
+        part: 'train', 'val' or 'test'.
+        val: fraction of the image for validation.
+        test: fraction for testing.
+    """
+    length = max(header.height, header.width)
+    test_begin = length - round(length * test)
+    val_begin = test_begin - round(length * val)
+    begin, end = {"train": (0, val_begin), "val": (val_begin, test_begin), "test": (test_begin, length)}[part]
+    if header.height >= header.width:
+        return begin, 0, end - begin, header.width
+    return 0, begin, header.height, end - begin
 
 
 def looks_cloudy(image: np.ndarray, wavelengths: Sequence[float]) -> bool:

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 
 from declouds.argument_kinds import check_arguments
-from declouds.datamodules.clear_images import looks_cloudy, split_images
+from declouds.datamodules.clear_images import clear_images, looks_cloudy, split_images, strip_of
 from declouds.datamodules.downsample import any_of, downsample
 from declouds.datamodules.file_pairs import content_of
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import Arrays, PairDataset, pairs_of
 from declouds.datamodules.pair_units import PairUnits
-from declouds.datamodules.pairs import check_same_bands, images_in, read_header, read_mask, read_with_gaps
+from declouds.datamodules.pairs import PARTS, check_same_bands, images_in, read_header, read_mask, read_with_gaps
 from declouds.datamodules.splits import split_name
 from declouds.errors import UserError, some
 from declouds.image_io import Place
@@ -65,6 +65,7 @@ class CloudedImagesDataset(PairDataset):
         val: float | None = 0.1,
         test: float | None = 0.1,
         val_seed: int = 0,
+        strips: bool = False,
         seed: int = 0,
         value_range: ValueRange | Sequence[float] | None = None,
         scale: float | None = None,
@@ -73,22 +74,31 @@ class CloudedImagesDataset(PairDataset):
     ) -> None:
         _check_ranges(size, thickness, false_colour=false_colour, other_sensors=other_sensors, coarser=coarser)
         roots = [Path(root)] if isinstance(root, str | Path) else [Path(folder) for folder in root]
-        parts, self.band_names = split_images(roots, bands, split, val, test, val_seed)
-        self.wavelengths = _wavelengths(self.band_names, wavelengths)
+        if strips:
+            _check_strips(split, val, test)
+            images, self.band_names = clear_images(roots, bands)
+            parts = {name: images for name, share in zip(PARTS, (1, val, test), strict=True) if share}
+        else:
+            parts, self.band_names = split_images(roots, bands, split, val, test, val_seed)
+        self.wavelengths = band_wavelengths(self.band_names, wavelengths)
         self.cloud_masks = [] if cloud_masks is None else _mask_files(cloud_masks)
         self.shares = dict(shares or (SHARES_WITH_MASKS if self.cloud_masks else SHARES))
         check_shares(self.shares, bool(self.cloud_masks))
         self.images = pairs_of(parts, part)
         self.headers = [read_header(image) for image in self.images]
         check_same_bands(self.images, self.headers)
-        _check_sizes(self.images, self.headers, size, upsample)
+        self.regions = [
+            strip_of(header, part, val or 0, test or 0) if strips else (0, 0, header.height, header.width)
+            for header in self.headers
+        ]
+        _check_sizes(self.images, self.regions, size, upsample)
         self.image_units = PairUnits.of(self.images, self.headers, value_range, scale, offset)
         self.units = self.image_units.units
         self.has_gaps = any(header.has_gaps for header in self.headers)
         self.windows = [
             (image, cell)
-            for image, header in enumerate(self.headers)
-            for cell in range(max(1, header.height // size) * max(1, header.width // size))
+            for image, (_, _, height, width) in enumerate(self.regions)
+            for cell in range(max(1, height // size) * max(1, width // size))
         ]
         counts = np.bincount([image for image, _ in self.windows], minlength=len(self.images))
         names = [self.images[image].name + (f"@{cell}" if counts[image] > 1 else "") for image, cell in self.windows]
@@ -110,7 +120,7 @@ class CloudedImagesDataset(PairDataset):
         name = f"{self.seed} {self.names[index]}".encode()
         rng = np.random.default_rng(list(hashlib.sha256(name).digest()))
         image, cell = self.windows[index]
-        columns = max(1, self.headers[image].width // self.size)
+        columns = max(1, self.regions[image][3] // self.size)
         return self._under_clouds(*self._window(image, rng, cell=divmod(cell, columns)), rng)
 
     def draw(self, index: int, seed: int) -> dict[str, Any]:
@@ -123,8 +133,7 @@ class CloudedImagesDataset(PairDataset):
         """
         rng = np.random.default_rng([self.seed, seed])
         image, _ = self.windows[index]
-        header = self.headers[image]
-        half = min(header.height, header.width) >= 2 * self.size and rng.random() < self.coarser
+        half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
         clear, valid = self._window(image, rng, reduce=2 if half else 1)
         return self.as_sample(self._under_clouds(clear, valid, rng, self.other_sensors), self.names[index])
 
@@ -164,17 +173,16 @@ class CloudedImagesDataset(PairDataset):
 
         Shapes: (C, size, size) float32 in [0, 1], (size, size) bool.
         """
-        header, path = self.headers[image], self.images[image].clear[0].path
-        side = [min(self.size * reduce, length) for length in (header.height, header.width)]
+        (first_row, first_column, *lengths), path = self.regions[image], self.images[image].clear[0].path
+        side = [min(self.size * reduce, length) for length in lengths]
         for attempt in range(TRIES):
             if cell is not None and attempt == 0:
                 top, left = cell[0] * self.size, cell[1] * self.size
             else:
                 top, left = (
-                    int(rng.integers(0, length - part + 1))
-                    for length, part in zip((header.height, header.width), side, strict=True)
+                    int(rng.integers(0, length - part + 1)) for length, part in zip(lengths, side, strict=True)
                 )
-            values, valid = self._read(image, (top, left, side[0], side[1]))
+            values, valid = self._read(image, (first_row + top, first_column + left, side[0], side[1]))
             if valid.mean() >= ENOUGH:
                 return self._of_size(fill_nodata(values, valid), valid, rng, reduce)
         raise UserError(
@@ -212,7 +220,7 @@ class CloudedImagesDataset(PairDataset):
 
 @DATAMODULES.register_module()
 class CloudedImages(PairDataModule):
-    """Simulated clouds over clear images of your own: every image below ``root``, a folder or several; any size.
+    """Simulated clouds over clear images of your own: every image below ``root``, folders or files; any size.
 
     ``bands`` names the bands to take, in order, such as ("nir", "red", "green"), or says their numbers where the files
     have no names, as dict(red=4, green=3, blue=2); by default those that the files name, or red, green and blue. Each
@@ -227,9 +235,10 @@ class CloudedImages(PairDataModule):
     (`as_another_sensor`), ``coarser`` the share at half resolution, where the image is large enough.
 
     ``test`` and ``val`` are fractions of the images, held out by a hash of ``val_seed`` and name; None holds out none.
-    ``split`` is a split file instead, or 'folders' for ``root/train``, ``root/test`` and ``root/val``. Brightness 1 is
-    the high end of ``value_range``; for that, ``scale`` and ``offset`` see `PairedFolder`. ``cache`` keeps validation
-    and test samples in memory.
+    ``split`` is a split file instead, or 'folders' for ``root/train``, ``root/test`` and ``root/val``. With ``strips``
+    the fractions are strips at the end of the longer side of every image, where images are few or show one place.
+    Brightness 1 is the high end of ``value_range``; for that, ``scale`` and ``offset`` see `PairedFolder`. ``cache``
+    keeps validation and test samples in memory.
 
     Raises:
         UserError: at ``setup``: no image, bands without a name or wavelength, images that are too small or differ in
@@ -237,6 +246,7 @@ class CloudedImages(PairDataModule):
     """
 
     places: tuple[str, ...] = (*PairDataModule.places, "cloud_masks")
+    takes_files = True
 
     def __init__(
         self,
@@ -247,6 +257,7 @@ class CloudedImages(PairDataModule):
         **arguments: Any,
     ) -> None:
         name = "held out by name" if split is None else split_name(split)
+        name = "strips" if arguments.get("strips") else name
         super().__init__(
             CloudedImagesDataset, batch_size, num_workers, split_name=name, root=root, split=split, **arguments
         )
@@ -265,7 +276,12 @@ class CloudedImages(PairDataModule):
             )
 
 
-def _wavelengths(names: Sequence[str], given: Sequence[float] | None) -> tuple[float, ...]:
+def band_wavelengths(names: Sequence[str], given: Sequence[float] | None) -> tuple[float, ...]:
+    """Return the wavelength of each band in micrometres, as given or by its name.
+
+    Raises:
+        UserError: not one for each band, or a name that is unknown.
+    """
     if given is None:
         return wavelengths_of(names)
     if len(given) != len(names) or not all(0.3 <= wavelength <= 3 for wavelength in given):
@@ -298,12 +314,20 @@ def _body_of(path: Path, rng: np.random.Generator, height: int, width: int) -> n
     return body_of_mask(_cloud_mask(path), rng, height, width)
 
 
-def _check_sizes(images: Sequence[Any], headers: Sequence[Any], size: int, upsample: bool) -> None:
-    small = [image.name for image, h in zip(images, headers, strict=True) if min(h.height, h.width) < size]
+def _check_strips(split: Any, val: float | None, test: float | None) -> None:
+    if split is not None or not 0 < (val or 0) + (test or 0) < 1:
+        raise UserError(
+            f"strips=True, split={split!r}, val={val}, test={test}: strips are fractions val and test of every image, "
+            "together below 1, and no split: correct them"
+        )
+
+
+def _check_sizes(images: Sequence[Any], regions: Sequence[Place], size: int, upsample: bool) -> None:
+    small = [image.name for image, place in zip(images, regions, strict=True) if min(place[2:]) < size]
     if small and not upsample:
         raise UserError(
-            f"{len(small)} images are smaller than size={size}: {some(small)}: set a smaller size, or upsample=True to "
-            "enlarge them"
+            f"{len(small)} images (or their strips) are smaller than size={size}: {some(small)}: set a smaller size, "
+            "or upsample=True to enlarge them"
         )
 
 

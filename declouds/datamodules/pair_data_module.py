@@ -35,6 +35,7 @@ class PairDataModule(NonGeoDataModule):
     band_names: tuple[str, ...] = ()
     # Arguments for the location and reading of the data: with the same `content` they do not affect results.
     places: tuple[str, ...] = ("root", "split", "num_workers", "batch_size", "cache")
+    takes_files = False  # whether ``root`` may be files
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class PairDataModule(NonGeoDataModule):
             raise UserError(f"unknown stage {stage!r}: known: 'fit', 'validate', 'test' and None (all)")
         roots = self.kwargs.get("root")
         for root in roots if isinstance(roots, list | tuple) else [roots]:
-            if root is not None and not Path(root).is_dir():
+            if root is not None and not (Path(root).is_dir() or (self.takes_files and Path(root).is_file())):
                 raise UserError(
                     f"root={str(root)!r}: {Path(root).absolute()} is no folder: give the folder of the data set"
                 )

@@ -36,6 +36,7 @@ class CloudRemover(BaseModel):
         learned_with: part -> the config entries that its weights depend on; the part itself if not listed.
         sampling_entries: config entries that only sampling reads; they may change after training.
         stage_entries: entries that a stage may set for this model besides the general ones.
+        fine_tuning: part -> share of the time of a fine-tuning, in the order of training; empty if it makes no sense.
         separate_optimizers: ``train_step`` takes one optimiser per trained part.
         unused_parameters: some trained parameters receive no gradient.
         averages_gradients: ``train_step`` averages gradients over processes itself.
@@ -51,6 +52,7 @@ class CloudRemover(BaseModel):
     learned_with: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     sampling_entries: ClassVar[frozenset[str]] = frozenset()
     stage_entries: ClassVar[tuple[str, ...]] = ()
+    fine_tuning: ClassVar[Mapping[str, float]] = {}
     separate_optimizers: ClassVar[bool] = False
     unused_parameters: ClassVar[bool] = False
     averages_gradients: ClassVar[bool] = False

@@ -46,6 +46,7 @@ class DiffusionEnhancement(CloudRemover):
     learned_with: ClassVar[Mapping[str, tuple[str, ...]]] = dict(denoiser=("denoiser", "noise_schedule"))
     sampling_entries: ClassVar[frozenset[str]] = frozenset(("eta", "sampler"))
     stage_entries: ClassVar[tuple[str, ...]] = OnePass.stage_entries
+    fine_tuning: ClassVar[Mapping[str, float]] = dict(reference=0.6, denoiser=0.3, fusion=0.1)
     recorded: ClassVar[Mapping[str, str]] = dict(
         x_t="image", clear_hat="image", prior="image", weight="map", fused="image"
     )

@@ -1,6 +1,6 @@
 """A reference network trained or used on its own."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +30,7 @@ class OnePass(CloudRemover):
 
     parts: ClassVar[tuple[str, ...]] = ("reference",)
     stage_entries: ClassVar[tuple[str, ...]] = ("losses", "discriminator", "adversarial_loss", "gradient_penalty")
+    fine_tuning: ClassVar[Mapping[str, float]] = dict(reference=1.0)
     unused_parameters: ClassVar[bool] = True  # official references hold unused layers
 
     def __init__(self, reference: dict, losses: Sequence[dict] = (dict(type="L1"),), **record: Any) -> None:

@@ -1,6 +1,6 @@
 """One stage of a run: its model, Runner, checks and trained weights."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
@@ -75,13 +75,15 @@ class StageRun:
             self._write_evaluation(runner.val_evaluator.metrics[0], folder)
         return self._outcome(runner)
 
-    def try_out(self, state: Weights, folder: Path) -> tuple[float, dict[str, Weights]]:
+    def try_out(
+        self, state: Weights, folder: Path, iterations: int = TRIAL_ITERATIONS, hooks: Sequence[Any] = ()
+    ) -> tuple[float, dict[str, Weights]]:
         """Train a few iterations without evaluation, and return the seconds per iteration and the weights."""
-        runner = self._runner(state, folder, TRIAL_ITERATIONS, [], {}, resume=False)
+        runner = self._runner(state, folder, iterations, list(hooks), {}, resume=False)
         started = perf_counter()
         with self._memory_told():
             runner.train()
-        return (perf_counter() - started) / TRIAL_ITERATIONS, self._outcome(runner)
+        return (perf_counter() - started) / iterations, self._outcome(runner)
 
     @contextmanager
     def _memory_told(self) -> Iterator[None]:
