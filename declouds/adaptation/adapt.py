@@ -8,19 +8,9 @@ from mmengine.config import Config
 
 from declouds.adaptation.plan import RUN, START, Order, find_plan, make_plan
 from declouds.adaptation.scores import KINDS, Scores, as_lines, as_numbers, as_text, gain, mean_psnr, score
-from declouds.errors import UserError
 from declouds.hardware import pick_device
 from declouds.training.coarse_to_fine import CoarseToFine
 from declouds.weights.file import check_output, load_model, read_weights, save_weights
-
-
-def default_checkpoint() -> str:
-    """Return the weights to start from if none are given.
-
-    Raises:
-        UserError: none come with this version.
-    """
-    raise UserError("no general weights come with this version: give those to start from with --checkpoint")
 
 
 def adapt(order: Order, output: Path, work_dir: Path | None = None, started: float | None = None) -> Path:

@@ -153,7 +153,7 @@ def _write_start(order: Order, found: Survey, path: Path) -> None:
     """Write the weights to start from: those of the checkpoint, moved to the bands of the images."""
     weights, model = read_weights(order.checkpoint), load_model(order.checkpoint)
     known = weights.record.get("wavelengths") or wavelengths_of(model.band_names)
-    entries = {key: value for key, value in weights.config.items() if key not in ("losses", "value_range")}
+    entries = {key: value for key, value in weights.config.items() if key not in ("losses", "value_range", "any_units")}
     try:
         config, state = reband(entries, model.state_dict(), known, found.band_names, found.wavelengths)
     except UserError as error:

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clear", nargs="+", type=Path, metavar="CLEAR", help="clear images, or folders of them")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="output .safetensors")
     parser.add_argument("--minutes", type=float, default=15.0, metavar="M", help="time for everything (default: 15)")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights to start from: a file, or a name from the zoo")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="weights to start from: a file, or a name from the zoo (default: general)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of training, clouds, split (default: 0)")
     parser.add_argument(
         "--work-dir", type=Path, metavar="DIR", help="folder of the run (default: OUT with suffix .work)"
@@ -47,12 +49,13 @@ def run(args: argparse.Namespace) -> None:
     """Adapt a model, and print how it scores before and after."""
     started = perf_counter()
     _use_device(args.device)
-    from declouds.adaptation.adapt import adapt, default_checkpoint
+    from declouds.adaptation.adapt import adapt
     from declouds.adaptation.plan import Order
     from declouds.adaptation.survey import Choice
     from declouds.errors import UserError
     from declouds.hardware import keep_freed_memory, pick_device
     from declouds.runs.stop_signals import StoppedError
+    from declouds.weights.zoo import GENERAL
 
     pick_device(args.device.partition(":")[0])
     if not args.minutes > 0:
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         args.scale,
         args.offset,
     )
-    order = Order(choice, args.checkpoint or default_checkpoint(), args.minutes, args.seed, args.precision)
+    order = Order(choice, args.checkpoint or GENERAL, args.minutes, args.seed, args.precision)
     try:
         adapt(order, args.output, args.work_dir, started)
     except StoppedError as stopped:

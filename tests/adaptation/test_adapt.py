@@ -1,4 +1,4 @@
-"""`declouds adapt` from images to weights: with tiny models, and with stages that would take long, so few iterations."""
+"""`declouds adapt` from images to weights: with tiny models, and few iterations of stages that would take long."""
 
 import json
 
@@ -148,7 +148,7 @@ def test_time_is_shared_between_the_stages():
     one_pass = dict(model=dict(type="OnePass"), stages=[dict(name="reference")])
     planning._set_iterations(one_pass, [2.0], left=1000.0, minutes=20, spent=200.0)
     assert one_pass["stages"][0]["iterations"] == 450
-    with pytest.raises(UserError, match="give at least --minutes 21.9"):
+    with pytest.raises(UserError, match=r"give at least --minutes 21\.9"):
         planning._set_iterations(config, [2.0, 1.0, 100.0], left=1000.0, minutes=20, spent=200.0)
 
 

@@ -161,7 +161,8 @@ def test_pixels_without_data_are_no_cloud_and_the_detector_never_sees_them():
     values[0, :4, :12] = 0
     values[0, :, 12:] = 0
     detector = Bright()
-    found = list(detect_clouds(detector, scene_reader(values), BYTES, 8, 30, 10))
+    detector.block = 10
+    found = list(detect_clouds(detector, scene_reader(values), BYTES, 8, 30))
     assert [window for window, _ in found] == [Window(0, 0, 8, 10), Window(0, 10, 8, 10), Window(0, 20, 8, 10)]
     cloud = np.concatenate([part for _, part in found], axis=1)
     np.testing.assert_array_equal(cloud, values[0] == 200)
