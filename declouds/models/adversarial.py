@@ -30,6 +30,7 @@ class Adversarial(OnePass):
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "discriminator")
+    fine_tuning: ClassVar[Mapping[str, float]] = {}  # it is a stage of another model
     separate_optimizers: ClassVar[bool] = True
     averages_gradients: ClassVar[bool] = True
 
