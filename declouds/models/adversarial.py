@@ -1,5 +1,6 @@
 """A reference network trained with a discriminator."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
