@@ -1,5 +1,6 @@
 """A reference network trained with a discriminator."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,7 @@ class Adversarial(OnePass):
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "discriminator")
+    fine_tuning: ClassVar[Mapping[str, float]] = {}  # it is a stage of another model
     separate_optimizers: ClassVar[bool] = True
     averages_gradients: ClassVar[bool] = True
 
