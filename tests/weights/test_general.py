@@ -1,6 +1,7 @@
 """The weights that come with the package: used where no others are given."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from declouds.errors import UserError
 from declouds.scenes.api import for_any_units
 from declouds.weights import zoo
 from declouds.weights.file import read_weights, save_weights
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG = dict(
     type="OnePass",
@@ -66,7 +69,7 @@ def fails(arguments, capsys):
 
 
 def test_the_file_in_the_package_is_a_colour_model_of_any_units():
-    """It is there, small, and clears a cloudy picture of any size in a few seconds."""
+    """It is there and small, leaves a clear picture alone, and thins a dense veil."""
     path = zoo.general_weights()
     assert path.stat().st_size <= 12e6
     with safe_open(path, framework="pt") as file:
@@ -76,13 +79,11 @@ def test_the_file_in_the_package_is_a_colour_model_of_any_units():
     assert model.any_units and model.bands == model.in_bands == 3 and model.band_names == ("red", "green", "blue")
     assert next(model.parameters()).dtype == torch.float32
     assert "stages" in model.record
-    pixels = np.random.default_rng(0).integers(10, 60, (3, 37, 50)).astype(np.uint8)
-    pixels[:, 5:20, 5:20] = 220
-    clear = declouds.remove_clouds(pixels)
-    inside = np.zeros((37, 50), bool)
-    inside[5:20, 5:20] = True
-    np.testing.assert_array_equal(clear[:, ~inside], pixels[:, ~inside])
-    assert clear[:, inside].mean() < 220
+    pixels = read(ROOT / "tools" / "demo_images" / "aerial.jpg")[:, :200, :220]
+    assert (declouds.remove_clouds(pixels) == pixels).all(0).mean() > 0.9  # clear ground stays as it is
+    veiled = np.round(0.2 * pixels + 0.8 * 230).astype(np.uint8)
+    before, after = (np.mean((image.astype(float) - pixels) ** 2) for image in (veiled, declouds.remove_clouds(veiled)))
+    assert after < before / 2
 
 
 def test_predict_without_a_checkpoint_uses_them_and_says_so(general, picture, tmp_path, capsys):
