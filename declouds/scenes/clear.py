@@ -14,6 +14,7 @@ import torch
 
 from declouds import __version__
 from declouds.calibration import SpreadCalibration
+from declouds.errors import UserError
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
 from declouds.scenes.dates import OpenDate, filled_from, mosaic_bands, open_dates
@@ -169,7 +170,7 @@ def clear_scene(
         products.check_space(scene, sum(channels.values()))
         settings = _settings(remover, files, scene, options, mask)
         job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
-        tally = Tally()
+        is_new, tally = not job.has_begun, Tally()
         try:
             if ranks.leads:
                 tell_orientation(source, destination, scene.file)
@@ -222,8 +223,9 @@ def clear_scene(
                 )
                 products.publish(scene, what_was_done)
                 job.remove()
-        except BaseException:
-            if ranks.leads and not job.has_begun:
+        except BaseException as error:
+            refused = is_new and isinstance(error, UserError) and tally.windows == 0  # as it would be again
+            if ranks.leads and (refused or not job.has_begun):
                 job.remove()
             elif ranks.leads:
                 _log.warning("the work so far is kept in %s: the same command goes on with it", job.folder)
