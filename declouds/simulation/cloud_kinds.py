@@ -15,6 +15,7 @@ KINDS = ("thin", "thick", "mixed", "masks", "clear")
 SHARES = {"thin": 0.5, "thick": 0.2, "mixed": 0.15, "clear": 0.15}
 SHARES_WITH_MASKS = {"thin": 0.45, "thick": 0.15, "mixed": 0.1, "masks": 0.15, "clear": 0.15}
 SCALES = (4.0, 160.0)  # pixels across the largest thick clouds: cumulus at 30 m to decks
+TRIES = 5
 THICKEST = 8.0  # the optical depth of an opaque cloud: 0.03 % of the ground shows
 
 
@@ -78,7 +79,10 @@ def _thick(
     scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.75 * rng.random() ** 1.5
     reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
     shape = body or partial(clustered_body, scale=scale, cover=covered)
-    thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, ice)
+    for _ in range(TRIES):  # small clouds may all lie beside the image
+        thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, ice)
+        if thick.mask.any():
+            break
     hidden = np.maximum(1 - thick.opacity, np.float32(np.exp(-THICKEST)))
     return Clouded(thick.cloudy, thick.mask, -np.log(hidden))
 

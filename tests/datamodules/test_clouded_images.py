@@ -256,7 +256,7 @@ def test_bands_are_taken_by_name_by_colour_or_in_order(tmp_path):
         (dict(bands=("a", "b"), wavelengths=(1, 2)), r"and a, b are wanted: correct `bands`"),
         (dict(wavelengths=(0.5,)), "one for each of the bands red, green, blue"),
         (dict(wavelengths=(550, 660, 480)), "in micrometres"),
-        (dict(size=64), r"images are smaller than size=64: .*upsample=True"),
+        (dict(size=64), r"images .*are smaller than size=64: .*upsample=True"),
         (dict(size=4), "at least 8 pixels"),
         (dict(thickness=(2, 1)), "lowest and the highest"),
         (dict(thickness=(0, 1)), "above 0"),

@@ -83,3 +83,9 @@ def train_process():
         )
 
     return start
+
+
+@pytest.fixture
+def bf16_everywhere(monkeypatch):
+    """Let the CPU of the test compute bfloat16, in software if need be."""
+    monkeypatch.setattr("declouds.inference.has_bf16", lambda device: True)

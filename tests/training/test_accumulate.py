@@ -44,6 +44,7 @@ def test_a_step_in_chunks_is_that_of_the_whole_batch(tiny_config, tmp_path):
     assert all(torch.allclose(parts[key], whole[key], rtol=0, atol=1e-6) for key in whole)
 
 
+@pytest.mark.usefixtures("bf16_everywhere")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_in_chunks_is_resumed_exactly(tiny_config, tmp_path, precision):
     config = tiny_config(extra=f"precision = {precision!r}\nstages = [dict(stage, accumulate=2) for stage in stages]\n")

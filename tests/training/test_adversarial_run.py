@@ -46,6 +46,7 @@ def train(path, work_dir, resume=False, stop=False):
     return run.run(resume)
 
 
+@pytest.mark.usefixtures("bf16_everywhere")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_both_optimisers_are_resumed(tiny_config, tmp_path, precision):
     config = tiny_config(extra=AGAINST + f"precision = {precision!r}\n")

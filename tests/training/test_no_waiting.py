@@ -57,6 +57,7 @@ stages[0].update(
 """
 
 
+@pytest.mark.usefixtures("bf16_everywhere")
 @pytest.mark.parametrize("extra", ["", "precision = 'bf16'\n" + ADVERSARIAL])
 def test_values_are_read_when_a_log_is_due_and_not_between(tiny_config, tmp_path, read_in, extra):
     CoarseToFine(Config.fromfile(tiny_config(extra=STAGES + extra)), tmp_path / "run").run()
