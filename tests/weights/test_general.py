@@ -94,10 +94,13 @@ def test_predict_without_a_checkpoint_uses_them_and_says_so(general, picture, tm
     assert "cloud: the detector OwnChange" in printed and "value range: 0 to 255, found in the scene" in printed
     told = json.loads((tmp_path / "o.json").read_text())
     assert told["model"]["name"] == "general-7" and told["mask"] == dict(detector="OwnChange")
-    found = OwnChange(declouds.load_model("general"))((read(picture) / 127.5 - 1).astype(np.float32))
-    assert told["pixels"]["cleared"] == found.sum() > 0
     before, after = read(picture), read(tmp_path / "o.tif")
-    np.testing.assert_array_equal(after[:, :, 25:], before[:, :, 25:])
+    found = OwnChange(declouds.load_model("general"))((before / 127.5 - 1).astype(np.float32))
+    assert told["pixels"]["cleared"] == found.sum() > 0
+    main(["predict", str(picture), "-o", str(tmp_path / "bright.tif"), "--detector", "BrightWhite"])
+    assert json.loads((tmp_path / "bright.json").read_text())["pixels"]["cleared"] == 40 * 25
+    np.testing.assert_array_equal(read(tmp_path / "bright.tif")[:, :, 25:], before[:, :, 25:])
+    capsys.readouterr()
     main(["predict", str(picture), "-o", str(tmp_path / "named.tif"), "--checkpoint", "general"])
     assert "weights: general-7" in capsys.readouterr().out
     np.testing.assert_array_equal(read(tmp_path / "named.tif"), after)
