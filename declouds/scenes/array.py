@@ -11,7 +11,7 @@ from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
 from declouds.scenes.options import SceneOptions
-from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, sees_as_model
+from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
 from declouds.scenes.sampling.image import Image, Read, samples
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.mask_classes import MaskClasses
@@ -69,7 +69,7 @@ def clear_array(
     read = functools.partial(read, stored=stored)
     if remover.value_range is not None:
         check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
-    mask = _mask(options, read, stored if sees_as_model(remover.detector) else reflectance, size, remover)
+    mask = _mask(options, read, range_seen(remover.detector, stored, reflectance), size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
     run_passes(*(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress), device=remover.device)

@@ -14,7 +14,6 @@ import torch
 
 from declouds import __version__
 from declouds.calibration import SpreadCalibration
-from declouds.errors import UserError
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
 from declouds.scenes.dates import OpenDate, filled_from, mosaic_bands, open_dates
@@ -28,7 +27,7 @@ from declouds.scenes.rasters.picture import tell_orientation
 from declouds.scenes.rasters.product_bands import colour_bands
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
-from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, sees_as_model
+from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
 from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass
@@ -170,7 +169,7 @@ def clear_scene(
         products.check_space(scene, sum(channels.values()))
         settings = _settings(remover, files, scene, options, mask)
         job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
-        is_new, tally = not job.has_begun, Tally()
+        tally = Tally()
         try:
             if ranks.leads:
                 tell_orientation(source, destination, scene.file)
@@ -223,9 +222,8 @@ def clear_scene(
                 )
                 products.publish(scene, what_was_done)
                 job.remove()
-        except BaseException as error:
-            refused = is_new and isinstance(error, UserError) and tally.windows == 0  # as it would be again
-            if ranks.leads and (refused or not job.has_begun):
+        except BaseException:
+            if ranks.leads and not job.has_begun:
                 job.remove()
             elif ranks.leads:
                 _log.warning("the work so far is kept in %s: the same command goes on with it", job.folder)
@@ -327,8 +325,8 @@ def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callab
     whole = Window(0, 0, *scene.size)
     if ranks.leads and job.rows_done("clouds", whole) == 0:
         raster = job.raster("clouds", 1)
-        seen = None if sees_as_model(detector) else scene.reflectance
-        for window, cloud in detect_clouds(detector, scene.read, seen or scene.stored_range, *scene.size):
+        seen = range_seen(detector, scene.stored_range, scene.reflectance)
+        for window, cloud in detect_clouds(detector, scene.read, seen, *scene.size):
             raster.write(window, cloud[None].astype(np.float32))
         job.note_rows("clouds", whole, job.height)
     ranks.wait()

@@ -21,9 +21,10 @@ from declouds.scenes.rasters.date_file import Date, day_of, on_grid_of, split_da
 from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
-from declouds.scenes.sampling.cloud_mask import CloudMask, Pixels, detect_clouds
+from declouds.scenes.sampling.cloud_mask import CloudMask, Pixels, detect_clouds, range_seen
 from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.tiles import Window
+from declouds.value_range import ValueRange
 
 BLOCK = 512  # side of what is filled at a time
 CELL, CELLS = 32, 24  # pixels of a cell whose colours are compared, and the most along each axis
@@ -98,6 +99,8 @@ def open_dates(target: Scene, options: SceneOptions, remover: Any) -> Iterator[l
                     **dict(scale=options.scale, offset=options.offset, nodata=options.nodata, trained=remover.trained),
                 )
             )
+            if remover.value_range is None:
+                scene = replace(scene, stored_range=_range_of(target, scene))
             if scene.dtype.kind in "iu" and target.dtype.kind in "iu" and scene.stored_range == target.stored_range:
                 _check_type(scene, target)
             day = day or day_of(scene.file, path)
@@ -125,6 +128,17 @@ def _check_paths(target: Scene, dates: Sequence[str]) -> None:
         if path in taken:
             raise UserError(f"{given}: is {taken[path]}")
         taken[path] = "named twice: leave one out"
+
+
+def _range_of(target: Scene, date: Scene) -> ValueRange:
+    """Return the range of the target in the stored values of a date: the same light, not a range of the date's own."""
+    (scale, offset), (own_scale, own_offset) = (
+        (scene.file.scales[scene.indexes[0] - 1], scene.file.offsets[scene.indexes[0] - 1]) for scene in (target, date)
+    )
+    low, high = (
+        (end * scale + offset - own_offset) / own_scale for end in (target.stored_range.low, target.stored_range.high)
+    )
+    return ValueRange(low, high)
 
 
 def _check_type(scene: Scene, target: Scene) -> None:
@@ -161,27 +175,14 @@ def filled_from(
     assert image.alpha is not None
     alpha, whole = image.alpha, Window(0, 0, image.height, image.width)
     raster, bands = job.raster("mosaic", mosaic_bands(target)), len(target.indexes)
+    facts: list[dict[str, Any]] = [dict(name=date.scene.path.name) for date in dates]
     if leads and job.rows_done("mosaic", whole) == 0:
-        with ExitStack() as stack:
-            fill = _fill(image, target, dates, job, options, stack)
-            facts = _facts(fill)
-            cloudy = filled = 0
-            for window in _blocks(image.height, image.width, BLOCK):
-                part = alpha(window)
-                if not part.any():
-                    continue
-                values, covered = fill(window)
-                raster.write(window, np.concatenate([values, covered[None]]).astype(np.float32))
-                cloudy, filled = cloudy + int((part > 0).sum()), filled + int(((part > 0) & covered).sum())
-        if cloudy and not filled:
-            job.remove()
-            raise UserError(
-                f"{target.path}: no date is clear where it has clouds: give other dates, or loosen the mask "
-                "(--detector, --dilate)"
-            )
+        try:
+            facts = _write_mosaic(raster, image, target, dates, job, options)
+        except UserError:
+            job.remove()  # the user has to change something, so nothing of it is of use
+            raise
         job.note_rows("mosaic", whole, image.height)
-    else:
-        facts = [dict(name=date.scene.path.name) for date in dates]
 
     def stored(window: Window) -> tuple[np.ndarray, np.ndarray]:
         mosaic = raster.read(window)
@@ -202,6 +203,28 @@ def filled_from(
         return alpha(window) * ~stored(window)[1]
 
     yield replace(image, read=read, alpha=left, filled=filled_pixels), facts
+
+
+def _write_mosaic(
+    raster: Any, image: Image, target: Scene, dates: Sequence[OpenDate], job: Any, options: SceneOptions
+) -> list[dict[str, Any]]:
+    """Compute the composite under the clouds, block by block, and return what was done with each date."""
+    assert image.alpha is not None
+    cloudy = filled = 0
+    with ExitStack() as stack:
+        fill = _fill(image, target, dates, job, options, stack)
+        for window in _blocks(image.height, image.width, BLOCK):
+            cloud = image.alpha(window) > 0
+            if cloud.any():
+                values, covered = fill(window)
+                raster.write(window, np.concatenate([values, covered[None]]).astype(np.float32))
+                cloudy, filled = cloudy + int(cloud.sum()), filled + int((cloud & covered).sum())
+    if cloudy and not filled:
+        raise UserError(
+            f"{target.path}: no date is clear where it has clouds: give other dates, or loosen the mask (--detector, "
+            "--dilate)"
+        )
+    return _facts(fill)
 
 
 def mosaic_bands(target: Scene) -> int:
@@ -241,7 +264,8 @@ def _clouds(date: Date, mask: MaskSource, target: Scene, job: Any, number: int, 
         cloud.warn(date.scene.path)
         return cloud
     raster = job.raster(f"clouds_of_date{number}", 1)
-    for window, found in detect_clouds(mask.detector, date.read, target.stored_range, *target.size):
+    seen = range_seen(mask.detector, target.stored_range, target.reflectance)
+    for window, found in detect_clouds(mask.detector, date.read, seen, *target.size):
         raster.write(window, found[None].astype(np.float32))
     return lambda window: raster.read(window)[0] > 0
 
@@ -315,8 +339,6 @@ def _colour(
     mine, date = seen[number], layers[number]
     if mine.any():
         _check_level(dates[number].name, target[:, mine], date[:, mine])
-        if np.array_equal(target[:, mine], date[:, mine]):
-            raise UserError(f"{dates[number].name}: holds the pixels of the scene itself: leave it out of --date")
     if options.colour == "keep":
         return ColourMatch.identity(len(target))
     match = match_colour(target[:, mine], date[:, mine], cell[mine], _change(number, layers, seen))

@@ -56,7 +56,7 @@ CLOUD[50:100, 60:120] = True
 
 
 def dated(tmp_path, day, values=None, **options):
-    return write(tmp_path / f"other_{day}.tif", land() + 5 if values is None else values, **options)
+    return write(tmp_path / f"other_{day}.tif", land() if values is None else values, **options)
 
 
 def fill(target, *dates, **options):
@@ -94,7 +94,7 @@ def test_linear_in_time_and_median(tmp_path, target):
 
 
 def test_what_no_date_shows_is_left_and_counted(tmp_path, target):
-    other = land() + 5
+    other = land()
     other[:, 50:75, 60:120] = 7000
     result, summary = fill(target, dated(tmp_path, "2020-06-14", other))
     assert np.array_equal(result[:, 50:75, 60:120], read(target)[:, 50:75, 60:120])
@@ -113,13 +113,24 @@ class Constant(CloudRemover):
 
 
 def test_a_network_clears_what_no_date_shows(tmp_path, target):
-    other = land() + 5
+    other = land()
     other[:, 50:75, 60:120] = 7000
     result, summary = fill(target, dated(tmp_path, "2020-06-14", other), model=Constant(), colour="keep", tile=64)
     assert (result[:, 50:75, 60:120] == 5000).all()
-    assert np.array_equal(result[:, 75:100, 60:120], np.rint(land() + 5)[:, 75:100, 60:120])
+    assert np.array_equal(result[:, 75:100, 60:120], np.rint(land())[:, 75:100, 60:120])
     assert np.array_equal(result[:, ~CLOUD], read(target)[:, ~CLOUD])
     assert summary["pixels"]["cleared"] == CLOUD.sum()
+
+
+def test_dates_keep_their_values_beside_a_model_of_any_units(tmp_path, target):
+    """Each scene alone would have a range of its own, by its brightest pixels."""
+    bright = land()
+    bright[:, :30] = 12000
+    model = Constant()
+    model.any_units = True
+    options = dict(model=model, colour="keep", detector="BrightWhite", value_range=(0, 10000))
+    result, _ = fill(target, dated(tmp_path, "2020-06-14", bright), **options)
+    assert np.array_equal(result[:, CLOUD], np.rint(land())[:, CLOUD])
 
 
 def test_a_date_of_another_grid_and_projection(tmp_path, target):
@@ -140,7 +151,7 @@ def test_a_date_of_another_grid_and_projection(tmp_path, target):
 
 
 def test_part_of_the_place_is_filled_in_part(tmp_path, target):
-    half = dated(tmp_path, "2020-06-01", (land() + 5)[:, :75])
+    half = dated(tmp_path, "2020-06-01", land()[:, :75])
     _, summary = fill(target, half)
     assert summary["pixels"]["filled"] == 25 * 60 and summary["pixels"]["left"] == 25 * 60
 
@@ -166,7 +177,7 @@ def test_masks_from_files(tmp_path, target):
     with pytest.raises(UserError, match="one --date-mask FILE for each --date"):
         remove_clouds(target, **options)
     remove_clouds(target, **options, date_masks=[str(masks[1])], colour="keep")
-    assert np.array_equal(read(output), np.where(CLOUD, np.rint(land() + 5), read(target)))
+    assert np.array_equal(read(output), np.where(CLOUD, np.rint(land()), read(target)))
 
 
 def test_the_result_does_not_depend_on_blocks(tmp_path, target, monkeypatch):

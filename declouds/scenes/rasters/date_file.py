@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import rasterio.windows
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
-from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
 from declouds.errors import UserError
@@ -93,8 +93,8 @@ def on_grid_of(
     """
     file, name = date.file, str(date.path)
     place = place_on(file, name, target.file, "date")
-    transform = place["transform"]
-    place["transform"] = transform * Affine.translation(shift[1], shift[0])
+    moved = rasterio.windows.Window(shift[1], shift[0], 1, 1)
+    place["transform"] = rasterio.windows.transform(moved, place["transform"])
     own_alpha = ColorInterp.alpha in file.colorinterp
     try:
         raster = WarpedVRT(

@@ -70,9 +70,15 @@ class CloudMask:
         return alpha[_inside(window, around)]
 
 
-def sees_as_model(detector: Any) -> bool:
-    """Return whether a detector is given images in the range of the model that clears them, not as reflectance."""
-    return bool(getattr(detector, "as_model", False))
+def range_seen(detector: Any, of_model: ValueRange, reflectance: ValueRange | None) -> ValueRange:
+    """Return the stored values that stand for -1 and 1 to a detector.
+
+    Args:
+        detector: one of `declouds.cloud_detectors`; with ``as_model`` it sees an image as the model does.
+        of_model: stored values that stand for -1 and 1 to the model that clears the image.
+        reflectance: stored values of reflectance 0 and 1, if they differ from those.
+    """
+    return of_model if reflectance is None or getattr(detector, "as_model", False) else reflectance
 
 
 def detect_clouds(
