@@ -12,4 +12,4 @@ model = dict(
     any_units=True,
 )
 reference_weights = "general"
-stages = _base_._on_top
+stages = _base_._on_general

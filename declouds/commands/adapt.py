@@ -7,6 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from declouds.commands.predict import two_numbers
+
 HELP = "train the general model further on your own clear images, with simulated clouds"
 
 
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     images.add_argument(
         "--value-range",
-        type=_numbers,
+        type=two_numbers,
         metavar="LOW,HIGH",
         help="values of black and of thick cloud (default: 0,255 for 8 bits, else found from the images)",
     )
@@ -60,14 +62,14 @@ def run(args: argparse.Namespace) -> None:
     pick_device(args.device.partition(":")[0])
     if not args.minutes > 0:
         raise UserError(f"--minutes {args.minutes:g}: give a number above 0")
-    if args.value_range and (len(args.value_range) != 2 or not args.value_range[0] < args.value_range[1]):
+    if args.value_range and not args.value_range[0] < args.value_range[1]:
         raise UserError("--value-range takes LOW,HIGH, the lower one first, such as 0,10000")
     keep_freed_memory()
     choice = Choice(
         tuple(args.clear),
         _bands(args.bands, args.wavelengths),
         tuple(args.wavelengths) if args.wavelengths else None,
-        tuple(args.value_range) if args.value_range else None,
+        args.value_range,
         args.scale,
         args.offset,
     )

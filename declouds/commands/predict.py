@@ -47,7 +47,7 @@ def _add_input(group: Any) -> None:
     group.add_argument("--nodata", type=float, metavar="V", help="nodata value (default: from the file)")
     group.add_argument(
         "--value-range",
-        type=_two_numbers,
+        type=two_numbers,
         metavar="LOW,HIGH",
         help="darkest and brightest stored value, for weights that fit any units (default: found in the scene)",
     )
@@ -325,7 +325,7 @@ def _print_summary(report: Any, remover: Any) -> None:
         print(f"{share:.2g} % of the values were outside {name} and were clipped to it where the scene was cleared")
 
 
-def _two_numbers(text: str) -> tuple[float, float]:
+def two_numbers(text: str) -> tuple[float, float]:
     """Return the numbers of ``LOW,HIGH``."""
     try:
         low, high = map(float, text.split(","))

@@ -11,8 +11,8 @@ SHOWN = [centre for name, centre in CENTRES.items() if name not in ("water_vapou
 def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change contrast, gamma, gain, offset, sharpness and noise at random, within what sensors and products differ by.
 
-    Contrast hardly falls and hardly any light is added: with more of both, a clear image could not be told from one
-    under a veil, and a model learns to leave veils alone.
+    Contrast falls little and little light is added: with more of both, a clear image looks like one under a veil, and a
+    model learns to leave veils alone.
 
     Shapes: (C, H, W) -> (C, H, W) float32.
     Units: [0, 1].

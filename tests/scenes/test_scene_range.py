@@ -73,7 +73,7 @@ def test_slightly_negative_reflectances_keep_their_place():
     assert -0.1 < found(FRACTIONS - 0.05).stored.low < -0.04
 
 
-def test_a_large_scene_has_the_range_of_its_parts_whoever_reads_it():
+def test_a_large_scene_gets_the_range_of_the_same_parts_each_time():
     values = np.random.default_rng(1).integers(100, 5000, (3, 1500, 1300)).astype(np.uint16)
     reads = []
 

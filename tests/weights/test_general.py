@@ -92,11 +92,11 @@ def test_predict_without_a_checkpoint_uses_them_and_says_so(general, picture, tm
     printed = capsys.readouterr().out
     assert "weights: general-7, which comes with declouds (docs/general_model.md)" in printed
     assert "cloud: the detector OwnChange" in printed and "value range: 0 to 255, found in the scene" in printed
-    told = json.loads((tmp_path / "o.json").read_text())
-    assert told["model"]["name"] == "general-7" and told["mask"] == dict(detector="OwnChange")
+    summary = json.loads((tmp_path / "o.json").read_text())
+    assert summary["model"]["name"] == "general-7" and summary["mask"] == dict(detector="OwnChange")
     before, after = read(picture), read(tmp_path / "o.tif")
     found = OwnChange(declouds.load_model("general"))((before / 127.5 - 1).astype(np.float32))
-    assert told["pixels"]["cleared"] == found.sum() > 0
+    assert summary["pixels"]["cleared"] == found.sum() > 0
     main(["predict", str(picture), "-o", str(tmp_path / "bright.tif"), "--detector", "BrightWhite"])
     assert json.loads((tmp_path / "bright.json").read_text())["pixels"]["cleared"] == 40 * 25
     np.testing.assert_array_equal(read(tmp_path / "bright.tif")[:, :, 25:], before[:, :, 25:])

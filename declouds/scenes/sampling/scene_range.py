@@ -51,7 +51,7 @@ def find_range(
     nearly all are below a third of that. Pixels that are 0 in every band are taken for borders and left out.
 
     The percentiles are those of the whole scene up to 1024 x 1024 pixels, and of 256 windows of fixed places above
-    that: one scene has one range, whoever asks, and memory does not grow.
+    that: a scene always gets the same range, and memory does not grow with it.
 
     Args:
         source: the scene, for messages.

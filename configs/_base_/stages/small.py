@@ -1,0 +1,71 @@
+# Stages of all small models, for two CPU cores. Reduced images first: the tint of a veil is seen in a whole image, not
+# in a patch.
+def _stage(name, train, iterations, warm_up=50, **own):
+    return dict(
+        name=name,
+        train=train,
+        iterations=iterations,
+        augmentations=[
+            "RandomHorizontalFlip",
+            "RandomVerticalFlip",
+            dict(type="RandomRotation90", times=(0, 3), p=1.0),
+        ],
+        optimizer=dict(type="AdamW", betas=(0.9, 0.99), weight_decay=1e-4),
+        clip_grad=1.0,
+        param_scheduler=[
+            dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=warm_up),
+            dict(
+                type="CosineAnnealingLR",
+                T_max=iterations - warm_up,
+                eta_min=1e-6,
+                by_epoch=False,
+                begin=warm_up,
+                end=iterations,
+            ),
+        ],
+        **own,
+    )
+
+
+# A fusion adds something where the two it fuses are of like quality: the denoiser is trained as long as the reference.
+# The fusion comes last and alone, so that experiments with other fusions train nothing else.
+_de = [
+    _stage("reference_coarse", ["reference"], 1000, batch_size=8, lr=1.5e-3, reduce=2),
+    _stage("reference_fine", ["reference"], 500, batch_size=2, lr=4e-4),
+    _stage("coarse", ["denoiser"], 900, batch_size=16, lr=1.5e-3, reduce=4),
+    _stage("middle", ["denoiser"], 800, batch_size=8, lr=1e-3, reduce=2),
+    _stage("fine", ["denoiser"], 400, batch_size=2, lr=4e-4),
+    _stage("fusion", ["fusion"], 150, batch_size=4, lr=1e-3, reduce=2),
+    _stage("fusion_fine", ["fusion"], 75, batch_size=2, lr=4e-4),
+]
+
+# Half an hour for NAFNets. The reference can be trained on for as long as a denoiser: to compare methods that have had
+# the same time.
+_reference = [
+    _stage("reference_coarse", ["reference"], 300, 30, batch_size=8, lr=1.5e-3, reduce=2),
+    _stage("reference_fine", ["reference"], 100, 30, batch_size=2, lr=4e-4),
+]
+_reference_again = [
+    _stage("reference_again", ["reference"], 450, 30, batch_size=8, lr=1e-3, reduce=2),
+    _stage("reference_last", ["reference"], 120, 30, batch_size=2, lr=4e-4),
+]
+_denoiser = [
+    _stage("coarse", ["denoiser"], 400, 30, batch_size=16, lr=1.5e-3, reduce=4),
+    _stage("middle", ["denoiser"], 250, 30, batch_size=8, lr=1e-3, reduce=2),
+    _stage("fine", ["denoiser"], 120, 30, batch_size=2, lr=4e-4),
+]
+_fusion = [
+    _stage("fusion", ["fusion"], 60, 30, batch_size=4, lr=1e-3, reduce=2),
+    _stage("fusion_fine", ["fusion"], 40, 30, batch_size=2, lr=4e-4),
+]
+
+# The general model, and what is built on its weights.
+_general = [
+    _stage("reference_coarse", ["reference"], 1200, batch_size=16, lr=2e-3, reduce=2),
+    _stage("reference", ["reference"], 4000, batch_size=8, lr=1e-3),
+]
+_on_general = [
+    _stage("coarse", ["denoiser"], 350, batch_size=16, lr=1.5e-3, reduce=2),
+    _stage("fine", ["denoiser"], 300, batch_size=8, lr=8e-4),
+    _stage("fusion", ["fusion"], 70, batch_size=8, lr=1e-3),
+]
