@@ -28,13 +28,14 @@ class NAFDenoiser(nn.Module):
         dropout: share of channels dropped in each branch while training.
         predicts: what the network predicts, see `Process.mix`.
         takes_prior: give the network the prior too.
+        patch: pixels a side that are folded into channels, see `NAFUNet`.
 
     Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) and, with ``takes_prior``, prior (B, bands, H, W)
     -> (B, bands, H, W), any H and W.
     Units: images in [-1, 1]; t in steps of the noise schedule.
 
     Raises:
-        UserError: unknown ``predicts``, or encoder and decoder differ in number of levels.
+        UserError: unknown ``predicts``, ``patch`` below 1, or encoder and decoder differ in number of levels.
     """
 
     predicts = "noise"
@@ -51,6 +52,7 @@ class NAFDenoiser(nn.Module):
         dropout: float = 0.0,
         predicts: str = "noise",
         takes_prior: bool = False,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         self.predicts, self.takes_prior = check_prediction(predicts), takes_prior
@@ -67,6 +69,7 @@ class NAFDenoiser(nn.Module):
             decoder_blocks=decoder_blocks,
             embedding=embedding,
             dropout=dropout,
+            patch=patch,
         )
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, *prior: torch.Tensor) -> torch.Tensor:

@@ -89,11 +89,13 @@ class NAFUNet(nn.Module):
         decoder_blocks: blocks of each decoder level, coarsest first.
         embedding: channels of the embedding of the timestep, 0 for none.
         dropout: share of channels dropped in each branch while training.
+        patch: pixels a side that are folded into channels before the first level and unfolded after the last (Shi et
+            al. 2016, arXiv 1609.05158): with 2, a network of the same width costs a quarter and sees twice as far.
 
     Shapes: x (B, in_channels, H, W), embedding (B, E) -> (B, out_channels, H, W), any H and W (padded inside).
 
     Raises:
-        UserError: encoder and decoder differ in number of levels.
+        UserError: encoder and decoder differ in number of levels, or ``patch`` is below 1.
     """
 
     def __init__(
@@ -107,8 +109,11 @@ class NAFUNet(nn.Module):
         decoder_blocks: Sequence[int],
         embedding: int = 0,
         dropout: float = 0.0,
+        patch: int = 1,
     ) -> None:
         super().__init__()
+        if patch < 1:
+            raise UserError(f"NAFNet: patch = {patch}: give a number of pixels, at least 1")
         if len(encoder_blocks) != len(decoder_blocks):
             raise UserError(
                 f"NAFNet: encoder_blocks and decoder_blocks must have the same length, got {len(encoder_blocks)} and "
@@ -118,18 +123,20 @@ class NAFUNet(nn.Module):
         def blocks(channels: int, count: int) -> NAFBlocks:
             return NAFBlocks([NAFBlock(channels, embedding, dropout) for _ in range(count)])
 
-        self.multiple = 2 ** len(encoder_blocks)
-        channels = [width * 2**level for level in range(len(encoder_blocks))]
-        self.first = nn.Conv2d(in_channels, width, 3, padding=1)
+        levels = len(encoder_blocks)
+        self.multiple = patch * 2**levels
+        self.fold, self.unfold = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
+        channels = [width * 2**level for level in range(levels)]
+        self.first = nn.Conv2d(patch**2 * in_channels, width, 3, padding=1)
         self.encoder = nn.ModuleList(map(blocks, channels, encoder_blocks))
         self.downs = nn.ModuleList(nn.Conv2d(count, 2 * count, 2, stride=2) for count in channels)
-        self.middle = blocks(width * self.multiple, middle_blocks)
+        self.middle = blocks(width * 2**levels, middle_blocks)
         self.ups = nn.ModuleList(
             nn.Sequential(nn.Conv2d(2 * count, 4 * count, 1, bias=False), nn.PixelShuffle(2))
             for count in reversed(channels)
         )
         self.decoder = nn.ModuleList(map(blocks, reversed(channels), decoder_blocks))
-        self.last = nn.Conv2d(width, out_channels, 3, padding=1)
+        self.last = nn.Conv2d(width, patch**2 * out_channels, 3, padding=1)
         # The norms are over channels and half of the convolutions pointwise: on a CPU a training step takes 0.7 of the
         # time with channels last.
         self.to(memory_format=torch.channels_last)
@@ -137,7 +144,8 @@ class NAFUNet(nn.Module):
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Return the output of the last convolution."""
         height, width = x.shape[-2:]
-        hidden = self.first(pad_to_multiple(x, self.multiple).contiguous(memory_format=torch.channels_last))
+        hidden = self.fold(pad_to_multiple(x, self.multiple))
+        hidden = self.first(hidden.contiguous(memory_format=torch.channels_last))
         skips = []
         for blocks, down in zip(self.encoder, self.downs, strict=True):
             hidden = blocks(hidden, embedding)
@@ -146,4 +154,4 @@ class NAFUNet(nn.Module):
         hidden = self.middle(hidden, embedding)
         for up, blocks in zip(self.ups, self.decoder, strict=True):
             hidden = blocks(up(hidden) + skips.pop(), embedding)
-        return self.last(hidden)[..., :height, :width]
+        return self.unfold(self.last(hidden))[..., :height, :width]

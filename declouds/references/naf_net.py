@@ -26,12 +26,13 @@ class NAFNet(NAFUNet):
         middle_blocks: blocks at the coarsest level.
         decoder_blocks: blocks of each decoder level, coarsest first.
         gain: multiply the cloudy image too, not only add to it.
+        patch: pixels a side that are folded into channels, see `NAFUNet`.
 
     Shapes: cloudy (B, in_bands, H, W) -> prior (B, bands, H, W), any H and W (padded inside).
     Units: [-1, 1].
 
     Raises:
-        UserError: encoder and decoder differ in number of levels, or ``in_bands`` is less than ``bands``.
+        UserError: encoder and decoder differ in number of levels, ``patch`` is below 1, or ``in_bands`` is less than ``bands``.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class NAFNet(NAFUNet):
         middle_blocks: int = 1,
         decoder_blocks: Sequence[int] = (1, 1, 1, 1),
         gain: bool = False,
+        patch: int = 1,
     ) -> None:
         super().__init__(
             input_bands("NAFNet", bands, in_bands),
@@ -52,6 +54,7 @@ class NAFNet(NAFUNet):
             encoder_blocks=encoder_blocks,
             middle_blocks=middle_blocks,
             decoder_blocks=decoder_blocks,
+            patch=patch,
         )
         self.bands = bands
 

@@ -18,15 +18,15 @@ def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     Units: [0, 1].
     """
     bands = (len(image), 1, 1)
-    changed = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.4, 0.4))
+    changed = np.clip(image, 0, 1) ** float(np.exp(rng.uniform(-0.4, 0.4)))
     middle = changed.mean(axis=(1, 2), keepdims=True)
     changed = middle + (changed - middle) * rng.uniform(0.85, 1.3)
-    changed = changed * rng.uniform(0.7, 1.15) * rng.uniform(0.92, 1.08, bands)
-    changed = changed + rng.uniform(-0.06, 0.02) + rng.uniform(-0.02, 0.02, bands)
+    changed = changed * (rng.uniform(0.7, 1.15) * rng.uniform(0.92, 1.08, bands)).astype(np.float32)
+    changed = changed + (rng.uniform(-0.06, 0.02) + rng.uniform(-0.02, 0.02, bands)).astype(np.float32)
     if rng.random() < 0.3:
         changed = ndimage.gaussian_filter(changed, (0, *[rng.uniform(0.4, 1.2)] * 2), truncate=3)
     if rng.random() < 0.4:
-        changed = changed + rng.normal(0, rng.uniform(0.002, 0.015), image.shape)
+        changed = changed + rng.uniform(0.002, 0.015) * rng.standard_normal(image.shape, np.float32)
     return np.clip(changed, 0, 1).astype(np.float32)
 
 
@@ -40,6 +40,7 @@ def as_false_colour(image: np.ndarray, rng: np.random.Generator) -> tuple[np.nda
     Units: [0, 1].
     """
     bands = (len(image), 1, 1)
-    shown = np.clip(image[rng.permutation(len(image))], 0, 1) ** np.exp(rng.uniform(-0.5, 0.5, bands))
+    gamma = np.exp(rng.uniform(-0.5, 0.5, bands)).astype(np.float32)
+    shown = np.clip(image[rng.permutation(len(image))], 0, 1) ** gamma
     wavelengths = sorted(rng.choice(SHOWN, len(image), replace=len(image) > len(SHOWN)).tolist(), reverse=True)
     return np.clip(shown * rng.uniform(0.7, 1.2, bands), 0, 1).astype(np.float32), tuple(wavelengths)

@@ -1,0 +1,44 @@
+# What the general model is trained on first: windows of 128 pixels, more of them in the same time than whole images. An hour
+# on one CPU core.
+_base_ = ["_base_/runtime.py", "_base_/stages/small.py"]
+datamodule = dict(
+    type="CloudedImages",
+    root=["data/ucmerced/train", "data/eurosat_rgb/train"],
+    size=128,
+    upsample=True,
+    cloud_masks="data/oncloudn/*_mask.tif",
+    shares=dict(thin=0.42, thick=0.17, mixed=0.1, masks=0.13, clear=0.18),
+    thickness=(0.05, 2.0),
+    false_colour=0.2,
+    other_sensors=0.6,
+    coarser=0.6,
+    val=0.04,
+    test=None,
+)
+test_datamodule = dict(
+    type="CloudedImages",
+    root="data/ucmerced",
+    split="folders",
+    size=256,
+    val=None,
+    cloud_masks="data/oncloudn/*_mask.tif",
+    shares=dict(thin=1, thick=1, masks=1),
+)
+model = dict(
+    type="OnePass",
+    reference=dict(
+        type="NAFNet",
+        width=32,
+        patch=4,
+        encoder_blocks=(1, 2, 4),
+        middle_blocks=4,
+        decoder_blocks=(2, 1, 1),
+        gain=True,
+    ),
+    any_units=True,
+)
+ema = dict(decay=0.998)
+log_interval = 50
+checkpoint_interval = 250
+num_workers = 1
+stages = _base_._general_windows
