@@ -78,9 +78,12 @@ def test_ten_ddim_steps_equal_the_official_sample(shared, fill, imported, relati
     # by pixel, from the official prior.
     assert norm_error(model.prior(cloudy), expected["prior"]) < 1e-4
     assert norm_error(model.predict(cloudy, noise), expected["samples"][-1]) < 1e-4
-    model.reference.forward = lambda _: torch.from_numpy(expected["prior"])
+    # In float64, which leaves the golden's own rounding alone (6e-5): ours in float32 reaches 1.3e-4 on some CPUs.
+    model.double().reference.forward = lambda _: torch.from_numpy(expected["prior"]).double()
+    for network in (model.denoiser, model.fusion):  # the encoding of the timestep is float32
+        network.unet.time_embed.register_forward_pre_hook(lambda _, encoded: encoded[0].double())
     steps = []
-    result = model.predict(cloudy, noise, record=steps.append)
+    result = model.predict(cloudy.double(), noise.double(), record=steps.append)
     assert [int(step["t"]) for step in steps] == description["timesteps"][::-1]
     for step, fused in zip(steps, expected["fused"], strict=True):
         assert relative_error(step["fused"], fused) < 1e-4
