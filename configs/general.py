@@ -1,36 +1,6 @@
 # The weights that come with the package: RGB of any sensor, thin and thick cloud, trained on simulated clouds over free
-# clear imagery alone (UC Merced and EuroSAT), in two hours on one CPU core.
-_base_ = ["_base_/runtime.py", "_base_/stages/small.py"]
-datamodule = dict(
-    type="CloudedImages",
-    root=["data/ucmerced/train", "data/eurosat_rgb/train"],
-    size=128,
-    upsample=True,
-    cloud_masks="data/oncloudn/*_mask.tif",
-    shares=dict(thin=0.42, thick=0.17, mixed=0.1, masks=0.13, clear=0.18),
-    thickness=(0.05, 2.0),
-    false_colour=0.2,
-    other_sensors=0.6,
-    coarser=0.4,
-    val=0.04,
-    test=None,
-)
-test_datamodule = dict(
-    type="CloudedImages",
-    root="data/ucmerced",
-    split="folders",
-    size=256,
-    val=None,
-    cloud_masks="data/oncloudn/*_mask.tif",
-    shares=dict(thin=1, thick=1, masks=1),
-)
-model = dict(
-    type="OnePass",
-    reference=dict(type="NAFNet", width=16, encoder_blocks=(1, 1, 2, 4), gain=True),
-    any_units=True,
-)
-ema = dict(decay=0.998)
-log_interval = 50
-checkpoint_interval = 250
-num_workers = 1
+# clear imagery alone (UC Merced and EuroSAT): windows of the size that scenes are cleared in, after the small ones.
+_base_ = ["general_windows.py"]
+datamodule = dict(size=256)
+load_from = "work_dirs/general_windows/model.safetensors"
 stages = _base_._general

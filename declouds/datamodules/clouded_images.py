@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from declouds.value_range import ValueRange
 
 TRIES = 50  # places of a window before an image is given up for nodata
 ENOUGH = 0.5  # share of valid pixels that a window has at least
+SMALL_KEPT = 4096  # small images in memory: 200 MB at 64 pixels and 3 bands
 LOOKED_AT = 100  # training images that are looked at for clouds of their own
 
 logger = logging.getLogger("declouds")
@@ -56,6 +58,7 @@ class CloudedImagesDataset(PairDataset):
         wavelengths: Sequence[float] | None = None,
         size: int = 256,
         upsample: bool = False,
+        mosaic: bool = False,
         shares: Mapping[str, float] | None = None,
         thickness: Sequence[float] = (0.1, 2.0),
         false_colour: float = 0.0,
@@ -92,6 +95,8 @@ class CloudedImagesDataset(PairDataset):
             for header in self.headers
         ]
         _check_sizes(self.images, self.regions, size, upsample)
+        self.mosaic = mosaic
+        self._small: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.image_units = PairUnits.of(self.images, self.headers, value_range, scale, offset)
         self.units = self.image_units.units
         self.has_gaps = any(header.has_gaps for header in self.headers)
@@ -133,8 +138,11 @@ class CloudedImagesDataset(PairDataset):
         """
         rng = np.random.default_rng([self.seed, seed])
         image, _ = self.windows[index]
-        half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
-        clear, valid = self._window(image, rng, reduce=2 if half else 1)
+        if self.mosaic and min(self.regions[image][2:]) < self.size:
+            clear, valid = self._mosaic(rng)
+        else:
+            half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
+            clear, valid = self._window(image, rng, reduce=2 if half else 1)
         return self.as_sample(self._under_clouds(clear, valid, rng, self.other_sensors), self.names[index])
 
     def content(self) -> str:
@@ -189,6 +197,30 @@ class CloudedImagesDataset(PairDataset):
             f"{path}: of {TRIES} windows of {side[0]}x{side[1]} pixels none has data in half of them: remove the image"
         )
 
+    def _mosaic(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Lay small images side by side, drawn at random, turned and cut as they come. Shapes: as `_window`."""
+        clear = np.empty((len(self.band_names), self.size, self.size), np.float32)
+        valid = np.empty((self.size, self.size), bool)
+        small = [image for image, (*_, height, width) in enumerate(self.regions) if min(height, width) < self.size]
+        side = min(min(self.regions[image][2:]) for image in small)
+        for row, column in product(range(0, self.size, side), range(0, self.size, side)):
+            values, known = self._read_small(small[int(rng.integers(len(small)))], side)
+            turns, part = int(rng.integers(4)), np.s_[: self.size - row, : self.size - column]
+            place = np.s_[row : row + side, column : column + side]
+            clear[:, *place] = np.rot90(values, turns, (1, 2))[:, *part]
+            valid[place] = np.rot90(known, turns)[part]
+        return clear, valid
+
+    def _read_small(self, image: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read the corner of a small image, gaps filled; kept in memory, since decoding takes most of the time."""
+        if image not in self._small:
+            first_row, first_column, *_ = self.regions[image]
+            values, valid = self._read(image, (first_row, first_column, side, side))
+            if len(self._small) >= SMALL_KEPT:
+                self._small.pop(next(iter(self._small)))
+            self._small[image] = fill_nodata(values, valid), valid
+        return self._small[image]
+
     def _read(self, image: int, place: Place) -> tuple[np.ndarray, np.ndarray]:
         """Read a window of an image as [0, 1], and its valid pixels."""
         files, stored = self.images[image].clear, self.stored_range
@@ -225,7 +257,8 @@ class CloudedImages(PairDataModule):
     ``bands`` names the bands to take, in order, such as ("nir", "red", "green"), or says their numbers where the files
     have no names, as dict(red=4, green=3, blue=2); by default those that the files name, or red, green and blue. Each
     needs a wavelength: known by name, or given as ``wavelengths`` in micrometres. Samples
-    are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic).
+    are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic). With
+    ``mosaic`` training lays small images side by side instead, as sharp as they are.
 
     Training draws new clouds, and in large images a new place, at each position of the stream of samples; validation
     and test samples have the clouds of their name and ``seed``. For ``shares`` of the kinds of clouds and ``thickness``

@@ -32,7 +32,8 @@ class NAFNet(NAFUNet):
     Units: [-1, 1].
 
     Raises:
-        UserError: encoder and decoder differ in number of levels, ``patch`` is below 1, or ``in_bands`` is less than ``bands``.
+        UserError: encoder and decoder differ in number of levels, ``patch`` is below 1, or ``in_bands`` is less than
+            ``bands``.
     """
 
     def __init__(

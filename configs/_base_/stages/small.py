@@ -60,8 +60,8 @@ _fusion = [
 ]
 
 # The general model, and what is built on its weights.
-_general_windows = [_stage("windows", ["reference"], 4800, 200, batch_size=16, lr=1.5e-3)]
-_general = [_stage("images", ["reference"], 3200, 200, batch_size=8, lr=6e-4)]
+_general_windows = [_stage("windows", ["reference"], 4200, 200, batch_size=16, lr=1.5e-3)]
+_general = [_stage("images", ["reference"], 3000, 200, batch_size=8, lr=6e-4)]
 _on_general = [
     _stage("coarse", ["denoiser"], 350, batch_size=16, lr=1.5e-3, reduce=2),
     _stage("fine", ["denoiser"], 300, batch_size=8, lr=8e-4),
