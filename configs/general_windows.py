@@ -1,5 +1,5 @@
-# What the general model is trained on first: windows of 128 pixels, more of them in the same time than larger ones. Three
-# quarters of an hour on one CPU core.
+# What the general model is trained on first: small windows, of which more fit into the same time. Three quarters of an
+# hour on one CPU core.
 _base_ = ["_base_/runtime.py", "_base_/stages/small.py"]
 datamodule = dict(
     type="CloudedImages",
