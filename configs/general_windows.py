@@ -1,6 +1,6 @@
 # What the general model is trained on first: small windows, of which more fit into the same time. Three quarters of an
 # hour on one CPU core.
-_base_ = ["_base_/runtime.py", "_base_/stages/small.py"]
+_base_ = ["_base_/runtime.py", "_base_/models/general.py", "_base_/stages/small.py"]
 datamodule = dict(
     type="CloudedImages",
     root=["data/ucmerced/train", "data/eurosat_rgb/train"],
@@ -24,19 +24,6 @@ test_datamodule = dict(
     val=None,
     cloud_masks="data/oncloudn/*_mask.tif",
     shares=dict(thin=1, thick=1, masks=1),
-)
-model = dict(
-    type="OnePass",
-    reference=dict(
-        type="NAFNet",
-        width=32,
-        patch=4,
-        encoder_blocks=(1, 2, 4),
-        middle_blocks=4,
-        decoder_blocks=(2, 1, 1),
-        gain=True,
-    ),
-    any_units=True,
 )
 ema = dict(decay=0.998)
 log_interval = 50

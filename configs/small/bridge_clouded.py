@@ -1,15 +1,15 @@
-# A bridge from the prior of the general model, fused with it: a quarter of an hour on one CPU core.
-_base_ = ["../general.py"]
-model = dict(
-    _delete_=True,
-    type="DiffusionEnhancement",
-    reference=_base_.model.reference,
-    denoiser=dict(type="NAFDenoiser", width=16, encoder_blocks=(1, 1, 2, 4), predicts="edm", takes_prior=True),
-    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.1, data_std=0.15),
-    fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),
-    sampler=dict(type="DDIM", steps=2),
-    eta=0.0,
-    any_units=True,
+# Simulated clouds over UC Merced alone, which the prior has seen too, on a CPU.
+_base_ = ["../_base_/runtime.py", "../_base_/models/bridge_small.py", "../_base_/stages/small.py"]
+datamodule = dict(
+    type="CloudedImages",
+    root="data/ucmerced",
+    split="folders",
+    size=256,
+    val=0.04,
+    cloud_masks="data/oncloudn/*_mask.tif",
+    shares=dict(thin=2, thick=1, masks=1),
 )
-reference_weights = "general"
-stages = _base_._on_general
+checkpoint_interval = 200
+ema = dict(decay=0.99)
+num_workers = 1
+stages = _base_._denoiser

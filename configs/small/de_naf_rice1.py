@@ -1,4 +1,4 @@
-# DE on RICE1, with the networks, data and minutes of bridge_rice1.
+# DE from noise, on RICE1, with the networks, prior and minutes of bridge_rice1.
 _base_ = ["bridge_rice1.py"]
 model = dict(
     denoiser=dict(predicts="clear", takes_prior=False),
@@ -7,4 +7,4 @@ model = dict(
     sampler=dict(steps=5),
     eta=0.0,
 )
-stages = [*_base_.stages, *_base_._fusion]
+stages = _base_._de_naf

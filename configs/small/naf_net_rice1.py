@@ -1,4 +1,6 @@
-# The reference of bridge_rice1 alone, trained for the minutes of both of its networks.
+# The prior of bridge_rice1 trained on for the minutes that others train a denoiser for.
 _base_ = ["bridge_rice1.py"]
 model = dict(_delete_=True, type="OnePass", reference=_base_.model.reference)
-stages = [*_base_._reference, *_base_._reference_again]
+reference_weights = "train"
+load_from = "general"
+stages = _base_._reference_again

@@ -1,9 +1,20 @@
-# A bridge from the prior that trains on two CPU cores: reference and denoiser are NAFNets of 2.4 M parameters.
+# A bridge from the prior for two CPU cores. The prior is the general model's; the denoiser is a network of its size.
+_base_ = ["general.py"]
 model = dict(
+    _delete_=True,
     type="DiffusionEnhancement",
-    reference=dict(type="NAFNet", width=16, encoder_blocks=(1, 1, 2, 4), gain=True),
-    denoiser=dict(type="NAFDenoiser", width=16, encoder_blocks=(1, 1, 2, 4), predicts="edm", takes_prior=True),
-    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.1, data_std=0.15),
+    reference=_base_.model.reference,
+    denoiser=dict(
+        type="NAFDenoiser",
+        width=32,
+        patch=4,
+        encoder_blocks=(1, 2, 4),
+        middle_blocks=4,
+        decoder_blocks=(2, 1, 1),
+        predicts="edm",
+        takes_prior=True,
+    ),
+    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.1, data_std=0.2),
     sampler=dict(type="DDIM", steps=2),
 )
-reference_weights = "train"  # or the path of a weights file
+reference_weights = "general"  # or "train", with stages of its own

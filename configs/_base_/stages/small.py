@@ -39,31 +39,21 @@ _de = [
     _stage("fusion_fine", ["fusion"], 75, batch_size=2, lr=4e-4),
 ]
 
-# Half an hour for NAFNets. The reference can be trained on for as long as a denoiser: to compare methods that have had
-# the same time.
-_reference = [
-    _stage("reference_coarse", ["reference"], 300, 30, batch_size=8, lr=1.5e-3, reduce=2),
-    _stage("reference_fine", ["reference"], 100, 30, batch_size=2, lr=4e-4),
+# Ten minutes on one core, with a prior that is trained already: a denoiser, DE's with its fusion, or the prior itself.
+_denoiser = [
+    _stage("coarse", ["denoiser"], 750, batch_size=8, lr=1.5e-3, reduce=2),
+    _stage("fine", ["denoiser"], 400, batch_size=4, lr=6e-4),
+]
+_de_naf = [
+    _stage("coarse", ["denoiser"], 700, batch_size=8, lr=1.5e-3, reduce=2),
+    _stage("fine", ["denoiser"], 330, batch_size=4, lr=6e-4),
+    _stage("fusion", ["fusion"], 60, 30, batch_size=4, lr=1e-3, reduce=2),
 ]
 _reference_again = [
-    _stage("reference_again", ["reference"], 450, 30, batch_size=8, lr=1e-3, reduce=2),
-    _stage("reference_last", ["reference"], 120, 30, batch_size=2, lr=4e-4),
-]
-_denoiser = [
-    _stage("coarse", ["denoiser"], 400, 30, batch_size=16, lr=1.5e-3, reduce=4),
-    _stage("middle", ["denoiser"], 250, 30, batch_size=8, lr=1e-3, reduce=2),
-    _stage("fine", ["denoiser"], 120, 30, batch_size=2, lr=4e-4),
-]
-_fusion = [
-    _stage("fusion", ["fusion"], 60, 30, batch_size=4, lr=1e-3, reduce=2),
-    _stage("fusion_fine", ["fusion"], 40, 30, batch_size=2, lr=4e-4),
+    _stage("again_coarse", ["reference"], 950, batch_size=8, lr=1e-3, reduce=2),
+    _stage("again_fine", ["reference"], 550, batch_size=4, lr=5e-4),
 ]
 
-# The general model, and what is built on its weights.
+# The general model.
 _general_windows = [_stage("windows", ["reference"], 4200, 200, batch_size=16, lr=1.5e-3)]
 _general = [_stage("images", ["reference"], 3000, 200, batch_size=8, lr=6e-4)]
-_on_general = [
-    _stage("coarse", ["denoiser"], 350, batch_size=16, lr=1.5e-3, reduce=2),
-    _stage("fine", ["denoiser"], 300, batch_size=8, lr=8e-4),
-    _stage("fusion", ["fusion"], 70, batch_size=8, lr=1e-3),
-]

@@ -1,2 +1,0 @@
-_base_ = ["small.py"]
-stages = [*_base_._reference, *_base_._denoiser]
