@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from declouds.losses.edge import Edge, finest_level
+from declouds.losses.ssim import SSIM
 from declouds.registry import LOSSES
 
 
@@ -84,6 +86,19 @@ def test_edges_are_not_drowned_by_bfloat16():
     with torch.autocast("cpu", torch.bfloat16):
         rough = Edge()(output, target)
     torch.testing.assert_close(rough, Edge()(output, target))
+
+
+def test_structure_is_half_of_what_the_similarity_lacks():
+    output, target = images(2, 3, 44, 44)
+    similarity = structural_similarity_index_measure(
+        (output + 1) / 2, (target + 1) / 2, data_range=1.0, sigma=1.5, kernel_size=11
+    )
+    torch.testing.assert_close(SSIM()(output, target), (1 - similarity) / 2, atol=1e-4, rtol=0)
+    assert SSIM()(target, target) == 0
+    reduced = [F.avg_pool2d(image, 2) for image in (output, target)]
+    torch.testing.assert_close(SSIM(reduce=2)(output, target), SSIM()(*reduced))
+    veiled = 0.4 * target + 0.2
+    assert SSIM()(veiled, target) > SSIM()(0.9 * target, target)  # contrast counts
 
 
 def test_the_divergence_is_that_of_torch_summed_over_the_code_and_averaged_over_images():

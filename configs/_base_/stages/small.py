@@ -54,6 +54,16 @@ _reference_again = [
     _stage("again_fine", ["reference"], 550, batch_size=4, lr=5e-4),
 ]
 
-# The general model.
+# The general model. L1 alone is slow to bring back the contrast under dense veils.
 _general_windows = [_stage("windows", ["reference"], 4200, 200, batch_size=16, lr=1.5e-3)]
-_general = [_stage("images", ["reference"], 3000, 200, batch_size=8, lr=6e-4)]
+_general = [
+    _stage(
+        "images",
+        ["reference"],
+        3000,
+        200,
+        batch_size=8,
+        lr=6e-4,
+        losses=[dict(type="L1"), dict(type="SSIM", reduce=4, weight=0.2)],
+    )
+]
