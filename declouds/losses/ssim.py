@@ -12,7 +12,8 @@ from declouds.registry import LOSSES
 class SSIM(nn.Module):
     """Half of what the structural similarity (Wang et al. 2004) lacks to one, as a loss beside L1.
 
-    As Zhao et al. 2017 (arXiv 1511.08861) combine them. Its contrast term asks for the contrast that a veil has taken, where L1 alone is content with the grey in between.
+    So combined by Zhao et al. 2017 (arXiv 1511.08861). Its contrast term asks for the contrast that a veil has taken,
+    where L1 alone is content with the grey in between.
 
     Args:
         window: pixels a side of the Gaussian window, odd.
