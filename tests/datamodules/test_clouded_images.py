@@ -304,6 +304,25 @@ def test_small_images_are_enlarged_if_asked(folder):
     assert (means - stored).abs().mean() < 0.05
 
 
+def test_small_images_are_laid_side_by_side_if_asked(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (5, 3, 16, 16), dtype=np.uint8)
+    for number, image in enumerate(pictures):
+        write_image(tmp_path / f"{number}.png", image)
+    train = dataset(
+        tmp_path, size=40, upsample=True, mosaic=True, shares=dict(clear=1), other_sensors=0, val=None, test=None
+    )
+    clear = (train.draw(0, 7)["clear"].numpy() + 1) * 127.5
+    turned = [np.rot90(image, turns, (1, 2)) for image in pictures for turns in range(4)]
+    for row in (0, 16, 32):
+        for column in (0, 16, 32):
+            tile = clear[:, row : row + 16, column : column + 16]  # those at the end are cut
+            parts = [image[:, : tile.shape[1], : tile.shape[2]] for image in turned]
+            assert min(np.abs(tile - part).max() for part in parts) < 1e-3
+    assert torch.equal(train.draw(0, 7)["clear"], train.draw(0, 7)["clear"])
+    assert not torch.equal(train.draw(0, 7)["clear"], train.draw(0, 8)["clear"])
+
+
 def test_images_that_look_cloudy_are_named(folder, caplog):
     white = picture(0)
     white[:, :40] = 240

@@ -123,3 +123,25 @@ def test_a_gain_multiplies_the_cloudy_image():
         network.last.bias.copy_(torch.tensor([0.1, 0.2, -0.1, 0.5, 0.0, -0.5]))
         gain, offset = torch.tensor([[1.5, 1.0, 0.5], [0.1, 0.2, -0.1]])[..., None, None]
         assert torch.allclose(network(cloudy), (gain * cloudy + offset).clamp(-1, 1), atol=1e-6)
+
+
+def test_patches_are_folded_into_channels():
+    network, cloudy = small(patch=4).eval(), images(1, 3, 32, 48)
+    folded = torch.nn.functional.pixel_unshuffle(cloudy, 4)
+    with torch.no_grad():
+        network.last.weight.zero_()
+        bias = torch.linspace(-0.5, 0.5, 48)  # one for each band and place in a patch
+        network.last.bias.copy_(bias)
+        assert network.first.in_channels == 48
+        expected = torch.nn.functional.pixel_shuffle(folded + bias[:, None, None], 4)
+        torch.testing.assert_close(network(cloudy), expected.clamp(-1, 1))
+
+
+@pytest.mark.parametrize("size", [(37, 50), (5, 7), (1, 1)])
+def test_patches_fit_any_size(size):
+    assert small(patch=4).eval()(images(1, 3, *size)).shape == (1, 3, *size)
+
+
+def test_patches_of_no_pixel_are_a_user_error():
+    with pytest.raises(UserError, match="patch = 0: give a number of pixels, at least 1"):
+        REFERENCES.build(dict(type="NAFNet", **SMALL, patch=0))

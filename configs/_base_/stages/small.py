@@ -64,6 +64,6 @@ _general = [
         200,
         batch_size=8,
         lr=6e-4,
-        losses=[dict(type="L1"), dict(type="SSIM", reduce=4, weight=0.2)],
+        losses=[dict(type="L1"), dict(type="SSIM", reduce=4, weight=0.4)],
     )
 ]
