@@ -30,5 +30,5 @@ class SSIM(nn.Module):
     def forward(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss."""
         with torch.autocast(output.device.type, enabled=False):  # variances are lost to rounding in bfloat16
-            images = [F.avg_pool2d((image.float() + 1) / 2, self.reduce) for image in (output, target)]
-            return ssim_loss(*images, self.window)
+            ours, theirs = (F.avg_pool2d((image.float() + 1) / 2, self.reduce) for image in (output, target))
+            return ssim_loss(ours, theirs, self.window)
