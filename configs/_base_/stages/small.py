@@ -39,19 +39,19 @@ _de = [
     _stage("fusion_fine", ["fusion"], 75, batch_size=2, lr=4e-4),
 ]
 
-# Ten minutes on one core, with a prior that is trained already: a denoiser, DE's with its fusion, or the prior itself.
+# Four minutes on one core, with a prior that is trained already: a denoiser, DE's with its fusion, or the prior itself.
 _denoiser = [
-    _stage("coarse", ["denoiser"], 750, batch_size=8, lr=1.5e-3, reduce=2),
-    _stage("fine", ["denoiser"], 400, batch_size=4, lr=6e-4),
+    _stage("coarse", ["denoiser"], 600, batch_size=8, lr=1.5e-3, reduce=2),
+    _stage("fine", ["denoiser"], 120, 20, batch_size=4, lr=6e-4),
 ]
 _de_naf = [
-    _stage("coarse", ["denoiser"], 700, batch_size=8, lr=1.5e-3, reduce=2),
-    _stage("fine", ["denoiser"], 330, batch_size=4, lr=6e-4),
-    _stage("fusion", ["fusion"], 60, 30, batch_size=4, lr=1e-3, reduce=2),
+    _stage("coarse", ["denoiser"], 560, batch_size=8, lr=1.5e-3, reduce=2),
+    _stage("fine", ["denoiser"], 90, 20, batch_size=4, lr=6e-4),
+    _stage("fusion", ["fusion"], 50, 20, batch_size=4, lr=1e-3, reduce=2),
 ]
 _reference_again = [
-    _stage("again_coarse", ["reference"], 950, batch_size=8, lr=1e-3, reduce=2),
-    _stage("again_fine", ["reference"], 550, batch_size=4, lr=5e-4),
+    _stage("again_coarse", ["reference"], 800, batch_size=8, lr=1e-3, reduce=2),
+    _stage("again_fine", ["reference"], 160, 20, batch_size=4, lr=5e-4),
 ]
 
 # The general model. L1 alone is slow to bring back the contrast under dense veils.
