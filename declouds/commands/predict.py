@@ -95,6 +95,11 @@ def _add_dates(group: Any) -> None:
         "say the day; repeat it for more dates",
     )
     group.add_argument(
+        "--target",
+        metavar="DAY",
+        help="the scenes are the dates of one place: clear that of this day, such as 2018-07-05, by all others",
+    )
+    group.add_argument(
         "--composite",
         default="linear",
         metavar="HOW",
@@ -161,10 +166,15 @@ def run(args: argparse.Namespace) -> None:
     from declouds.scenes.api import dates_alone, for_any_units, remover_of
     from declouds.scenes.checks import check_files
     from declouds.scenes.clear import with_colours
-    from declouds.scenes.inputs import find_scenes
+    from declouds.scenes.inputs import find_scenes, find_series
     from declouds.scenes.products import Products
     from declouds.scenes.sampling.ranks import Ranks
 
+    if args.target is not None:
+        if args.dates:
+            raise UserError("--target takes the other dates from the scenes: give all of them there, and omit --date")
+        target, others = find_series(args.scenes, args.target)
+        args.scenes, args.dates = [str(target)], list(map(str, others))
     any_units, alone = for_any_units(args.checkpoint), args.checkpoint is None and bool(args.dates)
     options = _options(args).with_mask(any_units)
     options.check()

@@ -1,14 +1,16 @@
 """What a user names as input, turned into scenes, each with the file that its result goes to."""
 
+import datetime
 import glob
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from declouds.errors import UserError
+from declouds.errors import UserError, some
+from declouds.scenes.rasters.date_file import day_of
 from declouds.scenes.rasters.landsat import is_landsat
 from declouds.scenes.rasters.picture import PICTURES, is_picture
-from declouds.scenes.rasters.scene_file import subdataset
+from declouds.scenes.rasters.scene_file import open_scene, subdataset
 from declouds.scenes.rasters.sentinel2 import is_safe
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")  # what is looked for in a folder
@@ -54,6 +56,41 @@ def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
             )
         found[destination] = source
     return [(source, destination) for destination, source in found.items()]
+
+
+def find_series(inputs: Sequence[str], target: str) -> tuple[Path, list[Path]]:
+    """Return the scene of a day, and the other dates of the same place, in the order of their days.
+
+    Args:
+        inputs: what the user named, as for `find_scenes`.
+        target: the day, as 2018-07-05.
+
+    Raises:
+        UserError: that is no day; no scene or more than one was taken on it; it is the only one; or the day of a scene
+            is not known.
+    """
+    try:
+        wanted = datetime.date.fromisoformat(target)
+    except ValueError as error:
+        raise UserError(f"--target {target}: is no day: write it as 2018-07-05") from error
+    days: dict[Path, datetime.date] = {}
+    for path in dict.fromkeys(scene for given in inputs for scene in _scenes(given)):
+        with open_scene(path) as scene:
+            day = day_of(scene, path)
+        if day is None:
+            raise UserError(
+                f"{path}: neither its tags nor its name say when it was taken: put the day into its name, as in "
+                "scene_2018-07-05.tif"
+            )
+        days[path] = day
+    of_that_day = [path for path, day in days.items() if day == wanted]
+    if len(of_that_day) != 1:
+        found = f"{len(of_that_day)} scenes, {some(list(map(str, of_that_day)))}," if of_that_day else "no scene"
+        raise UserError(f"--target {target}: {found} of that day: there are {some(sorted(map(str, days.values())))}")
+    others = sorted((path for path in days if path not in of_that_day), key=lambda path: days[path])
+    if not others:
+        raise UserError(f"--target {target}: {of_that_day[0]} is the only scene: give the folder of all dates")
+    return of_that_day[0], others
 
 
 def _scenes(given: str) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """Clouds filled from other dates: on any grid, with and without a network, and what is refused."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -324,3 +325,49 @@ def test_real_dates(shared, tmp_path):
     error = np.mean((read(output) - truth)[:, cloud] ** 2)
     assert 10 * np.log10(1e8 / error) > 29.2
     assert np.array_equal(read(output)[:, ~cloud], images["2018-07-05"][:, ~cloud])
+
+
+def test_a_folder_of_dates_and_the_day_of_the_target(tmp_path, target, capsys):
+    folder = tmp_path / "dates"
+    folder.mkdir()
+    dates = [shutil.copy(dated(tmp_path, day), folder) for day in ("2020-06-01", "2020-07-01")]
+    shutil.copy(target, folder)
+    output = tmp_path / "clear.tif"
+    main(["predict", str(folder), "--target", "2020-06-15", "-o", str(output), "--mask", "auto"])
+    assert "filled from 2 dates" in capsys.readouterr().out
+    main(
+        ["predict", str(target), *(flag for date in dates for flag in ("--date", date)), "-o", str(tmp_path / "b.tif")]
+    )
+    assert np.array_equal(read(output), read(tmp_path / "b.tif"))
+
+
+@pytest.mark.parametrize(
+    ("day", "message"),
+    [
+        ("5 July", "--target 5 July: is no day: write it as 2018-07-05"),
+        ("2020-06-16", "no scene of that day: there are 2020-06-01, 2020-06-15"),
+        ("2020-06-01", "2 scenes, .*of that day"),
+    ],
+)
+def test_a_target_that_cannot_be_found(tmp_path, target, day, message, capsys):
+    dated(tmp_path, "2020-06-01")
+    if "2 scenes" in message:
+        shutil.copy(target, tmp_path / "again_2020-06-01.tif")
+    with pytest.raises(SystemExit):
+        main(["predict", str(tmp_path), "--target", day, "-o", str(tmp_path / "clear.out")])
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "clear.out").exists()
+
+
+def test_a_series_of_one_or_without_days(tmp_path, target, capsys):
+    for prepare, message in (
+        (lambda: None, "is the only scene: give the folder of all dates"),
+        (lambda: write(tmp_path / "other.tif", land()), "neither its tags nor its name say when it was taken"),
+    ):
+        prepare()
+        with pytest.raises(SystemExit):
+            main(["predict", str(tmp_path), "--target", "2020-06-15", "-o", str(tmp_path / "clear.out")])
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["predict", str(tmp_path), "--target", "2020-06-15", "--date", "x.tif", "-o", str(tmp_path / "clear.out")])
+    assert "omit --date" in capsys.readouterr().err
