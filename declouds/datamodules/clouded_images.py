@@ -198,18 +198,22 @@ class CloudedImagesDataset(PairDataset):
         )
 
     def _mosaic(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Lay small images side by side, drawn at random, turned and cut as they come. Shapes: as `_window`."""
-        clear = np.empty((len(self.band_names), self.size, self.size), np.float32)
-        valid = np.empty((self.size, self.size), bool)
+        """Lay small images side by side, drawn at random and turned. Shapes: as `_window`.
+
+        The seams lie elsewhere each time: a network would draw those of fixed places into what it makes up.
+        """
         small = [image for image, (*_, height, width) in enumerate(self.regions) if min(height, width) < self.size]
         side = min(min(self.regions[image][2:]) for image in small)
-        for row, column in product(range(0, self.size, side), range(0, self.size, side)):
+        count = -(-self.size // side) + 1
+        clear = np.empty((len(self.band_names), count * side, count * side), np.float32)
+        valid = np.empty((count * side, count * side), bool)
+        for row, column in product(range(0, count * side, side), repeat=2):
             values, known = self._read_small(small[int(rng.integers(len(small)))], side)
-            turns, part = int(rng.integers(4)), np.s_[: self.size - row, : self.size - column]
-            place = np.s_[row : row + side, column : column + side]
-            clear[:, *place] = np.rot90(values, turns, (1, 2))[:, *part]
-            valid[place] = np.rot90(known, turns)[part]
-        return clear, valid
+            turns, place = int(rng.integers(4)), np.s_[row : row + side, column : column + side]
+            clear[:, *place], valid[place] = np.rot90(values, turns, (1, 2)), np.rot90(known, turns)
+        top, left = (int(rng.integers(count * side - self.size + 1)) for _ in range(2))
+        cut = np.s_[..., top : top + self.size, left : left + self.size]
+        return clear[cut], valid[cut]
 
     def _read_small(self, image: int, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Read the corner of a small image, gaps filled; kept in memory, since decoding takes most of the time."""
