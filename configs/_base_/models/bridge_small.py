@@ -1,4 +1,5 @@
-# A bridge from the prior for two CPU cores. The prior is the general model's; the denoiser is a network of its size.
+# A bridge from the prior for two CPU cores. The prior is the general model's; the denoiser is a network of its size, with
+# smaller patches: patches of 4 pixels cannot hold the noise of each, and left it in the result.
 _base_ = ["general.py"]
 model = dict(
     _delete_=True,
@@ -6,15 +7,15 @@ model = dict(
     reference=_base_.model.reference,
     denoiser=dict(
         type="NAFDenoiser",
-        width=32,
-        patch=4,
-        encoder_blocks=(1, 2, 4),
-        middle_blocks=4,
-        decoder_blocks=(2, 1, 1),
+        width=24,
+        patch=2,
+        encoder_blocks=(1, 1, 2, 4),
+        middle_blocks=1,
+        decoder_blocks=(1, 1, 1, 1),
         predicts="edm",
         takes_prior=True,
     ),
-    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.1, data_std=0.2),
+    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.03, data_std=0.2),
     sampler=dict(type="DDIM", steps=2),
 )
 reference_weights = "general"  # or "train", with stages of its own
