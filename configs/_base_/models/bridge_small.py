@@ -1,5 +1,5 @@
-# A bridge from the prior for two CPU cores. The prior is the general model's; the denoiser has patches of 2 pixels: those
-# of 4 cannot hold the noise of each pixel and leave it in the result.
+# A bridge from the prior for two CPU cores. The prior is the general model's; the denoiser has patches of 2 pixels:
+# with 4 the noise of each pixel cannot be held and stays in the result.
 _base_ = ["general.py"]
 model = dict(
     _delete_=True,
