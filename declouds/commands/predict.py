@@ -43,7 +43,7 @@ def _add_input(group: Any) -> None:
     group.add_argument(
         "--bands",
         metavar="B,B,...",
-        help="band numbers or names, in the model's order; where it takes any units, others may follow red, green, blue",
+        help="band numbers or names, in the model's order; where it takes any units, others may follow these",
     )
     group.add_argument(
         "--scale", type=float, metavar="S", help="model value = stored value * S + O (default: from the file)"

@@ -59,7 +59,7 @@ class FurtherBands:
     def _lifted(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the further bands of a window, which pixels have changed, and `Block.left`."""
         scene, around = self.scene, around_of(window, MARGIN, *self.scene.size)
-        values, masks = read_window(scene.file, window, [band.index for band in scene.further], scene.path)
+        values, masks = read_window(scene.file, window, [band.number for band in scene.further], scene.path)
         seen, valid = self.image.read(around)
         alpha = valid.astype(np.float32) if self.image.alpha is None else valid * self.image.alpha(around)
         here = inside_of(window, around)

@@ -21,13 +21,13 @@ class FurtherBand(NamedTuple):
     """A band of a scene that the model does not take.
 
     Attributes:
-        index: its number, from 1.
+        number: from 1.
         name: what it is called, by name or number.
         wavelength: at its centre, in micrometres; None if unknown.
         left: why it stays as it is; None if a thin veil can be lifted from it.
     """
 
-    index: int
+    number: int
     name: str
     wavelength: float | None
     left: str | None

@@ -58,7 +58,7 @@ class Scene:
     @property
     def written(self) -> list[int]:
         """Numbers of the bands that are written, in that order."""
-        made = [*self.indexes[: self.bands], *(band.index for band in self.further)]
+        made = [*self.indexes[: self.bands], *(band.number for band in self.further)]
         return [made[place] for place in self.order]
 
     @property
@@ -161,7 +161,7 @@ def scene_for(
         found = find_range(path, read, file.height, file.width, units, given)
         others = further_bands(file, asked, indexes, indexes[names.index("red")], path) if further else ()
         if others:
-            made = [*indexes, *(band.index for band in others)]
+            made = [*indexes, *(band.number for band in others)]
             order = list(range(len(made))) if asked else sorted(range(len(made)), key=lambda place: made[place])
         yield Scene(file, path, indexes, order, found.stored, missing, found.reflectance, others)
 
