@@ -1,6 +1,7 @@
 """Bands beside red, green and blue in scenes of any units: cleared where a thin veil tells how, else left and said."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from declouds.cli import main
 from declouds.errors import UserError
 from declouds.scenes import clear
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.sampling.passes import whole_passes
 from declouds.scenes.sampling.thin_veil import AIRLIGHT
 from declouds.simulation.bands import SENTINEL2, cloud_reflectance, wavelengths_of
 from declouds.simulation.thin_cloud import transmission, veil
@@ -161,6 +163,21 @@ def test_pixels_without_data_stay_and_no_pixel_becomes_nodata(tmp_path, clouds):
     result = read(tmp_path / "o.tif")
     np.testing.assert_array_equal(result == 0, cloudy == 0)
     assert (result[:, 41, 45] != cloudy[:, 41, 45]).sum() == 11
+
+
+def test_the_deviation_is_that_of_the_bands_of_the_model(tmp_path, clouds):
+    """They lie among the others, in another order than the model's."""
+    scene(tmp_path / "i.tif")
+    scales = torch.tensor([0.03, 0.02, 0.01])[:, None, None]  # of red, green, blue
+    chosen = remover(None, bands=3, in_bands=3, value_range=None, band_names=COLOURS)
+    chosen = replace(chosen, passes=whole_passes(lambda cloudy, noise: noise * scales, 3, samples=2))
+    options = SceneOptions(mask=str(clouds), samples=2, quality=True)
+    clear.clear_scene(chosen, tmp_path / "i.tif", tmp_path / "o.tif", options)
+    with rasterio.open(tmp_path / "o_quality.tif") as file:
+        of = [f"standard deviation of {name}" for name in ("B02", "B03", "B04")]
+        assert file.descriptions == (*of, "further bands left", "changed")
+        blue, green, red = np.nanmean(file.read([1, 2, 3]), axis=(1, 2))
+    assert green / blue == pytest.approx(2, rel=0.1) and red / blue == pytest.approx(3, rel=0.1)
 
 
 def test_a_fading_edge_fades_in_all_bands(tmp_path, clouds):
