@@ -3,6 +3,7 @@
 import argparse
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,11 @@ def _add_engine(group: Any) -> None:
 
 
 def _add_input(group: Any) -> None:
-    group.add_argument("--bands", metavar="B,B,...", help="band numbers or names, in the model's order")
+    group.add_argument(
+        "--bands",
+        metavar="B,B,...",
+        help="band numbers or names, in the model's order; where it takes any units, others may follow these",
+    )
     group.add_argument(
         "--scale", type=float, metavar="S", help="model value = stored value * S + O (default: from the file)"
     )
@@ -320,8 +325,11 @@ def _print_summary(report: Any, remover: Any) -> None:
     print(f"cloud: {report.mask}")
     if report.value_range is not None:
         print(f"value range: {report.value_range}")
+    if report.further is not None:
+        for line in _about_further(report.further):
+            print(f"bands: {line}")
     if report.left_out:
-        print(f"bands: {', '.join(report.bands)} are cleared and written, the {report.left_out} others are left out")
+        print(f"bands: {', '.join(report.bands)} are cleared and written, {report.left_out} others are left out")
     if report.dates:
         print(f"{tally.from_dates} cloud pixels filled from {report.dates} dates")
         rest = tally.pixels["cleared"] - tally.from_dates
@@ -333,6 +341,19 @@ def _print_summary(report: Any, remover: Any) -> None:
         share, known = 100 * tally.clipped_values / tally.values, remover.value_range
         name = "this range" if known is None else f"the model's range {known}"
         print(f"{share:.2g} % of the values were outside {name} and were clipped to it where the scene was cleared")
+
+
+def _about_further(told: dict[str, Any]) -> Iterator[str]:
+    """Yield what was done with which bands, in words."""
+    yield f"{', '.join(told['by_model'])} are cleared by the model"
+    if told["by_physics"]:
+        yield (
+            f"a thin veil is lifted from {', '.join(told['by_physics'])} by their wavelengths, and "
+            f"{100 * told['share_left']:.2g} % of the cleared pixels are left there as they are: too thick or unclear"
+        )
+    if told["left"]:
+        reasons = ", ".join(f"{name} ({reason})" for name, reason in told["left"].items())
+        yield f"left as they are: {reasons}"
 
 
 def two_numbers(text: str) -> tuple[float, float]:

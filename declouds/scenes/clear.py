@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from declouds.calibration import SpreadCalibration
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
 from declouds.scenes.dates import OpenDate, filled_from, mosaic_bands, open_dates
+from declouds.scenes.further_bands import FurtherBands, told
 from declouds.scenes.job import FileJob
 from declouds.scenes.mask_source import MaskSource, mask_source
 from declouds.scenes.memory import buffer_within
@@ -30,10 +31,11 @@ from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
 from declouds.scenes.sampling.image import Image
 from declouds.scenes.sampling.loop import Progress
-from declouds.scenes.sampling.passes import Pass
+from declouds.scenes.sampling.passes import Pass, clear_name
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.tiles import Window
 from declouds.scenes.summary import summary
+from declouds.simulation.bands import wavelengths_of
 from declouds.units import Units
 from declouds.value_range import ValueRange
 
@@ -87,7 +89,8 @@ class SceneReport:
         tally: what was met.
         mask: where the clouds were taken from.
         value_range: stored values that stand for -1 and 1, and where they come from, if the model takes any units.
-        bands: what the cleared bands are called.
+        bands: what the bands that the model has cleared are called.
+        further: what was done with other bands that the result has, see `told`.
         left_out: how many of the scene's bands the result lacks.
         dates: how many other dates there were.
     """
@@ -100,6 +103,7 @@ class SceneReport:
     mask: str
     value_range: str | None = None
     bands: Sequence[str] = ()
+    further: Mapping[str, Any] | None = None
     left_out: int = 0
     dates: int = 0
 
@@ -122,7 +126,8 @@ def clear_scene(
     A pixel without data in any band (by the nodata value, the file's mask or transparency, NaN or infinity) comes back
     unchanged in every band, and the network sees its nearest neighbour in its place; so does a pixel that the mask
     calls clear. A cleared pixel never gets the nodata value. Values out of the model's range are clipped to it. Where
-    the model takes more bands than it makes, the first are cleared and written, the rest are conditions.
+    the model takes more bands than it makes, the first are cleared and written, the rest are conditions. With a model
+    of red, green and blue in any units, the scene's further bands are written too, see `FurtherBands`.
 
     What is computed is kept in the folder ``.NAME.partial`` beside the output until that is complete: after a kill, an
     interrupt or an error, the same call goes on, to the same bytes.
@@ -155,6 +160,7 @@ def clear_scene(
             nodata=options.nodata,
             trained=remover.trained,
             given=options.value_range,
+            further=not options.dates,
         ) as scene,
         open_dates(scene, options, remover) as dates,
     ):
@@ -193,11 +199,16 @@ def clear_scene(
                     blocks = cleared_blocks(
                         *(image, remover.bands, remover.passes, job, options, tally, remover.calibration)
                     )
-                    products.write(scene, _ordered(blocks, scene.order))
+                    if scene.further:
+                        cleared = job.raster(clear_name(0), channels[clear_name(0)])
+                        wavelengths = wavelengths_of(remover.band_names)
+                        blocks = FurtherBands(scene, image, cleared, wavelengths).add(blocks, tally)
+                    products.write(scene, _ordered(blocks, scene))
             report = SceneReport(
                 *(destination, *scene.size, time.monotonic() - begin, tally, str(mask)),
                 value_range=_range_in_words(remover, scene, options),
                 bands=scene.names,
+                further=told(scene, tally),
                 left_out=scene.left_out,
                 dates=len(dates),
             )
@@ -215,6 +226,7 @@ def clear_scene(
                     ),
                     settings=options.deciding(),
                     mask=mask.summary(),
+                    further=report.further,
                     dates=facts,
                     pixels=tally.pixels | (dict(filled=tally.from_dates, left=tally.left) if dates else {}),
                     windows=dict(all=tally.windows, skipped=tally.skipped),
@@ -241,11 +253,12 @@ def with_colours(options: SceneOptions, source: Path) -> SceneOptions:
     return options if options.bands else replace(options, bands=colour_bands(source))
 
 
-def _ordered(blocks: Iterator[Block], order: Sequence[int]) -> Iterator[Block]:
+def _ordered(blocks: Iterator[Block], scene: Scene) -> Iterator[Block]:
     """Put the bands of the result into the order in which they are written."""
+    cleared = [place for place in scene.order if place < scene.bands]
     for block in blocks:
-        deviation = None if block.deviation is None else block.deviation[list(order)]
-        yield replace(block, values=block.values[list(order)], deviation=deviation)
+        deviation = None if block.deviation is None else block.deviation[cleared]
+        yield replace(block, values=block.values[list(scene.order)], deviation=deviation)
 
 
 def _settings(
@@ -263,7 +276,7 @@ def _settings(
     units = (scene.stored_range.low, scene.stored_range.high)
     return dict(
         **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps),
-        **dict(indexes=scene.indexes, stored_range=units, options=options.deciding()),
+        **dict(indexes=scene.indexes, written=scene.written, stored_range=units, options=options.deciding()),
         **dict(passes=passes, mask=mask.settings(), torch=torch.__version__),
         calibration=_calibration(remover, options),
     )

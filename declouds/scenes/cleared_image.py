@@ -31,7 +31,8 @@ _log = logging.getLogger("declouds")
 class Tally:
     """What was met: windows in all, and those skipped; pixels by kind; valid values, and those out of range.
 
-    Of several dates: the pixels that they filled, and the clouds that are left since no date is clear there.
+    Of several dates: the pixels that they filled, and the clouds that are left since no date is clear there. Of further
+    bands: the cleared pixels that are left in them as they are.
     """
 
     windows: int = 0
@@ -41,6 +42,7 @@ class Tally:
     clipped_values: int = 0
     from_dates: int = 0
     left: int = 0
+    left_in_further: int = 0
 
     def warn_of_nothing(self, source: Path | str) -> None:
         """Say that a cloud detector has found nothing, if so: a user may have expected haze to go."""
@@ -56,7 +58,8 @@ class Tally:
 class Block:
     """A finished rectangle: the result as stored, and what is known of its quality, NaN where nothing was computed.
 
-    Shapes: values (bands, h, w), weight (h, w), deviation (bands, h, w), changed (h, w) bool.
+    Shapes: values (bands, h, w), weight (h, w), deviation (bands, h, w), changed (h, w) bool; left (h, w) is 1 where
+    further bands are left as they are, although the model has cleared the pixel, and 0 where they are cleared too.
     """
 
     window: Window
@@ -65,6 +68,7 @@ class Block:
     weight: np.ndarray | None = None
     deviation: np.ndarray | None = None
     calibrated: bool = False  # the deviation is that of the error, else that of the samples
+    left: np.ndarray | None = None
 
 
 def grid_of(image: Image, options: SceneOptions, tally: Tally) -> list[Window]:

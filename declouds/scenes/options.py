@@ -35,7 +35,8 @@ class SceneOptions:
         seed: of the noise, which is tied to the pixel's place: the same in every window.
         samples: how often the scene is cleared, each time from other noise; the first is the result, the others give
             its standard deviation.
-        bands: the bands that the model takes, in its order: numbers from 1, or names in the file.
+        bands: the bands that the model takes, in its order: numbers from 1, or names in the file. With a model of red,
+            green and blue in any units, further ones may follow: see `declouds.scenes.further_bands`.
         scale: model value = stored value * scale + offset; the file's or DataArray's own if not given.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own; the output says so.

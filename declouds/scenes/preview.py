@@ -17,13 +17,14 @@ from rasterio.io import DatasetReader, MemoryFile
 from declouds.errors import UserError
 from declouds.image_io import write_whole
 from declouds.nodata import valid_pixels
+from declouds.scenes.rasters.bands import COLOURS
 from declouds.scenes.rasters.scene_file import reason
+from declouds.scenes.rasters.spectral import spectral_words
 
 LONGEST = 1024  # pixels of the longer side of a picture
 GAP = 8  # pixels between the two images
 PERCENTILES = (2, 98)  # of the result's values: what becomes black and white
 RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-NAMES = (("red", "green", "blue"), ("b04", "b03", "b02"))  # descriptions of colours; the second are Sentinel-2's
 PAGE = Path(__file__).with_name("preview.html")
 
 
@@ -71,10 +72,9 @@ def write_preview(
 
 def _bands_to_show(result: DatasetReader) -> list[int]:
     """Return the numbers of the three bands, or of the one, that make the picture."""
-    described = [(text or "").strip().lower() for text in result.descriptions]
-    for names in NAMES:
-        if set(names) <= set(described):
-            return [described.index(name) + 1 for name in names]
+    words = spectral_words(result.descriptions)
+    if set(COLOURS) <= set(words):
+        return [words.index(colour) + 1 for colour in COLOURS]
     if set(RGB) <= set(result.colorinterp):
         return [result.colorinterp.index(colour) + 1 for colour in RGB]
     image = [band for band in result.indexes if result.colorinterp[band - 1] != ColorInterp.alpha]

@@ -78,7 +78,7 @@ class Products:
         """
         pixels, bands = math.prod(scene.size), len(scene.order)
         product = pixels * bands * scene.dtype.itemsize * (2.4 if self.options.cog else 1)
-        quality = pixels * 4 * (bands + 2) if self.options.quality else 0
+        quality = pixels * 4 * (bands + 3) if self.options.quality else 0
         had = sum(path.stat().st_size for path in self.work_folder.glob("*.f32"))
         needed = 4 * channels * pixels + product + quality - had
         free = shutil.disk_usage(self.destination.parent).free
@@ -103,7 +103,7 @@ class Products:
             for block in blocks:
                 writer.write(block.window, block.values)
                 if self.options.quality:
-                    quality = quality or self._open_quality(scene.file, scene.written, block)
+                    quality = quality or self._open_quality(scene.file, scene.cleared, block)
                     place = rasterio.windows.Window(block.window.col, block.window.row, *block.changed.shape[::-1])
                     guarded(self.beside["quality"], quality.write, _quality_bands(block), window=place)
             if quality is not None:
@@ -166,6 +166,7 @@ class Products:
         if block.deviation is not None:
             kind = "calibrated standard deviation" if block.calibrated else "standard deviation"
             described += [f"{kind} of {name}" for name in names]
+        described += [] if block.left is None else ["further bands left"]
         described.append("changed")
         profile = dict(
             LAYOUT,
@@ -181,4 +182,5 @@ def _quality_bands(block: Block) -> np.ndarray:
     """Return the bands of the quality file. Shapes: (bands, h, w) float32."""
     bands = [] if block.weight is None else [block.weight[None]]
     bands += [] if block.deviation is None else [block.deviation]
+    bands += [] if block.left is None else [block.left[None]]
     return np.concatenate([*bands, block.changed[None]]).astype(np.float32)

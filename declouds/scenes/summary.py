@@ -18,6 +18,7 @@ def summary(
     model: Mapping[str, Any],
     settings: Mapping[str, Any],
     mask: Mapping[str, Any] | None = None,
+    further: Mapping[str, Any] | None = None,
     dates: Sequence[Mapping[str, Any]] = (),
     pixels: Mapping[str, int],
     windows: Mapping[str, int],
@@ -32,6 +33,8 @@ def summary(
         model: SHA-256 of the weights, precision and number of steps.
         settings: the user's choices, the seed among them.
         mask: where the clouds were taken from; None if the whole scene was cleared.
+        further: what was done with bands that the model does not take, if there are any: see
+            `declouds.scenes.further_bands.told`.
         dates: what was done with each other date: its name, day, shift in pixels, and colour match per band.
         pixels: how many of the scene's pixels are valid, nodata, cleared, changed; of several dates also how many these
             filled, and how many are cloud still.
@@ -54,6 +57,7 @@ def summary(
             "model": model,
             "settings": settings,
             "mask": mask,
+            **({"bands": further} if further else {}),
             **({"dates": dates} if dates else {}),
             "pixels": pixels,
             "windows": windows,

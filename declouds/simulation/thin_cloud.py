@@ -27,10 +27,19 @@ def veil(
     Shapes: clear (C, H, W), thickness (H, W), wavelengths and airlight (C,) -> (C, H, W).
     Units: clear, airlight and the result in [0, 1]; thickness is the optical depth at 0.55 micrometres.
     """
-    relative = (np.asarray(wavelengths, dtype=np.float32) / np.float32(REFERENCE_WAVELENGTH)) ** np.float32(-exponent)
-    transmission = np.exp(-thickness * relative[:, None, None])
+    through = transmission(thickness, wavelengths, exponent)
     light = np.asarray(airlight, dtype=np.float32)[:, None, None]
-    return clear * transmission + light * (1 - transmission)
+    return clear * through + light * (1 - through)
+
+
+def transmission(thickness: np.ndarray, wavelengths: Sequence[float], exponent: float | np.ndarray) -> np.ndarray:
+    """Return the share of the ground's light that passes a veil, by Angstrom's law, see `veil`.
+
+    Shapes: thickness (H, W), wavelengths (C,), exponent a number or (H, W) -> (C, H, W).
+    Units: thickness is the optical depth at 0.55 micrometres; the result lies in [0, 1].
+    """
+    relative = (np.asarray(wavelengths, dtype=np.float32) / np.float32(REFERENCE_WAVELENGTH))[:, None, None]
+    return np.exp(-thickness * relative ** np.asarray(-exponent, dtype=np.float32))
 
 
 def add_thin_cloud(

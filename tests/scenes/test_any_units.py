@@ -163,7 +163,10 @@ def test_red_green_and_blue_are_found_among_more_bands(names, colours, places, t
     low, high = json.loads((tmp_path / "o.json").read_text())["model"]["value_range"]
     expected = (values[list(places)].astype(float) - low) * 2 / (high - low) - 1
     np.testing.assert_allclose(seen[0][0], np.clip(expected, -1, 1), atol=1e-4)
-    assert report.left_out == len(values) - 3
+    assert report.left_out == 0 and len(report.bands) == 3
+    assert sorted([*report.further["by_physics"], *report.further["left"]]) == sorted(
+        (names[place] if names else str(place + 1)) for place in set(range(len(values))) - {*places}
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,6 +237,26 @@ def test_the_colours_of_a_landsat_product_need_no_bands(product, numbers, tmp_pa
     assert report.bands == [f"SR_B{number}" for number in numbers]
     assert json.loads((tmp_path / "o.json").read_text())["model"]["value_range"][0] == pytest.approx(7272.73)
     assert 0 < report.tally.pixels["cleared"] == 20 * 30
+
+
+@pytest.mark.parametrize(
+    ("product", "numbers", "nir"),
+    [("LC08_L2SP", (4, 3, 2), 5), ("LE07_L2SP", (3, 2, 1), 4), ("LC09_L2SP", (4, 3, 2), 6)],
+)
+def test_further_bands_of_a_landsat_product_are_asked_for(product, numbers, nir, tmp_path):
+    """What they are is known by the number of the red one."""
+    folder = tmp_path / "product"
+    folder.mkdir()
+    for number in range(1, 8):
+        values = stored("counts", reflectance())
+        write(
+            folder / f"{product}_005009_20150710_20200908_02_T2_SR_B{number}.TIF", values[:1] + np.uint16(10 * number)
+        )
+    bands = [f"SR_B{number}" for number in (*numbers, nir)]
+    report = clear_any(darker, folder, tmp_path / "o.tif", bands=bands)
+    assert report.bands == bands[:3] and report.further["by_physics"] == bands[3:]
+    with rasterio.open(tmp_path / "o.tif") as file:
+        assert list(file.descriptions) == bands
 
 
 def test_the_colours_of_other_products(shared):

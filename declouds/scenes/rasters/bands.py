@@ -4,13 +4,33 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
+from declouds.scenes.rasters.spectral import spectral_words
+from declouds.scenes.sampling.thin_veil import sees_ground
+from declouds.simulation.bands import CENTRES
 
 COLOURS = ("red", "green", "blue")
+
+
+class FurtherBand(NamedTuple):
+    """A band of a scene that the model does not take.
+
+    Attributes:
+        number: from 1.
+        name: what it is called, by name or number.
+        wavelength: at its centre, in micrometres; None if unknown.
+        left: why it stays as it is; None if a thin veil can be lifted from it.
+    """
+
+    number: int
+    name: str
+    wavelength: float | None
+    left: str | None
 
 
 def choose_bands(
@@ -80,6 +100,42 @@ def find_bands(scene: DatasetReader, asked: Sequence[str], source: Path | str) -
     return indexes
 
 
+def further_bands(
+    scene: DatasetReader, asked: Sequence[str] | None, indexes: Sequence[int], red: int, source: Path | str
+) -> tuple[FurtherBand, ...]:
+    """Return the bands beside those of a model of red, green and blue: those asked for, else all but transparency.
+
+    Args:
+        scene: the open file.
+        asked: numbers or names of all bands, the model's first.
+        indexes: numbers of the bands that the model takes.
+        red: the number of the red one.
+        source: the path, for messages.
+
+    Raises:
+        UserError: see `find_bands`.
+    """
+    if asked:
+        numbers = find_bands(scene, asked, source)[len(indexes) :]
+    else:
+        opaque = {index for index in scene.indexes if scene.colorinterp[index - 1] == ColorInterp.alpha}
+        numbers = [index for index in scene.indexes if index not in {*indexes, *opaque}]
+    words = spectral_words(scene.descriptions, red=scene.descriptions[red - 1])
+    units = list(zip(scene.scales, scene.offsets, strict=True))
+    found = []
+    for index in numbers:
+        wavelength = CENTRES.get(words[index - 1] or "")
+        left = None
+        if wavelength is None:
+            left = "its name tells no wavelength"
+        elif not sees_ground(wavelength):
+            left = f"at {wavelength:g} micrometres the air hides the ground"
+        elif units[index - 1] != units[red - 1]:
+            left = "it has another scale or offset than red"
+        found.append(FurtherBand(index, scene.descriptions[index - 1] or str(index), wavelength, left))
+    return tuple(found)
+
+
 def plain_name(name: str) -> str:
     """Return what names of one band have in common: case, outer spaces and leading zeros do not count (B4 is B04)."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", name.strip().casefold())
@@ -104,29 +160,12 @@ def _by_names(scene: DatasetReader, band_names: Sequence[str], source: Path | st
 
 
 def _by_sensor(scene: DatasetReader, band_names: Sequence[str]) -> list[int]:
-    """Return the bands that are red, green and blue, for a model of these, by names such as ``S2 B04`` or ``Red``.
-
-    A name that two sensors give to different bands counts if other names tell the sensor: B4 is red beside B8A or B12
-    (Sentinel-2), SR_B4 beside SR_B6 (Landsat 8 and 9).
-    """
+    """Return the bands that are red, green and blue, for a model of these, by `spectral_words`."""
     names = [plain_name(name) for name in band_names]
-    if sorted(names) != sorted(COLOURS):
+    words = spectral_words(scene.descriptions)
+    if sorted(names) != sorted(COLOURS) or any(words.count(colour) != 1 for colour in COLOURS):
         return []
-    words = [re.findall(r"[a-z0-9]+", (name or "").casefold()) for name in scene.descriptions]
-    plain = {plain_name(name) for name in scene.descriptions if name}
-    numbers = dict(zip(COLOURS, ("4", "3", "2"), strict=True))
-    found = []
-    for colour in names:
-        also = {colour, f"b0{numbers[colour]}"}
-        if plain & {"b8a", "b12"} or "sr_b6" in plain:
-            also.add(f"b{numbers[colour]}")
-        found.append([index for index, own in zip(scene.indexes, words, strict=True) if also & {*own} - _edge(own)])
-    return [indexes[0] for indexes in found] if all(len(indexes) == 1 for indexes in found) else []
-
-
-def _edge(words: Sequence[str]) -> set[str]:
-    """Return what of the words of a name is no colour: red, in red edge."""
-    return {"red"} if "edge" in words else set()
+    return [words.index(colour) + 1 for colour in names]
 
 
 def _by_colour(scene: DatasetReader, band_names: Sequence[str]) -> list[int]:

@@ -10,7 +10,7 @@ from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
 from declouds.nodata import is_opacity, valid_pixels
-from declouds.scenes.rasters.bands import choose_bands, order_in_file
+from declouds.scenes.rasters.bands import COLOURS, FurtherBand, choose_bands, further_bands, order_in_file, plain_name
 from declouds.scenes.rasters.optical import check_optical
 from declouds.scenes.rasters.scene_file import open_scene, read_window, transparency
 from declouds.scenes.sampling.image import samples
@@ -28,10 +28,12 @@ class Scene:
         file: the open file.
         path: as the user named it.
         indexes: numbers, from 1, of the bands that the model takes, in its order.
-        order: places in ``indexes`` of the bands that are cleared, in the order in which they are written.
+        order: places of the bands that are written, in that order: first those that the model clears are counted, which
+            begin ``indexes``, then ``further``.
         stored_range: stored values that stand for -1 and 1.
         nodata: the value that means "no data".
         reflectance: stored values of reflectance 0 and 1 to a cloud detector; ``stored_range`` if not given.
+        further: bands that are written too, and not seen by the model.
     """
 
     file: DatasetReader
@@ -41,6 +43,7 @@ class Scene:
     stored_range: ValueRange
     nodata: float | None
     reflectance: ValueRange | None = None
+    further: tuple[FurtherBand, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -48,24 +51,35 @@ class Scene:
         return self.file.height, self.file.width
 
     @property
+    def bands(self) -> int:
+        """How many bands the model clears."""
+        return len(self.order) - len(self.further)
+
+    @property
     def written(self) -> list[int]:
-        """Numbers of the bands that are cleared and written, in that order."""
-        return [self.indexes[place] for place in self.order]
+        """Numbers of the bands that are written, in that order."""
+        made = [*self.indexes[: self.bands], *(band.number for band in self.further)]
+        return [made[place] for place in self.order]
+
+    @property
+    def cleared(self) -> list[int]:
+        """Numbers of the bands that the model clears, in the order in which they are written."""
+        return [self.indexes[place] for place in self.order if place < self.bands]
 
     @property
     def conditions(self) -> list[int]:
         """Numbers of the bands that the model takes and does not clear."""
-        return self.indexes[len(self.order) :]
+        return self.indexes[self.bands :]
 
     @property
     def names(self) -> list[str]:
-        """What the bands that are cleared are called, by name or number."""
-        return [self.file.descriptions[index - 1] or str(index) for index in self.written]
+        """What the bands that the model clears are called, by name or number."""
+        return [self.file.descriptions[index - 1] or str(index) for index in self.cleared]
 
     @property
     def left_out(self) -> int:
         """How many bands of the file, transparency aside, the result lacks."""
-        return len(set(self.file.indexes) - set(self.indexes) - set(transparency(self.file)))
+        return len(set(self.file.indexes) - {*self.indexes, *self.written} - set(transparency(self.file)))
 
     @property
     def dtype(self) -> np.dtype:
@@ -100,6 +114,7 @@ def scene_for(
     nodata: float | None = None,
     trained: Units | None = None,
     given: tuple[float, float] | None = None,
+    further: bool = False,
 ) -> Iterator[Scene]:
     """Open a scene for a model, and check that the two go together.
 
@@ -109,12 +124,13 @@ def scene_for(
         in_bands: bands that it takes.
         bands: bands that it makes, the first of those.
         band_names: what it calls its bands.
-        asked: the bands to take, by number or name.
+        asked: the bands to take, by number or name; with ``further`` they may be more.
         scale: model value = stored value * scale + offset; by default the file's own.
         offset: see ``scale``.
         nodata: the value that means "no data", in place of the file's own.
         trained: units of the training images, for advice.
         given: stored values that stand for -1 and 1, instead of what would be found.
+        further: whether the scene has the bands too that a model of red, green and blue in any units does not take.
 
     Raises:
         UserError: see `open_scene`, `choose_bands`, `choose_units`, and `check_units`, or else `check_optical` and
@@ -123,7 +139,9 @@ def scene_for(
     with open_scene(path, asked) as file:
         if value_range is None and not asked and file.count <= in_bands:
             check_optical(file, file.indexes, path)  # a better reason than their number
-        indexes = choose_bands(file, asked, band_names, in_bands, path)
+        names = [plain_name(name) for name in band_names]
+        further &= value_range is None and sorted(names) == sorted(COLOURS)
+        indexes = choose_bands(file, asked[:in_bands] if asked and further else asked, band_names, in_bands, path)
         units = choose_units(path, [(file.scales[i - 1], file.offsets[i - 1]) for i in indexes], scale, offset)
         order = order_in_file(file, indexes[:bands], asked)
         missing = file.nodatavals[indexes[0] - 1] if nodata is None else nodata
@@ -141,7 +159,11 @@ def scene_for(
             return values, valid_pixels(values, missing, masks)
 
         found = find_range(path, read, file.height, file.width, units, given)
-        yield Scene(file, path, indexes, order, found.stored, missing, found.reflectance)
+        others = further_bands(file, asked, indexes, indexes[names.index("red")], path) if further else ()
+        if others:
+            made = [*indexes, *(band.number for band in others)]
+            order = list(range(len(made))) if asked else sorted(range(len(made)), key=lambda place: made[place])
+        yield Scene(file, path, indexes, order, found.stored, missing, found.reflectance, others)
 
 
 def _check_transparency(file: DatasetReader, path: Path, indexes: Sequence[int], asked: bool) -> None:

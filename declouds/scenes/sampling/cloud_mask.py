@@ -9,7 +9,7 @@ import numpy as np
 
 from declouds.errors import UserError
 from declouds.nodata import fill_nodata
-from declouds.scenes.sampling.tiles import Window
+from declouds.scenes.sampling.tiles import Window, around_of, inside_of
 from declouds.value_range import ValueRange
 
 BLOCK = 1024  # pixels a side that a detector sees at a time
@@ -57,7 +57,7 @@ class CloudMask:
         """
         from scipy.ndimage import distance_transform_edt
 
-        around = _around(window, self.dilate + self.feather, self.height, self.width)
+        around = around_of(window, self.dilate + self.feather, self.height, self.width)
         cloud = self.cloud(around)
         if not cloud.any():
             return np.zeros((window.height, window.width), np.float32)
@@ -67,7 +67,7 @@ class CloudMask:
         alpha = cloud.astype(np.float32)
         if self.feather and edge.any():
             alpha *= np.minimum(distance_transform_edt(~edge) / (self.feather + 1), 1)
-        return alpha[_inside(window, around)]
+        return alpha[inside_of(window, around)]
 
 
 def range_seen(detector: Any, of_model: ValueRange, reflectance: ValueRange | None) -> ValueRange:
@@ -101,24 +101,11 @@ def detect_clouds(
     block = getattr(detector, "block", BLOCK)
     for row, col in product(range(0, height, block), range(0, width, block)):
         window = Window(row, col, min(block, height - row), min(block, width - col))
-        around = _around(window, detector.margin, height, width)
+        around = around_of(window, detector.margin, height, width)
         values, valid = read(around)
-        inside = _inside(window, around)
+        inside = inside_of(window, around)
         if valid[inside].any():
             cloud = detector(value_range.to_model(fill_nodata(values, valid)))
             yield window, cloud[inside] & valid[inside]
         else:
             yield window, np.zeros((window.height, window.width), bool)
-
-
-def _around(window: Window, margin: int, height: int, width: int) -> Window:
-    """Return the window with ``margin`` pixels more on each side, as far as the scene goes."""
-    top, left = max(window.row - margin, 0), max(window.col - margin, 0)
-    bottom = min(window.row + window.height + margin, height)
-    right = min(window.col + window.width + margin, width)
-    return Window(top, left, bottom - top, right - left)
-
-
-def _inside(window: Window, around: Window) -> tuple[slice, slice]:
-    """Return the slices that cut ``window`` out of an image of ``around``."""
-    return Window(window.row - around.row, window.col - around.col, window.height, window.width).slices

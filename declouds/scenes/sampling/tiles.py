@@ -132,6 +132,19 @@ def touches(window: Window, area: Window) -> bool:
     )
 
 
+def around_of(window: Window, margin: int, height: int, width: int) -> Window:
+    """Return the window with ``margin`` pixels more on each side, as far as the scene goes."""
+    top, left = max(window.row - margin, 0), max(window.col - margin, 0)
+    bottom = min(window.row + window.height + margin, height)
+    right = min(window.col + window.width + margin, width)
+    return Window(top, left, bottom - top, right - left)
+
+
+def inside_of(window: Window, around: Window) -> tuple[slice, slice]:
+    """Return the slices that cut ``window`` out of an image of ``around``."""
+    return Window(window.row - around.row, window.col - around.col, window.height, window.width).slices
+
+
 def _starts(length: int, size: int, overlap: int) -> list[int]:
     """Return where the windows of ``size`` begin along an axis."""
     if size >= length:
