@@ -95,6 +95,35 @@ def match_colour(
     return ColourMatch(trust * offset, trust * slope, centre)
 
 
+def match_colours(target: np.ndarray, dates: np.ndarray, seen: np.ndarray, cell: np.ndarray) -> list[ColourMatch]:
+    """Return the match of each of several dates to a target, see `match_colour`.
+
+    The difference of two dates says how far a match may go: half of it, as the target lies in between.
+
+    Args:
+        target: its clear pixels.
+        dates: the same pixels of each date.
+        seen: where these are clear too.
+        cell: number of the part of the image that each pixel lies in.
+
+    Shapes: target (C, n), dates (K, C, n), seen (K, n) bool, cell (n,).
+    """
+    return [
+        match_colour(target[:, mine], date[:, mine], cell[mine], _change(number, dates, seen))
+        for number, (date, mine) in enumerate(zip(dates, seen, strict=True))
+    ]
+
+
+def _change(number: int, dates: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
+    """Return half the median difference of a date to the others, per band; None if no other shares clear pixels."""
+    found = []
+    for other in range(len(dates)):
+        both = seen[number] & seen[other]
+        if other != number and both.any():
+            found.append(0.5 * np.median(np.abs(dates[number][:, both] - dates[other][:, both]), 1))
+    return np.median(found, 0) if found else None
+
+
 def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:
     """Return the weight of pixels by their residuals. Shapes: (C, n), (C, 1) -> (n,)."""
     residual = residual - np.median(residual, 1, keepdims=True)  # outliers move the mean of the rest
