@@ -13,6 +13,7 @@ import numpy as np
 
 from declouds.compositing.colour import ColourMatch, match_colours
 from declouds.compositing.composite import composite
+from declouds.compositing.ground import Place, sample_ground, spread
 from declouds.compositing.shift import find_shift
 from declouds.errors import UserError
 from declouds.nodata import merge_stored
@@ -26,9 +27,7 @@ Detect = Callable[[Read], Iterator[tuple[Window, np.ndarray]]]  # what reads an 
 IsClear = Callable[[Window, np.ndarray], np.ndarray]  # window, and where it has data -> which pixels are clear
 
 BLOCK = 512  # side of what is filled at a time
-CELL, CELLS = 32, 24  # pixels of a cell whose colours are compared, and the most along each axis
-AWAY = 3  # pixels from the edge of a cloud, within which its rim goes on
-PATCH, PATCHES = 256, 3  # the same for shifts
+PATCH, PATCHES = 256, 3  # pixels of a patch whose shift is found, and the most along each axis
 HALF_PIXEL = 0.5
 OTHER_UNITS = 20.0  # times brighter or darker than the target: no season does that
 
@@ -206,7 +205,8 @@ def _clear(cloud: Pixels, image: Image, options: SceneOptions, more: int = 0) ->
 def _shift(image: Image, read: Read, is_clear: IsClear) -> tuple[float, float] | None:
     """Return the median shift of patches all over the image, None if none of them shows any."""
     found = []
-    for window in _spread(image.height, image.width, PATCH, PATCHES):
+    for place in spread(image.height, image.width, PATCH, PATCHES):
+        window = Window(*place)
         ours, valid = image.read(window)
         theirs, there = read(window)
         assert image.alpha is not None
@@ -224,36 +224,31 @@ def _colours(
     image: Image, dates: Sequence[Date], reads: Sequence[Read], clear: Sequence[IsClear], options: SceneOptions
 ) -> list[ColourMatch]:
     """Return the colour match of each date, from cells all over the image."""
-    from scipy.ndimage import binary_erosion
 
-    target, layers, seen, cells = [], [], [], []
-    for number, window in enumerate(_spread(image.height, image.width, CELL, CELLS)):
+    def target(place: Place) -> tuple[np.ndarray, np.ndarray]:
+        window = Window(*place)
         ours, valid = image.read(window)
         assert image.alpha is not None
-        ground = binary_erosion(valid & (image.alpha(window) == 0), iterations=AWAY, border_value=1)
-        ground[1::2], ground[:, 1::2] = False, False  # every other pixel says as much
-        if not ground.any():
-            continue
+        return ours, valid & (image.alpha(window) == 0)
+
+    def layers(place: Place) -> tuple[np.ndarray, np.ndarray]:
+        window = Window(*place)
         pairs = [read(window) for read in reads]
-        target.append(ours[:, ground])
-        layers.append(np.stack([values[:, ground] for values, _ in pairs]).astype(np.float32))
-        seen.append(
-            np.stack([is_clear(window, there)[ground] for (_, there), is_clear in zip(pairs, clear, strict=True)])
-        )
-        cells.append(np.full(int(ground.sum()), number))
+        seen = [is_clear(window, there) for (_, there), is_clear in zip(pairs, clear, strict=True)]
+        return np.stack([values for values, _ in pairs]), np.stack(seen)
+
+    ground = sample_ground(target, layers, image.height, image.width)
     identity = [ColourMatch.identity(len(image.read(Window(0, 0, 1, 1))[0])) for _ in dates]
-    if not target:
+    if ground is None:
         _log.warning("%s has no clear pixels: the colours of the dates are not matched to it", "the scene")
         return identity
-    x, d = np.concatenate(target, 1), np.concatenate(layers, 2)
-    s, cell = np.concatenate(seen, 1), np.concatenate(cells)
-    for date, layer, mine in zip(dates, d, s, strict=True):
+    for date, layer, mine in zip(dates, ground.dates, ground.seen, strict=True):
         if mine.any():
-            _check_level(date.name, x[:, mine], layer[:, mine])
+            _check_level(date.name, ground.target[:, mine], layer[:, mine])
     if options.colour == "keep":
         return identity
-    matches = match_colours(x, d, s, cell)
-    for date, mine, match in zip(dates, s, matches, strict=True):
+    matches = match_colours(ground)
+    for date, mine, match in zip(dates, ground.seen, matches, strict=True):
         if not match.centre.any():
             _log.warning(
                 "%s: shares too few clear pixels with the scene (%d samples): its colours stay as they are",
@@ -317,16 +312,3 @@ def _blocks(height: int, width: int, side: int) -> Iterator[Window]:
     for row in range(0, height, side):
         for col in range(0, width, side):
             yield Window(row, col, min(side, height - row), min(side, width - col))
-
-
-def _spread(height: int, width: int, side: int, most: int) -> Iterator[Window]:
-    """Yield squares spread evenly over an image, at most so many along each axis."""
-
-    def starts(length: int) -> list[int]:
-        size = min(side, length)
-        count = max(min(most, length // size), 1)
-        return [round(start) for start in np.linspace(0, length - size, count)]
-
-    for row in starts(height):
-        for col in starts(width):
-            yield Window(row, col, min(side, height), min(side, width))
