@@ -111,6 +111,15 @@ def test_a_mask_that_is_missing_is_found_by_the_detector():
     np.testing.assert_array_equal(prior, np.where(CLOUD & ~OF_DATE, first, image))
 
 
+def test_under_a_closed_cloud_the_dates_keep_their_colours():
+    _, first, second = (UNITS.to_model(values) for values in series())
+    cloud = UNITS.to_model(np.full((3, SIZE, SIZE), 7000))
+    prior = Composite(3, 9, sources("a", "b"))(torch.from_numpy(np.concatenate([cloud, first, second]))[None])
+    np.testing.assert_allclose(prior[0].numpy(), np.where(OF_DATE, second, (first + second) / 2), atol=1e-6)
+    grey = Composite(3, 9, sources("a", "b"))(torch.from_numpy(np.concatenate([cloud] * 3))[None])
+    np.testing.assert_array_equal(grey[0].numpy(), cloud)  # no date is clear either
+
+
 @pytest.mark.parametrize("flagged", [False, True])
 def test_without_a_description_dates_follow_the_image(flagged):
     images = [UNITS.to_model(values) for values in series()]
