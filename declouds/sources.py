@@ -24,7 +24,7 @@ class Source:
         kind: ``optical``, ``sar``, ``elevation`` or another word.
         bands: names of its bands, in order.
         value_range: sensor values that stand for -1 and 1, or one such pair for each band.
-        days: days between this source and the image, where it has a date of its own.
+        days: days from the image to this source, negative before it, where it has a date of its own.
         optional: it may be missing: its bands are then `FILL`, and a flag channel after them is `MISSING` instead of
             `PRESENT`. The same goes for single pixels without data.
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from declouds.compositing.ground import Ground
+
 FEWEST = 500  # pixels clear in both dates, below which nothing can be said about colour
 ROUNDS = 10  # of reweighting
 OUTLIER = 3.0  # root mean square of a pixel's residuals, in robust standard deviations, from which it does not count
@@ -93,6 +95,28 @@ def match_colour(
         if weight.sum() < 1:
             return ColourMatch.identity(bands)
     return ColourMatch(trust * offset, trust * slope, centre)
+
+
+def match_colours(ground: Ground) -> list[ColourMatch]:
+    """Return the match of each of several dates to a target, see `match_colour`.
+
+    The difference of two dates says how far a match may go: half of it, as the target lies in between.
+    """
+    return [
+        match_colour(ground.target[:, mine], date[:, mine], ground.cell[mine], _change(number, ground))
+        for number, (date, mine) in enumerate(zip(ground.dates, ground.seen, strict=True))
+    ]
+
+
+def _change(number: int, ground: Ground) -> np.ndarray | None:
+    """Return half the median difference of a date to the others, per band; None if no other shares clear pixels."""
+    date, mine = ground.dates[number], ground.seen[number]
+    found = []
+    for other, (layer, its) in enumerate(zip(ground.dates, ground.seen, strict=True)):
+        both = mine & its
+        if other != number and both.any():
+            found.append(0.5 * np.median(np.abs(date[:, both] - layer[:, both]), 1))
+    return np.median(found, 0) if found else None
 
 
 def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ class FolderSource:
         band_names: names of the bands; of optical sources those of the image.
         value_range: sensor values that stand for -1 and 1, or one such pair for each band; of ``sar`` the usual limits
             of VV and VH in dB, of optical sources those of the image.
+        days: days from the image to it, negative before it, where all pairs have the same.
     """
 
     name: str
@@ -30,6 +31,7 @@ class FolderSource:
     bands: tuple[int, ...] | None = None
     band_names: tuple[str, ...] = ()
     value_range: Any = None
+    days: float | None = None
 
     def source(self, image: Source) -> Source:
         """Return the source, of an image with its bands and value range.
@@ -50,7 +52,7 @@ class FolderSource:
                 f"{self.name}=dict(folder={self.folder!r}, value_range=(low, high))"
             )
         names = self.band_names or known[0]
-        return read_source(dict(name=self.name, kind=self.kind, bands=names, value_range=value_range))
+        return read_source(dict(name=self.name, kind=self.kind, bands=names, value_range=value_range, days=self.days))
 
 
 def folder_sources(sources: Mapping[str, Any] | None) -> tuple[FolderSource, ...]:
@@ -73,7 +75,8 @@ def folder_sources(sources: Mapping[str, Any] | None) -> tuple[FolderSource, ...
             raise UserError(f"sources: {name}={entry!r}: give a folder, or dict(folder=..., value_range=(low, high))")
         arguments = {"kind": name, **given, "name": name}
         check_names(FolderSource, arguments)
-        check_arguments(FolderSource, {key: arguments[key] for key in ("name", "folder", "kind")})
+        checked = ("name", "folder", "kind", "days")
+        check_arguments(FolderSource, {key: arguments[key] for key in checked if key in arguments})
         found.append(FolderSource(**{key: _tuple(value) for key, value in arguments.items()}))
     return tuple(found)
 

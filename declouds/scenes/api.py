@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from declouds.errors import UserError
 from declouds.hardware import pick_device
 from declouds.inference import prepare, recorded, spread_calibration
 from declouds.scenes.array import clear_array
+from declouds.scenes.array_dates import day_of_image, read_dates, split_times
+from declouds.scenes.array_image import array_image, as_array, kind_of
 from declouds.scenes.checks import check_files
 from declouds.scenes.clear import Remover, clear_scene, with_colours
 from declouds.scenes.identity import model_digest
@@ -26,7 +28,7 @@ from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.scene_file import open_scene, transparency
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.ranks import Ranks
-from declouds.scenes.xarray_image import from_xarray, is_xarray, like, mask_of, tags_of
+from declouds.scenes.xarray_image import is_xarray, like, mask_of
 from declouds.units import recorded_units
 from declouds.value_range import ValueRange
 
@@ -40,13 +42,19 @@ def remove_clouds(
     output: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
     progress: Progress | None = None,
+    target: Any = None,
     **options: Any,
 ) -> Any:
-    """Remove the clouds of an array, of a DataArray, or of a file of any size; all give the same pixels.
+    """Remove the clouds of an array, a tensor, a DataArray, or a file of any size; all give the same pixels.
+
+    Other dates of the place fill its clouds first. Those of a file are files, see ``dates`` of the options. Those of an
+    image in memory are in memory too, of the same kind and shape and on the same grid: a list of images, a list of
+    pairs (image, day), or a dict day -> image, with their masks in ``date_masks``, an array each, if ``mask`` is one.
+    Of a DataArray with a dimension ``time``, the image of the day ``target`` is cleared, and all others fill it.
 
     Args:
-        image: a NumPy array (bands, height, width), an xarray DataArray (band, y, x) as rioxarray gives it, or the path
-            of a scene.
+        image: a NumPy array or torch tensor (bands, height, width), an xarray DataArray (band, y, x) as rioxarray gives
+            it, also with a dimension ``time``, or the path of a scene.
         model: a model, or the path of its weights. If not given, other dates alone fill the clouds where there are some
             (``dates=[...]``), else it is the one that comes with the package (RGB in any units, by a cloud mask: see
             ``mask`` and ``value_range`` of the options).
@@ -54,47 +62,80 @@ def remove_clouds(
         device: where the model runs, such as ``cuda:1``; by default a model stays where it is, and weights read from a
             file go to the first accelerator, else the CPU.
         progress: called with the title of the pass, the windows done, and those of all passes.
+        target: the day of an image in memory with other dates, such as ``2018-07-05``; a DataArray may have it as its
+            coordinate ``time``. The composite ``median`` needs no days.
         **options: see `declouds.scenes.options.SceneOptions`. Those about files go with a path only.
 
     Returns:
-        For an array or a DataArray, a new one of its type and size, a DataArray with its coordinates and attributes;
-        for a path, the path of ``output``.
+        For what is in memory, a new one of its kind and size, a tensor on its device, a DataArray with its coordinates
+        and attributes (of several times, that of ``target``); for a path, the path of ``output``.
 
     Shapes: (C, H, W).
     Units: sensor units, as stored.
 
     Raises:
-        UserError: an argument is unknown or of another kind; see also `declouds.scenes.clear.clear_scene`. What needs
-            no model is checked before it is loaded.
+        UserError: an argument is unknown or of another kind; see also `declouds.scenes.clear.clear_scene` and
+            `declouds.scenes.array_dates.read_dates`. What needs no model is checked before it is loaded.
     """
     if is_xarray(options.get("mask")):
         options["mask"] = mask_of(options["mask"], image)
     check_names(SceneOptions, options)
     check_arguments(remove_clouds, dict(output=output, device=device))
+    in_memory = kind_of(image) is not None
+    if not in_memory and not isinstance(image, str | os.PathLike):
+        raise UserError(f"an image is a NumPy array, a tensor, a DataArray or a path, and not a {type(image).__name__}")
+    if in_memory and output is not None:
+        raise UserError(f"output = {os.fspath(output)!r}: an array comes back as an array; leave output out")
+    if in_memory:
+        return _clear_in_memory(image, model, device, progress, target, options)
+    if target is not None:
+        raise UserError(f"target = {target!r}: is for images in memory; of a file, its name or tags say the day")
+    if output is None:
+        raise UserError(f"{os.fspath(image)}: say where the result goes: output='clear.tif'")
     any_units = for_any_units(model)
     chosen = SceneOptions(**options).with_mask(any_units)
     chosen.check()
-    in_memory = isinstance(image, np.ndarray) or is_xarray(image)
-    if not in_memory and not isinstance(image, str | os.PathLike):
-        raise UserError(f"an image is a NumPy array, a DataArray or a path, and not a {type(image).__name__}")
-    if in_memory and output is not None:
-        raise UserError(f"output = {os.fspath(output)!r}: an array comes back as an array; leave output out")
-    if not in_memory and output is None:
-        raise UserError(f"{os.fspath(image)}: say where the result goes: output='clear.tif'")
-    if not in_memory and isinstance(chosen.mask, np.ndarray):
+    if isinstance(chosen.mask, np.ndarray):
         raise UserError(f"{os.fspath(image)}: the mask of a file is a raster file, not an array: give its path")
-    alone = model is None and bool(chosen.dates) and not in_memory
-    if not in_memory:
-        known = with_colours(chosen, Path(image)) if any_units and not alone else chosen
-        check_files(Path(image), Path(str(output)), **known.for_files())
-    removing = dates_alone(Path(image), chosen) if alone else remover_of(model, chosen, device)
-    with removing as remover:
-        if is_xarray(image):
-            values, nodata = from_xarray(image)
-            return like(image, clear_array(remover, values, chosen, progress, nodata, tags_of(image)))
-        if in_memory:
-            return clear_array(remover, image, chosen, progress)
+    alone = model is None and bool(chosen.dates)
+    known = with_colours(chosen, Path(image)) if any_units and not alone else chosen
+    check_files(Path(image), Path(str(output)), **known.for_files())
+    with dates_alone(Path(image), chosen) if alone else remover_of(model, chosen, device) as remover:
         return clear_scene(remover, image, str(output), chosen, Ranks.here(), progress).path
+
+
+def _clear_in_memory(
+    image: Any, model: Any, device: Any, progress: Progress | None, target: Any, options: dict[str, Any]
+) -> Any:
+    """Do what `remove_clouds` says with an image in memory."""
+    dates, masks = options.pop("dates", None), options.pop("date_masks", None)
+    if is_xarray(image) and "time" in getattr(image, "dims", ()):
+        if dates is not None:
+            raise UserError("dates: the image has a dimension time, whose others are its dates: leave dates out")
+        image, dates = split_times(image, target)
+    if target is not None and dates is None:
+        raise UserError(f"target = {target!r}: is the day of an image with other dates: give dates=[...] too")
+    options["mask"] = as_array(options.get("mask"), "mask")
+    needs_days = dates is not None and options.get("composite") != "median"
+    own = array_image(image, "the image", day_of_image(image, target, "the image") if needs_days else None)
+    others = read_dates(dates, masks, image, own, needs_days)
+    chosen = SceneOptions(
+        **options,
+        dates=[one.name for one in others] or None,
+        date_masks=None if masks is None else [f"date_masks[{number}]" for number in range(len(others))],
+    ).with_mask(for_any_units(model))
+    chosen.check()
+    removing: AbstractContextManager[Remover]
+    if model is None and others:
+        kind, scale = own.values.dtype, own.tags[0][0]
+        removing = nullcontext(_filler(chosen, len(own.values), own.band_names, kind, scale))
+    else:
+        removing = remover_of(model, chosen, device)
+    with removing as remover:
+        cleared = clear_array(remover, own.values, chosen, progress, own.nodata, own.tags, own.day, others)
+    if isinstance(image, torch.Tensor):
+        return torch.from_numpy(cleared).to(image.device)
+    return like(image, cleared) if is_xarray(image) else cleared
 
 
 def for_any_units(model: Any) -> bool:
@@ -185,12 +226,15 @@ def dates_alone(source: Path, options: SceneOptions) -> Iterator[Remover]:
         indexes = find_bands(file, options.bands, source) if options.bands else file.indexes
         chosen = [index for index in indexes if options.bands or index not in hidden]
         names = [file.descriptions[index - 1] or "" for index in chosen]
-        scaled = options.scale is not None or options.offset is not None or file.scales[chosen[0] - 1] != 1
-        kind = np.dtype(file.dtypes[chosen[0] - 1])
+        scale, kind = file.scales[chosen[0] - 1], np.dtype(file.dtypes[chosen[0] - 1])
+    yield _filler(options, len(chosen), names if all(names) else (), kind, scale)
+
+
+def _filler(options: SceneOptions, bands: int, band_names: Sequence[str], kind: np.dtype, scale: float) -> Remover:
+    """Return what fills clouds from other dates alone, for bands of a type, whose own scale is this."""
+    scaled = options.scale is not None or options.offset is not None or scale != 1
     high = 255.0 if kind == np.uint8 and not scaled else 1.0 if scaled or kind.kind == "f" else 10000.0
-    count = len(chosen)
-    detector = detector_of(options, names if all(names) else ())
-    yield Remover([], count, count, ValueRange(0.0, high), detector=detector)
+    return Remover([], bands, bands, ValueRange(0.0, high), detector=detector_of(options, band_names))
 
 
 def detector_of(options: SceneOptions, band_names: Sequence[str], model: Any = None) -> Any:

@@ -1,20 +1,22 @@
 """An image in memory, cleared by the same passes as a file."""
 
+import datetime
 import functools
-from collections.abc import Collection
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.nodata import valid_pixels
+from declouds.scenes.array_dates import laid_dates
+from declouds.scenes.array_image import NO_TAGS, ArrayImage, clouds_of
 from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
+from declouds.scenes.dates import filled_from
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
 from declouds.scenes.sampling.image import Image, Read, samples
 from declouds.scenes.sampling.loop import Progress
-from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.scene_range import check_given, find_range
 from declouds.scenes.sampling.store import MemoryJob
@@ -22,7 +24,7 @@ from declouds.scenes.sampling.tiles import Window
 from declouds.units import check_units, choose_units
 from declouds.value_range import ValueRange
 
-FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart", "dates")
+FOR_FILES = ("bands", "memory", "cog", "quality", "preview", "overwrite", "restart")
 
 
 def clear_array(
@@ -31,7 +33,9 @@ def clear_array(
     options: SceneOptions,
     progress: Progress | None = None,
     nodata: float | None = None,
-    tags: Collection[tuple[float, float]] = ((1.0, 0.0),),
+    tags: Sequence[tuple[float, float]] = NO_TAGS,
+    day: datetime.date | None = None,
+    dates: Sequence[ArrayImage] = (),
 ) -> np.ndarray:
     """Remove the clouds of an array.
 
@@ -42,36 +46,42 @@ def clear_array(
         progress: called after every batch of windows.
         nodata: the image's own value for "no data", which the options override.
         tags: the image's own scale and offset of each band, which the options override.
+        day: when it was taken, if that is known.
+        dates: other dates, which fill its clouds first.
 
     Shapes: (in_bands, H, W) -> (bands, H, W).
 
     Raises:
         UserError: the array is not an image, or has other bands or units than the model takes; or an option is for
-            files.
+            files; see also `laid_dates` and `filled_from`.
     """
     _check(image, options, remover)
     units = choose_units("the array", tags, options.scale, options.offset, "scale and offset")
     missing = nodata if options.nodata is None else options.nodata
     options = options.with_mask(remover.value_range is None)
-    pixels, masked = np.ma.getdata(image), np.ma.getmaskarray(image) if np.ma.isMaskedArray(image) else None
-
-    def read(window: Window, stored: ValueRange | None = None) -> tuple[np.ndarray, np.ndarray]:
-        part = (..., *window.slices)
-        return pixels[part], valid_pixels(pixels[part], missing, None if masked is None else ~masked[part], stored)
-
+    target = ArrayImage("the array", image, nodata, tags, day=day)
     size = height, width = image.shape[-2], image.shape[-1]
+    read: Read = functools.partial(target.read, nodata=missing, stored=None)
     if remover.value_range is None:
         found = find_range("the array", read, *size, units, options.value_range)
         stored, reflectance = found.stored, found.reflectance
     else:
         check_given(options.value_range)
         stored = reflectance = units.stored(remover.value_range)
-    read = functools.partial(read, stored=stored)
+    read = functools.partial(target.read, nodata=missing, stored=stored)
     if remover.value_range is not None:
         check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
-    mask = _mask(options, read, range_seen(remover.detector, stored, reflectance), size, remover)
+    seen = range_seen(remover.detector, stored, reflectance)
+    mask = _mask(options, read, seen, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
+    if dates:
+
+        def detect(of_date: Read) -> Iterator[tuple[Window, np.ndarray]]:
+            return detect_clouds(remover.detector, of_date, seen, height, width)
+
+        laid = laid_dates(dates, target, whole, options, remover)
+        whole, _ = filled_from(whole, target.name, remover.in_bands, laid, detect, job, options)
     run_passes(*(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress), device=remover.device)
     result = image[: remover.bands].copy()
     for block in cleared_blocks(whole, remover.bands, remover.passes, job, options, tally):
@@ -104,18 +114,7 @@ def _mask(
     if options.clears_all:
         return None
     if isinstance(options.mask, np.ndarray):
-        if options.rule.bands:
-            raise UserError(
-                f"mask_kind = {options.mask_kind!r}: applies to files only: give an array that is 1 in cloud"
-            )
-        if options.mask.shape != size:
-            raise UserError(f"mask: has shape {options.mask.shape}, the image {size}: give one of the image's size")
-        classes, known = np.ma.getdata(options.mask), ~np.ma.getmaskarray(options.mask)
-        known |= np.isin(classes, options.rule.values)  # as in files, where a class may be the nodata value too
-        mask = MaskClasses(
-            *("mask", lambda window: (classes[window.slices], known[window.slices]), *size, classes.dtype),
-            rule=options.rule,
-        )
+        mask = clouds_of(options.mask, options, size)
         mask.warn("the array")
         cloud = mask(Window(0, 0, *size))
     elif options.detects:

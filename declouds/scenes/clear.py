@@ -1,5 +1,6 @@
 """A raster in, its cleared twin out: read by windows, computed in passes, written by blocks, published at the end."""
 
+import functools
 import logging
 import os
 import time
@@ -16,8 +17,9 @@ from declouds import __version__
 from declouds.calibration import SpreadCalibration
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
-from declouds.scenes.dates import OpenDate, filled_from, mosaic_bands, open_dates
-from declouds.scenes.further_bands import FurtherBands, told
+from declouds.scenes.dates import Date, filled_from
+from declouds.scenes.file_dates import open_dates
+from declouds.scenes.further_bands import FurtherBands, bands_summary
 from declouds.scenes.job import FileJob
 from declouds.scenes.mask_source import MaskSource, mask_source
 from declouds.scenes.memory import buffer_within
@@ -29,7 +31,7 @@ from declouds.scenes.rasters.product_bands import colour_bands
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
-from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass, clear_name
 from declouds.scenes.sampling.ranks import Ranks
@@ -170,8 +172,8 @@ def clear_scene(
         products.check(files)
         channels = {step.output: step.output_bands for step in remover.passes}
         channels |= {"clouds": 1} if mask.detector is not None else {}
-        channels |= {"mosaic": mosaic_bands(scene)} if dates else {}
-        channels |= {f"clouds_of_date{n}": 1 for n, date in enumerate(dates) if date.mask.detector is not None}
+        channels |= {"mosaic": len(scene.indexes) + 1} if dates else {}
+        channels |= {f"clouds_of_date{n}": 1 for n, date in enumerate(dates) if date.mask is None}
         products.check_space(scene, sum(channels.values()))
         settings = _settings(remover, files, scene, options, mask)
         job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
@@ -181,10 +183,8 @@ def clear_scene(
                 tell_orientation(source, destination, scene.file)
                 job.reserve(channels)
             ranks.wait()
-            with (
-                _image(scene, mask, options, job, ranks) as cloudy,
-                _filled(cloudy, scene, dates, options, job, ranks) as (image, facts),
-            ):
+            with _image(scene, mask, options, job, ranks) as cloudy:
+                image, facts = _filled(cloudy, scene, dates, remover, options, job, ranks)
                 buffer = BUFFER
                 if options.memory is not None:
                     buffer = buffer_within(
@@ -208,7 +208,7 @@ def clear_scene(
                 *(destination, *scene.size, time.monotonic() - begin, tally, str(mask)),
                 value_range=_range_in_words(remover, scene, options),
                 bands=scene.names,
-                further=told(scene, tally),
+                further=bands_summary(scene, tally),
                 left_out=scene.left_out,
                 dates=len(dates),
             )
@@ -320,17 +320,22 @@ def _image(scene: Scene, mask: MaskSource, options: SceneOptions, job: FileJob, 
         yield image(None if mask.detector is None else _detected(mask.detector, scene, job, ranks))
 
 
-@contextmanager
 def _filled(
-    image: Image, scene: Scene, dates: Sequence[OpenDate], options: SceneOptions, job: FileJob, ranks: Ranks
-) -> Iterator[tuple[Image, list[dict[str, Any]]]]:
-    """Give the image with its clouds filled from other dates, if there are any."""
+    image: Image,
+    scene: Scene,
+    dates: Sequence[Date],
+    remover: Remover,
+    options: SceneOptions,
+    job: FileJob,
+    ranks: Ranks,
+) -> tuple[Image, list[dict[str, Any]]]:
+    """Return the image with its clouds filled from other dates, if there are any, and what was done with each."""
     if not dates:
-        yield image, []
-        return
-    with filled_from(image, scene, dates, job, options, ranks.leads) as filled:
-        ranks.wait()
-        yield filled
+        return image, []
+    detect = functools.partial(_detect, remover.detector, scene)
+    filled = filled_from(*(image, str(scene.path), len(scene.indexes), dates, detect, job, options), leads=ranks.leads)
+    ranks.wait()
+    return filled
 
 
 def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callable[[Window], np.ndarray]:
@@ -338,9 +343,14 @@ def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callab
     whole = Window(0, 0, *scene.size)
     if ranks.leads and job.rows_done("clouds", whole) == 0:
         raster = job.raster("clouds", 1)
-        seen = range_seen(detector, scene.stored_range, scene.reflectance)
-        for window, cloud in detect_clouds(detector, scene.read, seen, *scene.size):
+        for window, cloud in _detect(detector, scene, scene.read):
             raster.write(window, cloud[None].astype(np.float32))
         job.note_rows("clouds", whole, job.height)
     ranks.wait()
     return lambda window: job.raster("clouds", 1).read(window)[0] > 0
+
+
+def _detect(detector: Any, scene: Scene, read: Read) -> Iterator[tuple[Window, np.ndarray]]:
+    """Find the clouds of the scene, or of a date on its grid, block by block."""
+    seen = range_seen(detector, scene.stored_range, scene.reflectance)
+    return detect_clouds(detector, read, seen, *scene.size)

@@ -1,35 +1,33 @@
 """Several dates of one place: the clouds of a scene filled from its other dates, before any network."""
 
+import datetime
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from declouds.compositing.colour import ColourMatch, match_colour
+from declouds.compositing.colour import ColourMatch, match_colours
 from declouds.compositing.composite import composite
+from declouds.compositing.ground import Place, sample_ground, spread
 from declouds.compositing.shift import find_shift
 from declouds.errors import UserError
 from declouds.nodata import merge_stored
-from declouds.scenes.mask_source import MaskSource, mask_source
 from declouds.scenes.options import SceneOptions
-from declouds.scenes.rasters.date_file import Date, day_of, on_grid_of, split_date
-from declouds.scenes.rasters.mask_file import open_mask
-from declouds.scenes.rasters.scene import Scene, scene_for
-from declouds.scenes.rasters.scene_file import source_files
-from declouds.scenes.sampling.cloud_mask import CloudMask, Pixels, detect_clouds, range_seen
-from declouds.scenes.sampling.image import Image
+from declouds.scenes.sampling.cloud_mask import CloudMask, Pixels
+from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
 
+Detect = Callable[[Read], Iterator[tuple[Window, np.ndarray]]]  # what reads an image -> its clouds, block by block
+IsClear = Callable[[Window, np.ndarray], np.ndarray]  # window, and where it has data -> which pixels are clear
+
 BLOCK = 512  # side of what is filled at a time
-CELL, CELLS = 32, 24  # pixels of a cell whose colours are compared, and the most along each axis
-AWAY = 3  # pixels from the edge of a cloud, within which its rim goes on
-PATCH, PATCHES = 256, 3  # the same for shifts
+PATCH, PATCHES = 256, 3  # pixels of a patch whose shift is found, and the most along each axis
 HALF_PIXEL = 0.5
 OTHER_UNITS = 20.0  # times brighter or darker than the target: no season does that
 
@@ -37,29 +35,33 @@ _log = logging.getLogger("declouds")
 
 
 @dataclass(frozen=True)
-class OpenDate:
-    """A date to fill from.
+class Date:
+    """Another date of the target, a file or an array.
 
     Args:
-        scene: the date, open.
-        gap: days from the target to it, NaN if one of the two is not known.
-        mask: where its clouds are taken from.
+        name: for messages: of a file, its path.
+        day: when it was taken, if that is known.
+        gap: days from the target to it, NaN if one of the two days is not known.
+        laid: lays it on the target's grid, moved up and to the left by so many rows and columns: gives values in the
+            target's stored units, and which pixels have data.
+        mask: opens its cloud mask on the target's grid; the detector finds its clouds if None.
         files: all that its pixels and clouds come from.
     """
 
-    scene: Scene
-    day: Any
+    name: str
+    day: datetime.date | None
     gap: float
-    mask: MaskSource
-    files: list[Path]
+    laid: Callable[[tuple[float, float]], AbstractContextManager[Read]]
+    mask: Callable[[], AbstractContextManager[Pixels]] | None = None
+    files: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
 class Fill:
     """What the composite is made with: for each date how it is read, where it is clear, its colour and days."""
 
-    dates: list[Date]
-    clear: list[Callable[[Window, np.ndarray], np.ndarray]]
+    reads: list[Read]
+    clear: list[IsClear]
     colours: list[ColourMatch]
     shifts: list[tuple[float, float] | None]
     gaps: list[float]
@@ -68,105 +70,38 @@ class Fill:
     def __call__(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return the composite, and where a date is clear. Shapes: (C, h, w) float32, (h, w) bool."""
         layers, clear = [], []
-        for date, is_clear, colour in zip(self.dates, self.clear, self.colours, strict=True):
-            values, valid = date.read(window)
+        for read, is_clear, colour in zip(self.reads, self.clear, self.colours, strict=True):
+            values, valid = read(window)
             clear.append(is_clear(window, valid))
             layers.append(colour(np.where(valid, values, 0).astype(np.float32)))
         return composite(np.stack(layers), np.stack(clear), self.gaps, self.how)
 
 
-@contextmanager
-def open_dates(target: Scene, options: SceneOptions, remover: Any) -> Iterator[list[OpenDate]]:
-    """Open the other dates of a scene, with the bands and units of the target; none without `options.dates`.
-
-    Raises:
-        UserError: a date is the target itself, is named twice, has other bands or units, does not overlap the target,
-            or has no day and one is needed; see also `scene_for` and `mask_source`.
-    """
-    with ExitStack() as stack:
-        ours, found = day_of(target.file, target.path), []
-        _check_paths(target, options.dates or ())
-        if options.dates and ours is None and options.composite != "median":
-            raise UserError(
-                f"{target.path}: neither its tags nor its name say when it was taken: put the day into its name, as in "
-                "scene_2018-07-05.tif, or use --composite median, which needs none"
-            )
-        for number, given in enumerate(options.dates or ()):
-            path, day = split_date(given)
-            scene = stack.enter_context(
-                scene_for(
-                    *(path, remover.value_range, remover.in_bands, remover.bands, remover.band_names, options.bands),
-                    **dict(scale=options.scale, offset=options.offset, nodata=options.nodata, trained=remover.trained),
-                )
-            )
-            if remover.value_range is None:
-                scene = replace(scene, stored_range=_range_of(target, scene))
-            if scene.dtype.kind in "iu" and target.dtype.kind in "iu" and scene.stored_range == target.stored_range:
-                _check_type(scene, target)
-            day = day or day_of(scene.file, path)
-            if day is None and options.composite != "median":
-                raise UserError(
-                    f"{path}: neither its tags nor its name say when it was taken: say it (--date {path}@2018-06-25), "
-                    "or use --composite median, which needs no dates"
-                )
-            with on_grid_of(target, scene, day):
-                pass  # it can be laid there
-            if options.date_masks:
-                mask = MaskSource(options.date_masks[number], options.rule)
-            else:
-                mask = mask_source(options, path, scene.file, remover.detector)
-            gap = math.nan if day is None or ours is None else float((day - ours).days)
-            found.append(OpenDate(scene, day, gap, mask, [path, *source_files(scene.file), *mask.files]))
-        yield found
-
-
-def _check_paths(target: Scene, dates: Sequence[str]) -> None:
-    """Refuse the target, and a date named twice."""
-    taken = {target.path.resolve(): "the scene itself: leave it out of --date"}
-    for given in dates:
-        path = split_date(given)[0].resolve()
-        if path in taken:
-            raise UserError(f"{given}: is {taken[path]}")
-        taken[path] = "named twice: leave one out"
-
-
-def _range_of(target: Scene, date: Scene) -> ValueRange:
-    """Return the range of the target in the stored values of a date: the same light, not a range of the date's own."""
-    (scale, offset), (own_scale, own_offset) = (
-        (scene.file.scales[scene.indexes[0] - 1], scene.file.offsets[scene.indexes[0] - 1]) for scene in (target, date)
-    )
-    low, high = (
-        (end * scale + offset - own_offset) / own_scale for end in (target.stored_range.low, target.stored_range.high)
-    )
-    return ValueRange(low, high)
-
-
-def _check_type(scene: Scene, target: Scene) -> None:
-    """Refuse 8-bit pictures beside measurements."""
-    if (scene.dtype.itemsize == 1) != (target.dtype.itemsize == 1):
-        raise UserError(
-            f"{scene.path}: is {scene.dtype.name}, and the scene {target.dtype.name}: give the date in the units of "
-            "the scene"
-        )
-
-
-@contextmanager
 def filled_from(
-    image: Image, target: Scene, dates: Sequence[OpenDate], job: Any, options: SceneOptions, leads: bool = True
-) -> Iterator[tuple[Image, list[dict[str, Any]]]]:
-    """Give an image whose clouds are filled where one of the dates is clear; what is left of its mask stays.
+    image: Image,
+    name: str,
+    bands: int,
+    dates: Sequence[Date],
+    detect: Detect,
+    job: Any,
+    options: SceneOptions,
+    leads: bool = True,
+) -> tuple[Image, list[dict[str, Any]]]:
+    """Return an image whose clouds are filled where one of the dates is clear; what is left of its mask stays.
 
     The composite is computed once, into the raster ``mosaic`` of the job; windows are read from there.
 
     Args:
         image: the target, with its cloud mask.
-        target: the same, as a scene.
-        dates: from `open_dates`.
+        name: of the target, for messages.
+        bands: of the target.
+        dates: the other dates.
+        detect: finds the clouds of dates without a mask of their own, block by block, as `detect_clouds` does.
         job: where rasters are.
         options: the user's choices.
         leads: whether this process computes; the others are to wait for it before they read.
 
-    Yields:
+    Returns:
         the image, and what was done with each date.
 
     Raises:
@@ -174,11 +109,11 @@ def filled_from(
     """
     assert image.alpha is not None
     alpha, whole = image.alpha, Window(0, 0, image.height, image.width)
-    raster, bands = job.raster("mosaic", mosaic_bands(target)), len(target.indexes)
-    facts: list[dict[str, Any]] = [dict(name=date.scene.path.name) for date in dates]
+    raster = job.raster("mosaic", bands + 1)  # and where a date is clear
+    facts: list[dict[str, Any]] = [dict(name=Path(date.name).name) for date in dates]
     if leads and job.rows_done("mosaic", whole) == 0:
         try:
-            facts = _write_mosaic(raster, image, target, dates, job, options)
+            facts = _write_mosaic(raster, image, name, dates, detect, job, options)
         except UserError:
             job.remove()  # the user has to change something, so nothing of it is of use
             raise
@@ -202,17 +137,17 @@ def filled_from(
     def left(window: Window) -> np.ndarray:
         return alpha(window) * ~stored(window)[1]
 
-    yield replace(image, read=read, alpha=left, filled=filled_pixels), facts
+    return replace(image, read=read, alpha=left, filled=filled_pixels), facts
 
 
 def _write_mosaic(
-    raster: Any, image: Image, target: Scene, dates: Sequence[OpenDate], job: Any, options: SceneOptions
+    raster: Any, image: Image, name: str, dates: Sequence[Date], detect: Detect, job: Any, options: SceneOptions
 ) -> list[dict[str, Any]]:
     """Compute the composite under the clouds, block by block, and return what was done with each date."""
     assert image.alpha is not None
     cloudy = filled = 0
     with ExitStack() as stack:
-        fill = _fill(image, target, dates, job, options, stack)
+        fill = _fill(image, dates, detect, job, options, stack)
         for window in _blocks(image.height, image.width, BLOCK):
             cloud = image.alpha(window) > 0
             if cloud.any():
@@ -221,71 +156,59 @@ def _write_mosaic(
                 cloudy, filled = cloudy + int(cloud.sum()), filled + int((cloud & covered).sum())
     if cloudy and not filled:
         raise UserError(
-            f"{target.path}: no date is clear where it has clouds: give other dates, or loosen the mask (--detector, "
-            "--dilate)"
+            f"{name}: no date is clear where it has clouds: give other dates, or loosen the mask (--detector, --dilate)"
         )
-    return _facts(fill)
-
-
-def mosaic_bands(target: Scene) -> int:
-    """Return the bands of the raster ``mosaic``: the image's, and where a date is clear."""
-    return len(target.indexes) + 1
+    return _facts(dates, fill)
 
 
 def _fill(
-    image: Image, target: Scene, dates: Sequence[OpenDate], job: Any, options: SceneOptions, stack: ExitStack
+    image: Image, dates: Sequence[Date], detect: Detect, job: Any, options: SceneOptions, stack: ExitStack
 ) -> Fill:
     """Find clouds, shifts and colours of the dates."""
-    opened, clear, shifts = [], [], []
-    for number, one in enumerate(dates):
-        date = stack.enter_context(on_grid_of(target, one.scene, one.day))
-        cloud = _clouds(date, one.mask, target, job, number, stack)
-        is_clear = _clear(cloud, date, image, options)
-        shift = _shift(image, date, is_clear)
+    reads, clear, shifts = [], [], []
+    for number, date in enumerate(dates):
+        read = stack.enter_context(date.laid((0.0, 0.0)))
+        cloud = _clouds(date, read, detect, job, number, stack)
+        is_clear = _clear(cloud, image, options)
+        shift = _shift(image, read, is_clear)
         far = shift is not None and max(map(abs, shift)) > HALF_PIXEL
         if far and shift is not None and options.align:
-            date = stack.enter_context(on_grid_of(target, one.scene, one.day, shift))
-            is_clear = _clear(cloud, date, image, options, math.ceil(max(map(abs, shift))))
+            read = stack.enter_context(date.laid(shift))
+            is_clear = _clear(cloud, image, options, math.ceil(max(map(abs, shift))))
         if far and shift is not None:
             done = "it is moved there" if options.align else "correct it with --align, or give a co-registered file"
             rows, cols = shift
             _log.warning("%s: lies %.1f rows and %.1f columns beside the scene: %s", date.name, rows, cols, done)
-        opened.append(date)
+        reads.append(read)
         clear.append(is_clear)
         shifts.append(shift)
-    colours = _colours(image, opened, clear, options)
-    return Fill(opened, clear, colours, shifts, [one.gap for one in dates], options.composite)
+    colours = _colours(image, dates, reads, clear, options)
+    return Fill(reads, clear, colours, shifts, [date.gap for date in dates], options.composite)
 
 
-def _clouds(date: Date, mask: MaskSource, target: Scene, job: Any, number: int, stack: ExitStack) -> Pixels:
+def _clouds(date: Date, read: Read, detect: Detect, job: Any, number: int, stack: ExitStack) -> Pixels:
     """Return what reads the clouds of a date on the grid of the target."""
-    if mask.file is not None:
-        cloud = stack.enter_context(open_mask(mask.file, target.file, mask.rule))
-        cloud.warn(date.scene.path)
-        return cloud
+    if date.mask is not None:
+        return stack.enter_context(date.mask())
     raster = job.raster(f"clouds_of_date{number}", 1)
-    seen = range_seen(mask.detector, target.stored_range, target.reflectance)
-    for window, found in detect_clouds(mask.detector, date.read, seen, *target.size):
+    for window, found in detect(read):
         raster.write(window, found[None].astype(np.float32))
     return lambda window: raster.read(window)[0] > 0
 
 
-def _clear(
-    cloud: Pixels, date: Date, image: Image, options: SceneOptions, more: int = 0
-) -> Callable[[Window, np.ndarray], np.ndarray]:
+def _clear(cloud: Pixels, image: Image, options: SceneOptions, more: int = 0) -> IsClear:
     """Return where a date is clear, given where it has data: its clouds are grown as those of the target."""
     mask = CloudMask(cloud, image.height, image.width, options.dilate + more)
     return lambda window, valid: valid & (mask.alpha(window) == 0)
 
 
-def _shift(
-    image: Image, date: Date, is_clear: Callable[[Window, np.ndarray], np.ndarray]
-) -> tuple[float, float] | None:
+def _shift(image: Image, read: Read, is_clear: IsClear) -> tuple[float, float] | None:
     """Return the median shift of patches all over the image, None if none of them shows any."""
     found = []
-    for window in _spread(image.height, image.width, PATCH, PATCHES):
+    for place in spread(image.height, image.width, PATCH, PATCHES):
+        window = Window(*place)
         ours, valid = image.read(window)
-        theirs, there = date.read(window)
+        theirs, there = read(window)
         assert image.alpha is not None
         both = valid & (image.alpha(window) == 0) & is_clear(window, there)
         shift = find_shift(np.where(both, ours.mean(0), 0), np.where(both, theirs.mean(0), 0), both)
@@ -298,67 +221,41 @@ def _shift(
 
 
 def _colours(
-    image: Image, dates: Sequence[Date], clear: Sequence[Callable[..., np.ndarray]], options: SceneOptions
+    image: Image, dates: Sequence[Date], reads: Sequence[Read], clear: Sequence[IsClear], options: SceneOptions
 ) -> list[ColourMatch]:
     """Return the colour match of each date, from cells all over the image."""
-    from scipy.ndimage import binary_erosion
 
-    target, layers, seen, cells = [], [], [], []
-    for number, window in enumerate(_spread(image.height, image.width, CELL, CELLS)):
+    def target(place: Place) -> tuple[np.ndarray, np.ndarray]:
+        window = Window(*place)
         ours, valid = image.read(window)
         assert image.alpha is not None
-        ground = binary_erosion(valid & (image.alpha(window) == 0), iterations=AWAY, border_value=1)
-        ground[1::2], ground[:, 1::2] = False, False  # every other pixel says as much
-        if not ground.any():
-            continue
-        pairs = [date.read(window) for date in dates]
-        target.append(ours[:, ground])
-        layers.append(np.stack([values[:, ground] for values, _ in pairs]).astype(np.float32))
-        seen.append(
-            np.stack([is_clear(window, there)[ground] for (_, there), is_clear in zip(pairs, clear, strict=True)])
-        )
-        cells.append(np.full(int(ground.sum()), number))
-    if not target:
+        return ours, valid & (image.alpha(window) == 0)
+
+    def layers(place: Place) -> tuple[np.ndarray, np.ndarray]:
+        window = Window(*place)
+        pairs = [read(window) for read in reads]
+        seen = [is_clear(window, there) for (_, there), is_clear in zip(pairs, clear, strict=True)]
+        return np.stack([values for values, _ in pairs]), np.stack(seen)
+
+    ground = sample_ground(target, layers, image.height, image.width)
+    identity = [ColourMatch.identity(len(image.read(Window(0, 0, 1, 1))[0])) for _ in dates]
+    if ground is None:
         _log.warning("%s has no clear pixels: the colours of the dates are not matched to it", "the scene")
-        return [ColourMatch.identity(len(image.read(Window(0, 0, 1, 1))[0])) for _ in dates]
-    x, d = np.concatenate(target, 1), np.concatenate(layers, 2)
-    s, cell = np.concatenate(seen, 1), np.concatenate(cells)
-    return [_colour(number, x, d, s, cell, dates, options) for number in range(len(dates))]
-
-
-def _colour(
-    number: int,
-    target: np.ndarray,
-    layers: np.ndarray,
-    seen: np.ndarray,
-    cell: np.ndarray,
-    dates: Sequence[Date],
-    options: SceneOptions,
-) -> ColourMatch:
-    """Return the match of one date; a difference of two dates says how far it may go: half of it, as in between."""
-    mine, date = seen[number], layers[number]
-    if mine.any():
-        _check_level(dates[number].name, target[:, mine], date[:, mine])
+        return identity
+    for date, layer, mine in zip(dates, ground.dates, ground.seen, strict=True):
+        if mine.any():
+            _check_level(date.name, ground.target[:, mine], layer[:, mine])
     if options.colour == "keep":
-        return ColourMatch.identity(len(target))
-    match = match_colour(target[:, mine], date[:, mine], cell[mine], _change(number, layers, seen))
-    if not match.centre.any():
-        _log.warning(
-            "%s: shares too few clear pixels with the scene (%d samples): its colours stay as they are",
-            dates[number].name,
-            int(mine.sum()),
-        )
-    return match
-
-
-def _change(number: int, layers: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
-    """Return half the median difference of a date to the others, per band; None if no other shares clear pixels."""
-    found = []
-    for other in range(len(layers)):
-        both = seen[number] & seen[other]
-        if other != number and both.any():
-            found.append(0.5 * np.median(np.abs(layers[number][:, both] - layers[other][:, both]), 1))
-    return np.median(found, 0) if found else None
+        return identity
+    matches = match_colours(ground)
+    for date, mine, match in zip(dates, ground.seen, matches, strict=True):
+        if not match.centre.any():
+            _log.warning(
+                "%s: shares too few clear pixels with the scene (%d samples): its colours stay as they are",
+                date.name,
+                int(mine.sum()),
+            )
+    return matches
 
 
 def _check_level(name: str, target: np.ndarray, date: np.ndarray) -> None:
@@ -371,18 +268,43 @@ def _check_level(name: str, target: np.ndarray, date: np.ndarray) -> None:
         )
 
 
-def _facts(fill: Fill) -> list[dict[str, Any]]:
+def _facts(dates: Sequence[Date], fill: Fill) -> list[dict[str, Any]]:
     """Return what was done with each date, for the summary."""
     return [
         dict(
-            name=date.scene.path.name,
+            name=Path(date.name).name,
             day=None if date.day is None else date.day.isoformat(),
             shift=None if shift is None else [round(part, 2) for part in shift],
             offset=[round(float(part), 4) for part in colour.offset],
             gain=[round(1 + float(part), 4) for part in colour.slope],
         )
-        for date, colour, shift in zip(fill.dates, fill.colours, fill.shifts, strict=True)
+        for date, colour, shift in zip(dates, fill.colours, fill.shifts, strict=True)
     ]
+
+
+def range_of_date(target: ValueRange, tags: tuple[float, float], own_tags: tuple[float, float]) -> ValueRange:
+    """Return the range of a target in the stored values of a date: the same light, not a range of the date's own.
+
+    Args:
+        target: stored values of the target that stand for -1 and 1.
+        tags: scale and offset of the target.
+        own_tags: those of the date.
+    """
+    (scale, offset), (own_scale, own_offset) = tags, own_tags
+    low, high = ((end * scale + offset - own_offset) / own_scale for end in (target.low, target.high))
+    return ValueRange(low, high)
+
+
+def check_type(name: str, dtype: np.dtype, target: np.dtype) -> None:
+    """Refuse 8-bit pictures beside measurements.
+
+    Raises:
+        UserError: as said.
+    """
+    if dtype.kind in "iu" and target.kind in "iu" and (dtype.itemsize == 1) != (target.itemsize == 1):
+        raise UserError(
+            f"{name}: is {dtype.name}, and the scene {target.name}: give the date in the units of the scene"
+        )
 
 
 def _blocks(height: int, width: int, side: int) -> Iterator[Window]:
@@ -390,16 +312,3 @@ def _blocks(height: int, width: int, side: int) -> Iterator[Window]:
     for row in range(0, height, side):
         for col in range(0, width, side):
             yield Window(row, col, min(side, height - row), min(side, width - col))
-
-
-def _spread(height: int, width: int, side: int, most: int) -> Iterator[Window]:
-    """Yield squares spread evenly over an image, at most so many along each axis."""
-
-    def starts(length: int) -> list[int]:
-        size = min(side, length)
-        count = max(min(most, length // size), 1)
-        return [round(start) for start in np.linspace(0, length - size, count)]
-
-    for row in starts(height):
-        for col in starts(width):
-            yield Window(row, col, min(side, height), min(side, width))

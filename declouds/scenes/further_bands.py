@@ -94,7 +94,7 @@ class FurtherBands:
         return reflectance * (self._units.high - self._units.low) + self._units.low
 
 
-def told(scene: Scene, tally: Tally) -> dict[str, Any] | None:
+def bands_summary(scene: Scene, tally: Tally) -> dict[str, Any] | None:
     """Return what was done with which bands, by name, and the share of cleared pixels left in all further bands.
 
     None if the scene has no further bands.

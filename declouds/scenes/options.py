@@ -17,6 +17,8 @@ from declouds.scenes.sampling.mask_rule import KINDS, MaskRule, rule_of
 from declouds.scenes.sampling.noise import check_seed
 from declouds.scenes.sampling.tiles import Tiling
 
+LONGEST = 80  # letters of a value in a message
+
 
 @dataclass(frozen=True)
 class SceneOptions:
@@ -56,7 +58,8 @@ class SceneOptions:
         dilate: pixels by which clouds are grown.
         feather: pixels inside the grown clouds over which the result fades in.
         dates: further images of the place, on any grid, whose clear pixels replace the target's clouds: paths, each
-            with its day behind an ``@`` if neither tags nor name have it (``other.tif@2018-06-25``).
+            with its day behind an ``@`` if neither tags nor name have it (``other.tif@2018-06-25``). Of an image in
+            memory, the names of images in memory: see `declouds.scenes.api.remove_clouds`.
         composite: how these become one: ``linear`` in time between the clear dates before and after, ``nearest`` in
             time, or the ``median`` of the clear ones.
         colour: ``match`` the colour of each date to the target's clear pixels, or ``keep`` it.
@@ -175,9 +178,10 @@ class SceneOptions:
             raise UserError("--date fills clouds, and no mask says where they are: give --mask auto, or a mask file")
         in_file = not (self.detects or self.from_product)
         if in_file and len(self.date_masks or ()) != len(self.dates):
+            own = "mask" if isinstance(self.mask, np.ndarray) else f"--mask {self.mask}"
             raise UserError(
-                f"--mask {self.mask} is the mask of one date: give one --date-mask FILE for each --date, in the same "
-                "order, or --mask auto for all"
+                f"{own} is the mask of one date: give one --date-mask FILE for each --date, in the same order (in "
+                "Python, date_masks=[...]), or --mask auto for all"
             )
         if self.date_masks and not in_file:
             raise UserError(f"--date-mask goes with a mask file of the scene: leave it out with --mask {self.mask}")
@@ -253,7 +257,10 @@ def _listed(name: str, values: Any, kind: Callable[[Any], Any], word: str, usabl
     except TypeError:
         found = []
     if not found:
-        raise UserError(f"{name} = {values!r}: give a list of {word}")
+        shown = " ".join(repr(values).split())
+        raise UserError(
+            f"{name} = {shown if len(shown) < LONGEST else shown[:LONGEST] + ' ...'}: give a list of {word}"
+        )
     return found
 
 

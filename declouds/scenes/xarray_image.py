@@ -25,27 +25,38 @@ def is_xarray(image: Any) -> bool:
     return xarray is not None and isinstance(image, xarray.DataArray | xarray.Dataset)
 
 
-def mask_of(mask: Any, image: Any) -> np.ndarray:
+def mask_of(mask: Any, image: Any, name: str = "mask") -> np.ndarray:
     """Return the values of a mask, masked where they are its nodata value. Shapes: (y, x), or (1, y, x) -> (H, W).
 
     Raises:
         UserError: it has other dimensions, or its coordinates are not those of the image.
     """
     _check_dims(mask.dims)
-    for dim in mask.dims[-2:] if is_xarray(image) else ():
-        if dim not in mask.coords or dim not in image.coords or mask.sizes[dim] != image.sizes.get(dim):
-            continue
-        ours, theirs = image[dim].to_numpy(), mask[dim].to_numpy()
-        if not np.allclose(ours, theirs, rtol=0, atol=1e-6 * float(np.ptp(ours) or 1)):
-            raise UserError(f"mask: its coordinates {dim} are not those of the image: reproject it to the image's grid")
+    check_coordinates(mask, image, name)
     values = np.asarray(mask)
     if values.ndim == 3 and len(values) == 1:
         values = values[0]
     if values.ndim != 2:
-        raise UserError(f"mask: has dimensions {tuple(mask.dims)}, and a mask has (y, x): select one band")
+        raise UserError(f"{name}: has dimensions {tuple(mask.dims)}, and a mask has (y, x): select one band")
     nodata = _nodata(mask)
     # As in files: many masks of 0 and 1 have nodata 0, which was meant as clear.
     return values if not nodata else np.ma.masked_equal(values, nodata)
+
+
+def check_coordinates(other: Any, image: Any, name: str) -> None:
+    """Refuse what lies elsewhere than the image.
+
+    Raises:
+        UserError: as said.
+    """
+    for dim in other.dims[-2:] if is_xarray(image) else ():
+        if dim not in other.coords or dim not in image.coords or other.sizes[dim] != image.sizes.get(dim):
+            continue
+        ours, theirs = image[dim].to_numpy(), other[dim].to_numpy()
+        if not np.allclose(ours, theirs, rtol=0, atol=1e-6 * float(np.ptp(ours) or 1)):
+            raise UserError(
+                f"{name}: its coordinates {dim} are not those of the image: reproject it to the image's grid"
+            )
 
 
 def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:
@@ -75,6 +86,18 @@ def tags_of(image: Any) -> list[tuple[float, float]]:
         values = image.attrs.get(several, [image.attrs.get(one, neutral)] * bands)
         found.append([float(value) for value in values])
     return list(zip(*found, strict=False))
+
+
+def names_of(image: Any) -> list[str]:
+    """Return what the bands are called, by the attribute that rioxarray leaves or by their coordinate; else nothing."""
+    bands = image.shape[0] if image.ndim == 3 else 1
+    names = image.attrs.get("long_name", ())
+    if isinstance(names, str):
+        names = (names,)
+    if len(names) != bands and image.ndim == 3 and image.dims[0] in image.coords:
+        names = image[image.dims[0]].to_numpy().tolist()
+    usable = len(names) == bands and all(isinstance(name, str) and name for name in names)
+    return list(names) if usable else []
 
 
 def like(image: Any, cleared: np.ndarray) -> Any:

@@ -48,6 +48,10 @@ def test_sources_follow_the_image_each_in_its_own_units(root):
         ("elevation", "elevation", 1),
     ]
     assert module.inputs[2] == Source("d1", "optical", ("red", "green", "blue"), (0, 255))
+    dated = PairedFolderDataset(
+        root, split=split("1"), val=None, sources=dict(d1=dict(folder="d1", kind="optical", days=-5))
+    )
+    assert dated.sources[0].days == -5
     first, second = (sample["cloudy"] for sample in module.train_dataset)
     assert first.shape == (13, 16, 24)
     radar = read_image(root / "s1/1.tif")
@@ -101,6 +105,7 @@ def test_names_that_differ_are_matched_by_what_they_share(root):
         (dict(dem="dem"), r"dem has no known value range: give dem=dict\(folder='dem', value_range=\(low, high\)\)"),
         (dict(sar=dict(folder="s1", range=(0, 1))), "unknown argument 'range'"),
         (dict(sar="absent"), "absent: no such folder"),
+        (dict(d1=dict(folder="d1", kind="optical", days="-5")), "days = '-5': give a number or None"),
         (dict(sar=dict(folder="s1", value_range=[[0, 1]])), "1 value ranges for 2 bands"),
     ],
 )

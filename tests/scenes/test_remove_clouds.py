@@ -264,11 +264,20 @@ def test_bands_by_number_and_what_is_no_list(scene, tmp_path):
 
 
 def test_what_is_no_image_and_no_mask(pixels):
-    for image in (pixels.tolist(), torch.ones(2, 40, 50), None):
+    for image in (pixels.tolist(), None):
         with pytest.raises(UserError, match=f"a path, and not a {type(image).__name__}"):
             remove_clouds(image, Model())
-    with pytest.raises(UserError, match="mask = a Tensor: give text or a path or an array or None"):
-        remove_clouds(pixels, Model(), mask=torch.ones(150, 130))
+    with pytest.raises(UserError, match=r"the image: NumPy has no torch.bfloat16: give it as \.float"):
+        remove_clouds(torch.ones(2, 40, 50, dtype=torch.bfloat16), Model())
+
+
+def test_a_tensor_comes_back_as_one(pixels):
+    cloud = np.zeros(pixels.shape[1:], np.uint8)
+    cloud[60:100, 50:90] = 1
+    expected = remove_clouds(pixels, Model(), mask=cloud, tile=64, overlap=16)
+    result = remove_clouds(torch.from_numpy(pixels), Model(), mask=torch.from_numpy(cloud), tile=64, overlap=16)
+    assert isinstance(result, torch.Tensor) and result.dtype == torch.uint16
+    np.testing.assert_array_equal(result.numpy(), expected)
 
 
 def test_values_that_a_mask_in_memory_cannot_hold(pixels):

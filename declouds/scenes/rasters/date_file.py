@@ -2,17 +2,18 @@
 
 import datetime
 import re
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import rasterio.windows
+from rasterio.dtypes import check_dtype
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import CRSError, RasterioError
-from rasterio.io import DatasetReader
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from declouds.errors import UserError
@@ -20,33 +21,15 @@ from declouds.nodata import valid_pixels
 from declouds.scenes.rasters.mask_file import place_on
 from declouds.scenes.rasters.scene import Scene
 from declouds.scenes.rasters.scene_file import reason
+from declouds.scenes.sampling.image import Read
 from declouds.scenes.sampling.tiles import Window
+from declouds.value_range import ValueRange
 
 DAY = r"((?:19|20)\d\d)([-_:]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
 TAGS = (  # namespace and name, where software writes when an image was taken
     ("IMAGERY", "ACQUISITIONDATETIME"),
     *((None, name) for name in ("DATE_ACQUIRED", "ACQUISITIONDATETIME", "datetime", "PRODUCT_START_TIME")),
 )
-
-
-@dataclass(frozen=True)
-class Date:
-    """Another date, on the grid of the target.
-
-    Args:
-        scene: the date itself, open, with the bands of the target.
-        day: when it was taken, if that is known.
-        read: gives values in the target's stored units, and which pixels have data.
-    """
-
-    scene: Scene
-    day: datetime.date | None
-    read: Callable[[Window], tuple[np.ndarray, np.ndarray]]
-
-    @property
-    def name(self) -> str:
-        """Its path, for messages."""
-        return str(self.scene.path)
 
 
 def split_date(given: str) -> tuple[Path, datetime.date | None]:
@@ -77,15 +60,14 @@ def day_of(file: DatasetReader, path: Path) -> datetime.date | None:
 
 
 @contextmanager
-def on_grid_of(
-    target: Scene, date: Scene, day: datetime.date | None, shift: tuple[float, float] = (0.0, 0.0)
-) -> Iterator[Date]:
+def on_grid_of(target: Scene, date: Scene, shift: tuple[float, float] = (0.0, 0.0)) -> Iterator[Read]:
     """Lay a date on the grid of the target, window by window, with bilinear interpolation.
+
+    Gives what reads its values in the target's stored units, and which of its pixels have data.
 
     Args:
         target: the scene whose grid it is.
-        date: the other date.
-        day: when that was taken.
+        date: the other date, open, with the bands of the target.
         shift: rows and columns of the target's grid by which the date is moved up and to the left.
 
     Raises:
@@ -115,11 +97,48 @@ def on_grid_of(
         except RasterioError as error:
             raise UserError(f"{name}: cannot be read ({reason(error)}): is the file whole?") from error
         valid = valid_pixels(values, date.nodata, covered, date.stored_range)
-        ours, theirs = target.stored_range, date.stored_range
-        if ours == theirs:
-            return values, valid
-        scale = (ours.high - ours.low) / (theirs.high - theirs.low)
-        return ((values - theirs.low) * scale + ours.low).astype(np.float32), valid
+        return convert(values, date.stored_range, target.stored_range), valid
 
     with raster:
-        yield Date(date, day, read)
+        yield read
+
+
+def convert(values: np.ndarray, theirs: ValueRange, ours: ValueRange) -> np.ndarray:
+    """Return values as stored where -1 and 1 stand for one range, in units where they stand for another."""
+    if ours == theirs:
+        return values
+    scale = (ours.high - ours.low) / (theirs.high - theirs.low)
+    return ((values - theirs.low) * scale + ours.low).astype(np.float32)
+
+
+@contextmanager
+def moved(
+    values: np.ndarray, nodata: float | None, stored: ValueRange, name: str, shift: tuple[float, float]
+) -> Iterator[Read]:
+    """Move an array on its own grid, as `on_grid_of` moves a file.
+
+    Args:
+        values: as stored, (C, H, W); what a masked array masks has no data.
+        nodata: the value that means "no data".
+        stored: stored values that stand for -1 and 1.
+        name: of the array, for messages.
+        shift: rows and columns by which it is moved up and to the left.
+    """
+    pixels, known = np.ma.getdata(values), ~np.ma.getmaskarray(values).any(0)
+    if not check_dtype(pixels.dtype):  # float16, which GDAL may not have
+        pixels = pixels.astype(np.float64)
+    if nodata is not None and not known.all():
+        pixels = np.where(known, pixels, pixels.dtype.type(nodata))
+    count, height, width = pixels.shape
+    with warnings.catch_warnings(), MemoryFile() as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        shape = dict(count=count, height=height, width=width, dtype=pixels.dtype)
+        with memory.open(driver="GTiff", BIGTIFF="IF_SAFER", photometric="minisblack", alpha="no", **shape) as file:
+            file.write(pixels)
+            if nodata is None and not known.all():
+                file.write_mask(known)
+        with memory.open() as file:
+            indexes = list(file.indexes)
+            date = Scene(file, Path(name), indexes, indexes, stored, nodata)
+            with on_grid_of(date, date, shift) as read:
+                yield read

@@ -119,3 +119,7 @@ class MemoryJob:
 
     def note_pass(self, number: int) -> None:
         """Note that pass ``number`` is finished everywhere."""
+
+    def remove(self) -> None:
+        """Drop the rasters."""
+        self.rasters.clear()
