@@ -92,7 +92,7 @@ class SceneReport:
         mask: where the clouds were taken from.
         value_range: stored values that stand for -1 and 1, and where they come from, if the model takes any units.
         bands: what the bands that the model has cleared are called.
-        further: what was done with other bands that the result has, see `told`.
+        further: what was done with other bands that the result has, see `bands_summary`.
         left_out: how many of the scene's bands the result lacks.
         dates: how many other dates there were.
     """

@@ -34,7 +34,7 @@ def summary(
         settings: the user's choices, the seed among them.
         mask: where the clouds were taken from; None if the whole scene was cleared.
         further: what was done with bands that the model does not take, if there are any: see
-            `declouds.scenes.further_bands.told`.
+            `declouds.scenes.further_bands.bands_summary`.
         dates: what was done with each other date: its name, day, shift in pixels, and colour match per band.
         pixels: how many of the scene's pixels are valid, nodata, cleared, changed; of several dates also how many these
             filled, and how many are cloud still.

@@ -11,8 +11,8 @@ SHOWN = [centre for name, centre in CENTRES.items() if name not in ("water_vapou
 def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change contrast, gamma, gain, offset, sharpness and noise at random, within what sensors and products differ by.
 
-    Contrast never falls and little light is added: a clear image of less contrast looks like one under a veil, and a
-    model learns to leave veils alone.
+    Contrast falls little and little light is added: with more of both, a clear image looks like one under a veil, and a
+    model learns to leave veils alone; with contrast that never falls, it takes real clear ground for veiled.
 
     Shapes: (C, H, W) -> (C, H, W) float32.
     Units: [0, 1].
@@ -20,7 +20,7 @@ def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     bands = (len(image), 1, 1)
     changed = np.clip(image, 0, 1) ** float(np.exp(rng.uniform(-0.4, 0.4)))
     middle = changed.mean(axis=(1, 2), keepdims=True)
-    changed = middle + (changed - middle) * rng.uniform(1.0, 1.4)
+    changed = middle + (changed - middle) * rng.uniform(0.85, 1.3)
     changed = changed * (rng.uniform(0.7, 1.15) * rng.uniform(0.92, 1.08, bands)).astype(np.float32)
     changed = changed + (rng.uniform(-0.06, 0.02) + rng.uniform(-0.02, 0.02, bands)).astype(np.float32)
     if rng.random() < 0.3:
