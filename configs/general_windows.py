@@ -6,7 +6,7 @@ datamodule = dict(
     root=["data/ucmerced/train", "data/eurosat_rgb/train"],
     size=128,
     upsample=True,
-    mosaic=True,
+    mosaic=0.6,
     cloud_masks="data/oncloudn/*_mask.tif",
     shares=dict(thin=0.42, thick=0.17, mixed=0.1, masks=0.13, clear=0.18),
     thickness=(0.05, 2.0),

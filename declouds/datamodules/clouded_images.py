@@ -58,7 +58,7 @@ class CloudedImagesDataset(PairDataset):
         wavelengths: Sequence[float] | None = None,
         size: int = 256,
         upsample: bool = False,
-        mosaic: bool = False,
+        mosaic: float = 0.0,
         shares: Mapping[str, float] | None = None,
         thickness: Sequence[float] = (0.1, 2.0),
         false_colour: float = 0.0,
@@ -75,7 +75,8 @@ class CloudedImagesDataset(PairDataset):
         offset: float | None = None,
         cache: bool = True,
     ) -> None:
-        _check_ranges(size, thickness, false_colour=false_colour, other_sensors=other_sensors, coarser=coarser)
+        shown = dict(mosaic=mosaic, false_colour=false_colour, other_sensors=other_sensors, coarser=coarser)
+        _check_ranges(size, thickness, **shown)
         roots = [Path(root)] if isinstance(root, str | Path) else [Path(folder) for folder in root]
         if strips:
             _check_strips(split, val, test)
@@ -138,7 +139,7 @@ class CloudedImagesDataset(PairDataset):
         """
         rng = np.random.default_rng([self.seed, seed])
         image, _ = self.windows[index]
-        if self.mosaic and min(self.regions[image][2:]) < self.size:
+        if min(self.regions[image][2:]) < self.size and rng.random() < self.mosaic:
             clear, valid = self._mosaic(rng)
         else:
             half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
@@ -261,8 +262,9 @@ class CloudedImages(PairDataModule):
     ``bands`` names the bands to take, in order, such as ("nir", "red", "green"), or says their numbers where the files
     have no names, as dict(red=4, green=3, blue=2); by default those that the files name, or red, green and blue. Each
     needs a wavelength: known by name, or given as ``wavelengths`` in micrometres. Samples
-    are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic). With
-    ``mosaic`` training lays small images side by side instead, as sharp as they are.
+    are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic). ``mosaic``
+    is the share of small images that training lays side by side with others instead, as sharp as they are; a model that
+    sees nothing else takes ground of one kind for veiled.
 
     Training draws new clouds, and in large images a new place, at each position of the stream of samples; validation
     and test samples have the clouds of their name and ``seed``. For ``shares`` of the kinds of clouds and ``thickness``

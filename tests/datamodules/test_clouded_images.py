@@ -310,7 +310,7 @@ def test_small_images_are_laid_side_by_side_if_asked(tmp_path):
     for number, image in enumerate(pictures):
         write_image(tmp_path / f"{number}.png", image)
     train = dataset(
-        tmp_path, size=40, upsample=True, mosaic=True, shares=dict(clear=1), other_sensors=0, val=None, test=None
+        tmp_path, size=40, upsample=True, mosaic=1, shares=dict(clear=1), other_sensors=0, val=None, test=None
     )
     clear = (train.draw(0, 7)["clear"].numpy() + 1) * 127.5
     turned = [np.rot90(image, turns, (1, 2)) for image in pictures for turns in range(4)]
