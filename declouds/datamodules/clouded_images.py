@@ -262,8 +262,8 @@ class CloudedImages(PairDataModule):
     ``bands`` names the bands to take, in order, such as ("nir", "red", "green"), or says their numbers where the files
     have no names, as dict(red=4, green=3, blue=2); by default those that the files name, or red, green and blue. Each
     needs a wavelength: known by name, or given as ``wavelengths`` in micrometres. Samples
-    are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic). ``mosaic``
-    is the share of small images that training lays side by side with others instead, as sharp as they are; a model that
+    are windows of ``size`` pixels square; a smaller image is refused, or with ``upsample`` enlarged (bicubic).
+    ``mosaic`` is the share of small images that training lays side by side instead, as sharp as they are; a model that
     sees nothing else takes ground of one kind for veiled.
 
     Training draws new clouds, and in large images a new place, at each position of the stream of samples; validation
