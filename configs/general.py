@@ -1,6 +1,12 @@
 # The weights that come with the package: RGB of any sensor, thin and thick cloud, trained on simulated clouds over free
 # clear imagery alone (UC Merced and EuroSAT): windows of the size that scenes are cleared in, after the small ones.
 _base_ = ["general_windows.py"]
-datamodule = dict(size=256, shares=dict(thin=0.4, thick=0.14, mixed=0.08, masks=0.13, clear=0.25), thickness=(0.1, 2.0))
+datamodule = dict(
+    size=256,
+    mosaic=0.5,
+    shares=dict(thin=0.36, thick=0.16, mixed=0.1, masks=0.16, clear=0.22),
+    thickness=(0.1, 2.0),
+    reflectance=0.4,
+)
 load_from = "work_dirs/general_windows/model.safetensors"
 stages = _base_._general

@@ -29,7 +29,7 @@ from declouds.nodata import fill_nodata
 from declouds.registry import DATAMODULES
 from declouds.simulation.bands import wavelengths_of
 from declouds.simulation.cloud_kinds import SHARES, SHARES_WITH_MASKS, check_shares, draw_clouds
-from declouds.simulation.sensor import as_another_sensor, as_false_colour
+from declouds.simulation.sensor import as_another_sensor, as_false_colour, as_reflectance, end_of_range
 from declouds.simulation.thick_shapes import body_of_mask
 from declouds.units import is_outside
 from declouds.value_range import ValueRange
@@ -64,6 +64,7 @@ class CloudedImagesDataset(PairDataset):
         false_colour: float = 0.0,
         cloud_masks: str | Path | None = None,
         other_sensors: float = 0.5,
+        reflectance: float = 0.0,
         coarser: float = 0.25,
         val: float | None = 0.1,
         test: float | None = 0.1,
@@ -75,8 +76,8 @@ class CloudedImagesDataset(PairDataset):
         offset: float | None = None,
         cache: bool = True,
     ) -> None:
-        shown = dict(mosaic=mosaic, false_colour=false_colour, other_sensors=other_sensors, coarser=coarser)
-        _check_ranges(size, thickness, **shown)
+        shown = dict(false_colour=false_colour, other_sensors=other_sensors, reflectance=reflectance, coarser=coarser)
+        _check_ranges(size, thickness, mosaic=mosaic, **shown)
         roots = [Path(root)] if isinstance(root, str | Path) else [Path(folder) for folder in root]
         if strips:
             _check_strips(split, val, test)
@@ -119,7 +120,8 @@ class CloudedImagesDataset(PairDataset):
             self.image_units.stored_range,
         )
         self.part, self.size, self.seed, self.thickness = part, size, seed, (thickness[0], thickness[1])
-        self.false_colour, self.other_sensors, self.coarser = false_colour, other_sensors, coarser
+        self.false_colour, self.other_sensors = false_colour, other_sensors
+        self.reflectance, self.coarser = reflectance, coarser
 
     def load(self, index: int) -> Arrays:
         """Return one image under the clouds of its name, in stored units."""
@@ -144,7 +146,9 @@ class CloudedImagesDataset(PairDataset):
         else:
             half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
             clear, valid = self._window(image, rng, reduce=2 if half else 1)
-        return self.as_sample(self._under_clouds(clear, valid, rng, self.other_sensors), self.names[index])
+        return self.as_sample(
+            self._under_clouds(clear, valid, rng, self.other_sensors, self.reflectance), self.names[index]
+        )
 
     def content(self) -> str:
         """Return a SHA-256 of names, and of size, start, middle and end of each file and mask."""
@@ -159,7 +163,12 @@ class CloudedImagesDataset(PairDataset):
         return [name for name, window in windows if looks_cloudy(window, self.wavelengths)]
 
     def _under_clouds(
-        self, clear: np.ndarray, valid: np.ndarray, rng: np.random.Generator, other_sensors: float = 0.0
+        self,
+        clear: np.ndarray,
+        valid: np.ndarray,
+        rng: np.random.Generator,
+        other_sensors: float = 0.0,
+        reflectance: float = 0.0,
     ) -> Arrays:
         """Lay clouds over an image in [0, 1], and return both in stored units, rounded as the file's type rounds."""
         if rng.random() < other_sensors:
@@ -167,11 +176,17 @@ class CloudedImagesDataset(PairDataset):
         wavelengths = self.wavelengths
         if rng.random() < self.false_colour:
             clear, wavelengths = as_false_colour(clear, rng)
+        dark = rng.random() < reflectance
+        if dark:
+            clear = as_reflectance(clear, rng)
         body = None
         if self.cloud_masks:
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
             body = partial(_body_of, path)
         cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body)
+        if dark:
+            top = end_of_range(cloudy, rng)
+            cloudy, clear = (np.minimum(image / top, 1) for image in (cloudy, clear))
         stored = [self.stored_range.from_model(2 * image - 1, self.headers[0].dtype) for image in (cloudy, clear)]
         return Arrays(stored[0], stored[1], mask[None], valid[None] if self.has_gaps else None, thickness[None])
 
@@ -271,7 +286,8 @@ class CloudedImages(PairDataModule):
     of thin ones see `draw_clouds`; ``false_colour`` is the share of samples shown in other bands (`as_false_colour`).
     ``cloud_masks`` is a folder of rasters, or a pattern such as ``masks/*_mask.tif``, in whose shape (where above 0)
     thick clouds are cut. ``other_sensors`` is the share of training samples in other contrast, colour and sharpness
-    (`as_another_sensor`), ``coarser`` the share at half resolution, where the image is large enough.
+    (`as_another_sensor`), ``reflectance`` the share whose ground is as dark beside clouds as in reflectances
+    (`as_reflectance`), ``coarser`` the share at half resolution, where the image is large enough.
 
     ``test`` and ``val`` are fractions of the images, held out by a hash of ``val_seed`` and name; None holds out none.
     ``split`` is a split file instead, or 'folders' for ``root/train``, ``root/test`` and ``root/val``. With ``strips``

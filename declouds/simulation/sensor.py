@@ -30,6 +30,31 @@ def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.clip(changed, 0, 1).astype(np.float32)
 
 
+def as_reflectance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Undo the curve and the gain by which pictures are made of reflectances: ground is dark beside clouds.
+
+    In pictures ground fills the range of values. As reflectance most of it is below 0.2, and clouds are 0.4 to 1.
+
+    Shapes: (C, H, W) -> (C, H, W) float32.
+    Units: [0, 1].
+    """
+    gamma, gain = rng.uniform(1, 2.2), np.exp(rng.uniform(np.log(0.2), 0))
+    return (np.clip(image, 0, 1) ** gamma * gain).astype(np.float32)
+
+
+def end_of_range(cloudy: np.ndarray, rng: np.random.Generator) -> float:
+    """Return where the range of values of a scene might end, of which this image is a part.
+
+    For a model of any units it ends a little above the 99.9th percentile of the scene
+    (`declouds.scenes.sampling.scene_range`). This is that of the image or more, as other parts may be brighter.
+
+    Shapes: (C, H, W).
+    Units: [0, 1].
+    """
+    top = 1.02 * float(np.percentile(cloudy, 99.9))
+    return max(top + (1 - top) * rng.random() ** 2, 0.02)
+
+
 def as_false_colour(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, ...]]:
     """Show a clear image as a composite of other bands might look, and say which wavelengths these have.
 

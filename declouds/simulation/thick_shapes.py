@@ -72,11 +72,11 @@ def translucent(
     height, width = body.shape
     fine = fractal_noise(rng, height, width, slope=3.6, scale=16)
     large = fractal_noise(rng, height, width, slope=4.4, scale=45)
-    tau = np.float32(rng.uniform(1.5, 6)) * np.maximum(body, 0) ** np.float32(1.5) * np.exp(np.float32(0.3) * fine)
+    tau = np.float32(rng.uniform(1, 6)) * np.maximum(body, 0) ** np.float32(1.5) * np.exp(np.float32(0.3) * fine)
     tau = ndimage.gaussian_filter(tau, rng.uniform(0.5, 1.2), truncate=3)  # no sensor shows an edge as sharp as a pixel
     top = ndimage.gaussian_filter(np.sqrt(np.maximum(body, 0)), rng.uniform(2, 4))
     down, right = np.gradient(top)
     lit = (down * math.sin(sun) + right * math.cos(sun)) / (np.hypot(down, right).max() + np.float32(1e-6))
-    light = rng.uniform(*brightness) - 0.15 * np.exp(-0.6 * tau) + rng.uniform(0, 0.2) * lit
-    light = light + rng.uniform(0, 0.05) * large + np.float32(0.01) * fine
+    light = rng.uniform(*brightness) - rng.uniform(0.1, 0.6) * np.exp(-rng.uniform(0.05, 0.6) * tau)
+    light = light + rng.uniform(0, 0.2) * lit + rng.uniform(0, 0.2) * large + rng.uniform(0.005, 0.04) * fine
     return 1 - np.exp(-tau), np.clip(light, 0, 1).astype(np.float32)

@@ -151,6 +151,16 @@ def test_a_share_stays_clear_and_another_looks_as_by_another_sensor(folder):
     assert 0.35 < clear < 0.65 and 0.35 < same < 0.65
 
 
+def test_a_share_is_shown_as_reflectance_in_the_range_that_a_scene_would_be_found_to_have(folder):
+    pictures = dataset(folder, size=48, shares=dict(thick=1.0), other_sensors=0)
+    dark = dataset(folder, size=48, shares=dict(thick=1.0), other_sensors=0, reflectance=1.0)
+    grounds = [[float(data.draw(0, seed)["clear"].median()) for seed in range(20)] for data in (pictures, dark)]
+    assert np.median(grounds[1]) < np.median(grounds[0]) - 0.3
+    ends = [float(dark.draw(0, seed)["cloudy"].max()) for seed in range(20)]
+    assert min(ends) > -1 and np.median(ends) > 0.5
+    assert torch.equal(dark.draw(0, 3)["cloudy"], dark.draw(0, 3)["cloudy"])
+
+
 def test_clouds_are_cut_from_masks(folder, tmp_path):
     (tmp_path / "masks").mkdir()
     half = np.zeros((1, 80, 80), np.uint8)

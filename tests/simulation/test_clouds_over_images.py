@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from declouds.errors import UserError
+from declouds.scenes.sampling.scene_range import find_range
 from declouds.simulation.bands import cloud_reflectance, wavelengths_of
 from declouds.simulation.cloud_kinds import KINDS, draw_clouds
 from declouds.simulation.haze import add_haze, airlight, broken_haze, cirrus, uniform_veil
 from declouds.simulation.scene import clear_scene
-from declouds.simulation.sensor import as_another_sensor, as_false_colour
+from declouds.simulation.sensor import as_another_sensor, as_false_colour, as_reflectance, end_of_range
 from declouds.simulation.thick_cloud import add_thick_cloud
 from declouds.simulation.thick_shapes import body_of_mask, clustered_body, translucent
+from declouds.units import Units
 
 RGB = (0.665, 0.560, 0.490)
 SEEDS = range(12)
@@ -204,6 +206,30 @@ def test_another_sensor_changes_the_image_within_reason():
         assert 0 <= changed.min() and changed.max() <= 1
         assert 0.005 < np.abs(changed - image).mean() < 0.3
         assert np.corrcoef(changed.ravel(), image.ravel())[0, 1] > 0.5
+
+
+def test_reflectance_is_darker_than_a_picture_and_keeps_the_order_of_its_values():
+    image = clear_scene(np.random.default_rng(0), 64, 64)
+    means = []
+    for seed in SEEDS:
+        dark = as_reflectance(image, np.random.default_rng(seed))
+        assert dark.shape == image.shape and dark.dtype == np.float32
+        assert 0 <= dark.min() and (dark <= image).all()
+        assert (np.diff(dark.ravel()[np.argsort(image.ravel())]) >= 0).all()
+        means.append(dark.mean() / image.mean())
+    assert min(means) < 0.3 and max(means) > 0.5
+
+
+def test_the_end_of_a_range_is_that_of_the_scene_or_higher():
+    image = clear_scene(np.random.default_rng(0), 64, 64) * np.float32(0.3)
+
+    def read(window):
+        return image, np.ones(image.shape[1:], bool)
+
+    found = find_range("scene", read, 64, 64, Units()).stored.high
+    ends = [end_of_range(image, np.random.default_rng(seed)) for seed in range(40)]
+    assert found == pytest.approx(min(ends), rel=0.02) and found <= min(ends) + 1e-3 and 0.9 < max(ends) <= 1
+    assert end_of_range(np.zeros_like(image), np.random.default_rng(0)) > 0
 
 
 def test_false_colours_keep_the_ground_in_another_order_of_bands():
