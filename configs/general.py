@@ -4,9 +4,9 @@ _base_ = ["general_windows.py"]
 datamodule = dict(
     size=256,
     mosaic=0.5,
-    shares=dict(thin=0.36, thick=0.16, mixed=0.1, masks=0.16, clear=0.22),
+    shares=dict(thin=0.32, thick=0.16, mixed=0.14, masks=0.16, clear=0.22),
     thickness=(0.1, 2.0),
-    reflectance=0.4,
+    reflectance=0.5,
 )
 load_from = "work_dirs/general_windows/model.safetensors"
 stages = _base_._general

@@ -18,6 +18,9 @@ class NAFDenoiser(nn.Module):
     The timestep scales and shifts the norms of every block. Without self-attention a step costs the same per pixel at
     any size. The default has 4.62 M parameters for 3 bands.
 
+    With ``gain`` the output is an offset and, per pixel and band, a factor of the prior (of the cloudy image without
+    ``takes_prior``). Detail of that image is scaled then, and need not pass through the network and its noise.
+
     Args:
         bands: bands of the image.
         in_bands: bands of the condition; ``bands`` if not given.
@@ -28,6 +31,7 @@ class NAFDenoiser(nn.Module):
         dropout: share of channels dropped in each branch while training.
         predicts: what the network predicts, see `Process.mix`.
         takes_prior: give the network the prior too.
+        gain: predict a factor of an image besides.
         patch: pixels a side that are folded into channels, see `NAFUNet`.
 
     Shapes: x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) and, with ``takes_prior``, prior (B, bands, H, W)
@@ -52,17 +56,18 @@ class NAFDenoiser(nn.Module):
         dropout: float = 0.0,
         predicts: str = "noise",
         takes_prior: bool = False,
+        gain: bool = False,
         patch: int = 1,
     ) -> None:
         super().__init__()
         self.predicts, self.takes_prior = check_prediction(predicts), takes_prior
-        self.width, embedding = width, 4 * width
+        self.bands, self.width, embedding = bands, width, 4 * width
         self.time_embed = nn.Sequential(
             nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
         self.unet = NAFUNet(
             bands + (in_bands or bands) + takes_prior * bands,
-            bands,
+            (1 + gain) * bands,
             width=width,
             encoder_blocks=encoder_blocks,
             middle_blocks=middle_blocks,
@@ -75,4 +80,7 @@ class NAFDenoiser(nn.Module):
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, cloudy: torch.Tensor, *prior: torch.Tensor) -> torch.Tensor:
         """Return the prediction named by ``predicts``."""
         embedding = self.time_embed(time_embedding(t, self.width))
-        return self.unet(torch.cat([x_t, cloudy, *prior], dim=1), embedding)
+        output = self.unet(torch.cat([x_t, cloudy, *prior], dim=1), embedding)
+        offset, gain = output[:, : self.bands], output[:, self.bands :]
+        image = prior[0] if self.takes_prior else cloudy[:, : self.bands]
+        return offset + gain * image if gain.shape[1] else offset

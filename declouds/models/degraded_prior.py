@@ -1,7 +1,6 @@
 """Deliberate degradation of the prior, to measure how much a fusion depends on it."""
 
 import torch
-from kornia.filters import gaussian_blur2d
 
 from declouds.errors import UserError
 
@@ -31,6 +30,8 @@ class DegradedPrior:
     def __call__(self, prior: torch.Tensor) -> torch.Tensor:
         """Return the degraded prior. Shapes: (B, C, H, W). Units: [-1, 1]."""
         if self.blur:
+            from kornia.filters import gaussian_blur2d  # slow to import, and only experiments need it
+
             side = 2 * round(3 * self.blur) + 1
             border = "reflect" if min(prior.shape[-2:]) > side // 2 else "replicate"
             prior = gaussian_blur2d(prior, (side, side), (self.blur, self.blur), border_type=border)

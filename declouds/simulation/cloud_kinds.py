@@ -76,7 +76,7 @@ def _thick(
     clear: np.ndarray, rng: np.random.Generator, wavelengths: Sequence[float], body: Body | None, ice: float
 ) -> Clouded:
     """Add thick clouds of a shape, or of a random size and cover."""
-    scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.75 * rng.random() ** 1.5
+    scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.9 * rng.random() ** 1.5
     reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
     shape = body or partial(clustered_body, scale=scale, cover=covered)
     for _ in range(TRIES):  # small clouds may all lie beside the image
