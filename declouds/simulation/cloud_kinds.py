@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from declouds.errors import UserError
+from declouds.simulation.bands import cloud_reflectance
 from declouds.simulation.haze import add_haze
 from declouds.simulation.thick_cloud import Body, add_thick_cloud
 from declouds.simulation.thick_shapes import clustered_body, translucent
@@ -15,6 +16,7 @@ KINDS = ("thin", "thick", "mixed", "masks", "clear")
 SHARES = {"thin": 0.5, "thick": 0.2, "mixed": 0.15, "clear": 0.15}
 SHARES_WITH_MASKS = {"thin": 0.45, "thick": 0.15, "mixed": 0.1, "masks": 0.15, "clear": 0.15}
 SCALES = (4.0, 160.0)  # pixels across the largest thick clouds: cumulus at 30 m to decks
+SKYLIGHT = (0.15, 0.5)  # of full light, in shadows as reflectances and as pictures show them
 TRIES = 5
 THICKEST = 8.0  # the optical depth of an opaque cloud: 0.03 % of the ground shows
 
@@ -79,8 +81,9 @@ def _thick(
     scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.9 * rng.random() ** 1.5
     reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
     shape = body or partial(clustered_body, scale=scale, cover=covered)
+    colour = cloud_reflectance(wavelengths, ice)
     for _ in range(TRIES):  # small clouds may all lie beside the image
-        thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, ice)
+        thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, colour, SKYLIGHT)
         if thick.mask.any():
             break
     hidden = np.maximum(1 - thick.opacity, np.float32(np.exp(-THICKEST)))

@@ -42,17 +42,19 @@ def as_reflectance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (np.clip(image, 0, 1) ** gamma * gain).astype(np.float32)
 
 
-def end_of_range(cloudy: np.ndarray, rng: np.random.Generator) -> float:
+def end_of_range(cloudy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return where the range of values of a scene might end, of which this image is a part.
 
     For a model of any units it ends a little above the 99.9th percentile of the scene
-    (`declouds.scenes.sampling.scene_range`). This is that of the image or more, as other parts may be brighter.
+    (`declouds.scenes.sampling.scene_range`). This is that of the image or more, as other parts may be brighter. Bands
+    differ a little, as calibration and air leave clouds a tint.
 
-    Shapes: (C, H, W).
+    Shapes: (C, H, W) -> (C, 1, 1) float32.
     Units: [0, 1].
     """
     top = 1.02 * float(np.percentile(cloudy, 99.9))
-    return max(top + (1 - top) * rng.random() ** 2, 0.02)
+    top = max(top + (1 - top) * rng.random() ** 2, 0.02)
+    return (top * rng.uniform(0.95, 1.05, (len(cloudy), 1, 1))).astype(np.float32)
 
 
 def as_false_colour(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, ...]]:

@@ -88,7 +88,8 @@ def add_thick_cloud(
     body: Body = random_body,
     look: Look = billowed,
     reach: tuple[int, int] = (5, 22),
-    ice: float = 0.0,
+    colour: np.ndarray | None = None,
+    skylight: tuple[float, float] = (0.3, 0.5),
 ) -> ThickCloud:
     """Add thick clouds and their shadows. Where both masks are False the image is unchanged.
 
@@ -99,9 +100,10 @@ def add_thick_cloud(
         body: the shape of the clouds: see `random_body`.
         look: their opacity and brightness: see `billowed`.
         reach: shortest and longest distance of a shadow from its cloud, in pixels.
-        ice: see `cloud_reflectance`.
+        colour: how bright the clouds are in each band; that of droplets (`cloud_reflectance`) if not given.
+        skylight: the least and the most of the light that is left in a shadow, see `cover`.
 
-    Shapes: (C, H, W) -> (C, H, W), bool (H, W), bool (H, W), float32 (H, W).
+    Shapes: clear (C, H, W), colour (C,) -> (C, H, W), bool (H, W), bool (H, W), float32 (H, W).
     Units: [0, 1].
     """
     bands, height, width = clear.shape
@@ -114,8 +116,9 @@ def add_thick_cloud(
     here = np.s_[away : away + height, away : away + width]
     there = np.s_[away - down : away - down + height, away - right : away - right + width]
     shade = _cut_faint(ndimage.gaussian_filter(opacity, 1.0 + 0.05 * away)[there])
-    colour = light[here] * cloud_reflectance(wavelengths[:bands], ice)[:, None, None]
-    cloudy = cover(clear, opacity[here], colour, shade, wavelengths[:bands], rng.uniform(0.3, 0.5))
+    colour = cloud_reflectance(wavelengths[:bands], ice=0) if colour is None else colour
+    brightness = light[here] * colour[:, None, None]
+    cloudy = cover(clear, opacity[here], brightness, shade, wavelengths[:bands], rng.uniform(*skylight))
     return ThickCloud(cloudy, opacity[here] > 0, shade > 0, opacity[here])
 
 

@@ -9,6 +9,8 @@ from declouds.simulation.noise import fractal_noise
 
 ENOUGH = 0.02  # share of the canvas that is to be cloud
 TRIES = 5
+BACKWARD = (1 - 0.85) * math.sqrt(3) / 2  # share of the light that a cloud of optical depth 1 turns back, nearly
+DEPTHS = (3.0, 100.0)  # optical depth well inside of a cloud
 
 
 def clustered_body(
@@ -59,24 +61,27 @@ def _distance_inside(mask: np.ndarray) -> np.ndarray:
 
 
 def translucent(
-    body: np.ndarray, rng: np.random.Generator, sun: float, brightness: tuple[float, float] = (0.75, 1.05)
+    body: np.ndarray, rng: np.random.Generator, sun: float, brightness: tuple[float, float] = (0.85, 1.05)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return opacity and brightness of clouds that are the brighter the thicker, with wisps at their edges.
+    """Return opacity and brightness of clouds that are the brighter the thicker, grey where they are thin.
 
-    Opacity is ``1 - exp(-tau)`` of an optical depth tau that grows inwards; as in a real cloud, light that a thin edge
-    does not scatter back is missing there, and slopes turned from the sun are a little darker.
+    A cloud of optical depth tau, which grows inwards and is ragged, reflects ``R = b tau / (1 + b tau)`` and lets 1 - R
+    through, twice: down to the ground and back (two streams without absorption; Bohren 1987, Am. J. Phys. 55, 524;
+    b = (1 - g) sqrt(3) / 2 with g = 0.85 of droplets). So its opacity is ``1 - (1 - R)^2``, and it is ``R / opacity``
+    bright. Slopes turned from the sun are darker.
 
     Shapes: (H, W) -> (H, W), (H, W).
-    Units: [0, 1]; ``sun`` as in `billowed`; ``brightness`` is the range of that of the thickest part.
+    Units: [0, 1]; ``sun`` as in `billowed`; ``brightness`` is the range of that of an endless cloud.
     """
     height, width = body.shape
-    fine = fractal_noise(rng, height, width, slope=3.6, scale=16)
+    fine = fractal_noise(rng, height, width, slope=rng.uniform(3.2, 4.2), scale=20)
     large = fractal_noise(rng, height, width, slope=4.4, scale=45)
-    tau = np.float32(rng.uniform(1, 6)) * np.maximum(body, 0) ** np.float32(1.5) * np.exp(np.float32(0.3) * fine)
-    tau = ndimage.gaussian_filter(tau, rng.uniform(0.5, 1.2), truncate=3)  # no sensor shows an edge as sharp as a pixel
-    top = ndimage.gaussian_filter(np.sqrt(np.maximum(body, 0)), rng.uniform(2, 4))
-    down, right = np.gradient(top)
-    lit = (down * math.sin(sun) + right * math.cos(sun)) / (np.hypot(down, right).max() + np.float32(1e-6))
-    light = rng.uniform(*brightness) - rng.uniform(0.1, 0.6) * np.exp(-rng.uniform(0.05, 0.6) * tau)
-    light = light + rng.uniform(0, 0.2) * lit + rng.uniform(0, 0.2) * large + rng.uniform(0.005, 0.04) * fine
-    return 1 - np.exp(-tau), np.clip(light, 0, 1).astype(np.float32)
+    ragged = np.exp(np.float32(rng.uniform(0.1, 0.5)) * fine + np.float32(rng.uniform(0.2, 0.9)) * large)
+    deepest = np.float32(np.exp(rng.uniform(*np.log(DEPTHS))))
+    tau = deepest * np.maximum(body, 0) ** np.float32(rng.uniform(1, 2)) * ragged
+    tau = ndimage.gaussian_filter(tau, rng.uniform(0.4, 1.0), truncate=3)  # no sensor shows an edge as sharp as a pixel
+    reflected = BACKWARD * tau / (1 + BACKWARD * tau)
+    down, right = np.gradient(ndimage.gaussian_filter(np.log1p(tau), rng.uniform(0.7, 3)))
+    lit = np.tanh(np.float32(rng.uniform(0, 3)) * (down * math.sin(sun) + right * math.cos(sun)))
+    light = np.float32(rng.uniform(*brightness)) / (2 - reflected) * (1 + np.float32(0.2) * lit * reflected)
+    return 1 - (1 - reflected) ** 2, np.clip(light, 0, 1).astype(np.float32)
