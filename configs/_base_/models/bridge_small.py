@@ -1,5 +1,5 @@
-# A bridge from the prior for two CPU cores. The prior is the general model's; the denoiser has patches of 2 pixels:
-# with 4 the noise of each pixel cannot be held and stays in the result.
+# A bridge from the prior for two CPU cores. The prior is the general model's. The denoiser says what has to be changed in
+# it, with a gain: so no detail of it, and no noise of x_t, has to pass through the network.
 _base_ = ["general.py"]
 model = dict(
     _delete_=True,
@@ -12,10 +12,11 @@ model = dict(
         encoder_blocks=(1, 1, 2, 4),
         middle_blocks=1,
         decoder_blocks=(1, 1, 1, 1),
-        predicts="edm",
+        predicts="residual",
         takes_prior=True,
+        gain=True,
     ),
-    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.03, data_std=0.2),
+    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.03),
     sampler=dict(type="DDIM", steps=2),
 )
 reference_weights = "general"  # or "train", with stages of its own

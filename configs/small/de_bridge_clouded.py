@@ -1,0 +1,7 @@
+# DE on the bridge of bridge_clouded: the prior is where the process ends, and is fused at every step as well; on simulated clouds.
+_base_ = ["bridge_clouded.py"]
+model = dict(
+    fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),
+    eta=0.0,
+)
+stages = _base_._de_naf
