@@ -14,6 +14,8 @@ from declouds.datamodules.sen2_mtc_files import is_sen2_mtc_new, is_sen2_mtc_old
 from declouds.datamodules.sen12mscr_files import is_sen12mscr, published_split, sen12mscr_pairs
 from declouds.datamodules.sen12mscr_ts_files import is_sen12mscr_ts, sen12mscr_ts
 from declouds.datamodules.splits import choose, find_split
+from declouds.datamodules.t_cloud_files import is_t_cloud, t_cloud
+from declouds.datamodules.whus2_cr_files import is_whus2_cr, whus2_cr
 from declouds.errors import UserError, some
 from declouds.sources import Source
 
@@ -36,13 +38,19 @@ SEN12MS-CR-TS, after `declouds data covers DIR`
 
 Sen2_MTC_New                                            Sen2_MTC_Old
   DIR/Sen2_MTC/T12TUR_R027/cloudless/T12TUR_R027_7.tif    DIR/multipleImage/clear/11WNR_50003000.jpg
-  DIR/Sen2_MTC/T12TUR_R027/cloud/T12TUR_R027_7_0.tif      DIR/multipleImage/cloudy/11WNR_50003000_0.jpg"""
+  DIR/Sen2_MTC/T12TUR_R027/cloud/T12TUR_R027_7_0.tif      DIR/multipleImage/cloudy/11WNR_50003000_0.jpg
+
+T-CLOUD                                                 WHUS2-CR
+  DIR/train/cloud/7.png                                   DIR/train/cloudDNclips/10m/R008_T30QVM/7.tif
+  DIR/train/reference/7.png                               DIR/train/clearDNclips/10m/R008_T30QVM/7.tif"""
 
 # How the layout is told, and what describes the data set.
 PUBLISHED: tuple[tuple[Callable[[Path], bool], Callable[[], PublishedSet]], ...] = (
     (is_sen2_mtc_new, sen2_mtc_new),
     (is_sen2_mtc_old, sen2_mtc_old),
     (is_sen12mscr_ts, sen12mscr_ts),
+    (is_t_cloud, t_cloud),
+    (is_whus2_cr, whus2_cr),
 )
 
 

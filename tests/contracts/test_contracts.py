@@ -181,6 +181,20 @@ def data_on_disk(tmp_path):
                 covers[f"{place}_p1"] = [0.5, 0.4, 0.1, 0.3]
             (tmp_path / "covers.json").write_text(json.dumps(covers))
             return dict(root=tmp_path, drop=dict(sar=0.5))
+        if name == "TCloud":
+            pairs("train", clear="reference", names=("1", "2", "3"))
+            pairs("test", clear="reference", names=("4", "5"))
+            return dict(root=tmp_path, val=0.4)
+        if name == "WHUS2CR":
+            for number, scene in enumerate(("R003_T52SCF", "R078_T38UNC", "R008_T30QVM")):
+                for side, (resolution, bands, times) in product(
+                    ("cloudDNclips", "clearDNclips"), (("10m", 4, 1), ("20m", 6, 2), ("60m", 3, 6))
+                ):
+                    folder = tmp_path / "train" / side / resolution / scene
+                    folder.mkdir(parents=True)
+                    values = np.random.default_rng([number, bands]).integers(1, 9000, (bands, 12 // times, 24 // times))
+                    write_image(folder / "1.tif", values.astype("uint16"))
+            return dict(root=tmp_path)
         if name == "CloudedImages":
             pairs("clear", names=tuple("123456"))
             return dict(root=tmp_path / "clear/label", size=16)
