@@ -44,6 +44,6 @@ class SEN12MSCRTS(PublishedDataModule):
         cloud_detector: Mapping[str, Any] | None = CLOUD_DETECTOR,
         **arguments: Any,
     ) -> None:
-        own = dict(dates=dates, sar=sar, bands=bands, choice=choice, cover=cover, covers=covers)
+        own: dict[str, Any] = dict(dates=dates, sar=sar, bands=bands, choice=choice, cover=cover, covers=covers)
         check_arguments(SEN12MSCRTS, own)
         super().__init__(sen12mscr_ts(**own), root, cloud_detector=cloud_detector, **arguments)
