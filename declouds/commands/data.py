@@ -1,4 +1,4 @@
-"""`declouds data`: check and split data sets before training."""
+"""`declouds data`: check and split data sets before training, and find the clouds of SEN12MS-CR-TS."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ HELP = "check a data set of cloudy and clear images, or split it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `declouds data check` and `declouds data split`."""
+    """Add `declouds data check`, `declouds data split` and `declouds data covers`."""
     tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
     text = "open every file, compare pairs, find duplicates; exit code 2 if training would fail"
     check = tasks.add_parser("check", help=text, description=text)
@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--split", metavar="FILE", help="split file or shipped split (default: DIR/split.json if it exists)"
     )
+    text = "write how much of each date of SEN12MS-CR-TS is cloud, by which its samples are chosen"
+    covers = tasks.add_parser("covers", help=text, description=text)
+    covers.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
+    covers.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the JSON file to write (default: DIR/covers.json)"
+    )
     split.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSON file to write")
     split.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (default: 0)")
     split.add_argument(
@@ -63,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run one of the tasks."""
-    _check(args) if args.task == "check" else _split(args)
+    {"check": _check, "split": _split, "covers": _covers}[args.task](args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -113,6 +119,16 @@ def _split(args: argparse.Namespace) -> None:
     counts = ", ".join(f"{part} {len(names)}" for part, names in made.parts.items())
     together = sum(len(group) for group in made.groups)
     print(f"{args.output}: {counts}; {together} images kept together in {len(made.groups)} groups")
+
+
+def _covers(args: argparse.Namespace) -> None:
+    from declouds.datamodules.cloud_covers import write_covers
+    from declouds.datamodules.sen12mscr_ts_files import COVERS
+    from declouds.progress import tracked
+
+    path = args.output or args.folder / COVERS
+    count = write_covers(args.folder, path, lambda folders: tracked(folders, "finding clouds"))
+    print(f"{path}: the clouds of all dates of {count} patches")
 
 
 def _given(args: argparse.Namespace) -> "Given":

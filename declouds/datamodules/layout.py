@@ -1,6 +1,6 @@
 """Recognise the folder layout of a data set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,13 @@ from declouds.datamodules.cuhk_cr_files import FOLDERS, cuhk_cr_pairs, find_top,
 from declouds.datamodules.pair_sources import sar_source, with_flags
 from declouds.datamodules.pair_units import UNTOLD, Given
 from declouds.datamodules.pairs import Pair, images_in, pairs_in, part_folders
+from declouds.datamodules.published import PublishedSet
+from declouds.datamodules.sen2_mtc_files import is_sen2_mtc_new, is_sen2_mtc_old, sen2_mtc_new, sen2_mtc_old
 from declouds.datamodules.sen12mscr_files import is_sen12mscr, published_split, sen12mscr_pairs
+from declouds.datamodules.sen12mscr_ts_files import is_sen12mscr_ts, sen12mscr_ts
 from declouds.datamodules.splits import choose, find_split
+from declouds.datamodules.t_cloud_files import is_t_cloud, t_cloud
+from declouds.datamodules.whus2_cr_files import is_whus2_cr, whus2_cr
 from declouds.errors import UserError, some
 from declouds.sources import Source
 
@@ -25,7 +30,28 @@ cloud/ and label/ can have other names: --cloudy NAME --clear NAME
 SEN12MS-CR
   DIR/ROIs1970_fall_s2_cloudy/s2_cloudy_136/ROIs1970_fall_s2_cloudy_136_p139.tif
   DIR/ROIs1970_fall_s2/s2_136/ROIs1970_fall_s2_136_p139.tif
-  DIR/ROIs1970_fall_s1/s1_136/ROIs1970_fall_s1_136_p139.tif (optional)"""
+  DIR/ROIs1970_fall_s1/s1_136/ROIs1970_fall_s1_136_p139.tif (optional)
+
+SEN12MS-CR-TS, after `declouds data covers DIR`
+  DIR/ROIs1868/17/S2/0/s2_ROIs1868_17_ImgNo_0_2018-01-06_patch_0.tif
+  DIR/ROIs1868/17/S1/0/s1_ROIs1868_17_ImgNo_0_2018-01-06_patch_0.tif (optional)
+
+Sen2_MTC_New                                            Sen2_MTC_Old
+  DIR/Sen2_MTC/T12TUR_R027/cloudless/T12TUR_R027_7.tif    DIR/multipleImage/clear/11WNR_50003000.jpg
+  DIR/Sen2_MTC/T12TUR_R027/cloud/T12TUR_R027_7_0.tif      DIR/multipleImage/cloudy/11WNR_50003000_0.jpg
+
+T-CLOUD                                                 WHUS2-CR
+  DIR/train/cloud/7.png                                   DIR/train/cloudDNclips/10m/R008_T30QVM/7.tif
+  DIR/train/reference/7.png                               DIR/train/clearDNclips/10m/R008_T30QVM/7.tif"""
+
+# How the layout is told, and what describes the data set.
+PUBLISHED: tuple[tuple[Callable[[Path], bool], Callable[[], PublishedSet]], ...] = (
+    (is_sen2_mtc_new, sen2_mtc_new),
+    (is_sen2_mtc_old, sen2_mtc_old),
+    (is_sen12mscr_ts, sen12mscr_ts),
+    (is_t_cloud, t_cloud),
+    (is_whus2_cr, whus2_cr),
+)
 
 
 @dataclass
@@ -63,6 +89,8 @@ def recognise(
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder of a data set")
+    if (cloudy, clear) == ("cloud", "label") and (published := list(_published(root, split))):
+        return published
     subsets = [*_cuhk_cr(root), *_sen12mscr(root, split, bands)]
     for name, folder in _plain_folders(root, cloudy).items():
         parts = {part: below for part, below in part_folders(folder).items() if (below / cloudy).is_dir()}
@@ -116,6 +144,22 @@ def _sen12mscr(root: Path, split: str | None, bands: Sequence[int] | None) -> It
         yield Subset("SEN12MS-CR", "", [], [str(error)])
         return
     yield from (Subset("SEN12MS-CR", part, found, [], sources, given) for part, found in parts.items() if found)
+
+
+def _published(root: Path, split: str | None) -> Iterator[Subset]:
+    for is_at, describe in PUBLISHED:
+        if not is_at(root):
+            continue
+        data_set = describe()
+        sources = with_flags(data_set.sources, {source.name: 0 for source in data_set.sources if source.kind == "sar"})
+        try:
+            parts = data_set.parts(root, split or "published")
+        except UserError as error:
+            yield Subset(data_set.name, "", [], [str(error)])
+            continue
+        for part, pairs in parts.items():
+            if pairs:
+                yield Subset(data_set.name, part, pairs, [], sources, Given(data_set.value_range))
 
 
 def _plain_folders(root: Path, cloudy: str) -> dict[str, Path]:

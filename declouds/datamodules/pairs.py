@@ -16,10 +16,14 @@ from declouds.value_range import ValueRange
 
 @dataclass(frozen=True)
 class BandFile:
-    """An image file and the bands used, counted from 1 (None: all but alpha, in order)."""
+    """An image file and the bands used, counted from 1 (None: all but alpha, in order).
+
+    With ``repeat`` each pixel stands for that many on a side, so that coarse bands lie on the grid of fine ones.
+    """
 
     path: Path
     bands: tuple[int, ...] | None = None
+    repeat: int = 1
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def read_bands(files: Iterable[BandFile]) -> np.ndarray:
     parts = []
     for file in files:
         header, values, _ = read_masked(file.path, file.bands)
-        values = _chosen(values, file, header)
+        values = _repeated(_chosen(values, file, header), file.repeat)
         if not np.isfinite(values).all():
             raise UserError(f"{file.path}: holds NaN or infinite values: fill them, or remove the image")
         parts.append(values)
@@ -166,7 +170,7 @@ def read_with_gaps(
     Args:
         files: the files of an image.
         stored_range: range of stored values that the sensor can measure.
-        place: read this window alone, which may be without any valid pixel.
+        place: read this window alone, which may be without any valid pixel; of files whose pixels are not repeated.
 
     Shapes: (C, H, W), (H, W) bool.
     Units: sensor units, as stored.
@@ -177,8 +181,9 @@ def read_with_gaps(
     parts, valid = [], np.array(True)
     for file in files:
         header, values, masks = read_masked(file.path, file.bands, place=place)
-        parts.append(_chosen(values, file, header))
-        valid = valid & valid_pixels(parts[-1], header.nodata, masks, stored_range)
+        chosen = _chosen(values, file, header)
+        valid = valid & _repeated(valid_pixels(chosen, header.nodata, masks, stored_range), file.repeat)
+        parts.append(_repeated(chosen, file.repeat))
         if place is None and not valid.any():
             raise UserError(f"{file.path}: all pixels are nodata: remove the image")
     return np.concatenate(parts), valid
@@ -214,6 +219,11 @@ def _chosen(values: np.ndarray, file: BandFile, header: ImageHeader) -> np.ndarr
     return values if bands == tuple(range(1, len(values) + 1)) else values[[band - 1 for band in bands]]
 
 
+def _repeated(pixels: np.ndarray, times: int) -> np.ndarray:
+    """Return an image or a mask with each pixel repeated. Shapes: (..., H, W) -> (..., times * H, times * W)."""
+    return pixels if times == 1 else pixels.repeat(times, axis=-2).repeat(times, axis=-1)
+
+
 def read_file_header(image: BandFile) -> PairHeader:
     """Read the header of one file.
 
@@ -228,7 +238,8 @@ def read_file_header(image: BandFile) -> PairHeader:
             f"{image.path} has no band {some([str(band) for band in missing])}: choose from bands 1 to {header.bands}"
         )
     units = frozenset(header.units[band - 1] for band in bands)
-    return PairHeader(len(bands), header.height, header.width, header.dtype, header.has_gaps, units, header.orientation)
+    height, width = header.height * image.repeat, header.width * image.repeat
+    return PairHeader(len(bands), height, width, header.dtype, header.has_gaps, units, header.orientation)
 
 
 def _size_and_type(header: PairHeader) -> str:

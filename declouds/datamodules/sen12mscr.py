@@ -9,9 +9,8 @@ from declouds.datamodules.file_pairs import FilePairDataset
 from declouds.datamodules.pair_data_module import PairDataModule
 from declouds.datamodules.pair_dataset import pairs_of
 from declouds.datamodules.pair_sources import sar_source
-from declouds.datamodules.sen12mscr_files import BAND_NAMES, published_split, sen12mscr_pairs
+from declouds.datamodules.sen12mscr_files import band_names_of, published_split, sen12mscr_pairs
 from declouds.datamodules.splits import choose, find_split, split_name, with_validation
-from declouds.errors import UserError
 from declouds.registry import DATAMODULES
 
 VALUE_RANGE = (0.0, 10000.0)  # reflectance 0 to 1
@@ -91,15 +90,3 @@ class SEN12MSCR(PairDataModule):
         arguments |= dict(root=root, sar=sar, bands=bands, split=split, cloud_detector=cloud_detector)
         super().__init__(SEN12MSCRDataset, batch_size, num_workers, split_name=split_name(split), **arguments)
         self.band_names = band_names_of(bands)
-
-
-def band_names_of(bands: Sequence[int] | None) -> tuple[str, ...]:
-    """Return the names of Sentinel-2 bands, counted from 1; of all 13 for None.
-
-    Raises:
-        UserError: there is no such band.
-    """
-    odd = [band for band in bands or () if not 1 <= band <= len(BAND_NAMES)]
-    if odd:
-        raise UserError(f"bands={list(bands or ())}: no band {odd[0]}: choose from 1 to {len(BAND_NAMES)}")
-    return tuple(BAND_NAMES[band - 1] for band in bands) if bands else BAND_NAMES

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from declouds.datamodules.pairs import BandFile, Pair, check_partners, images_in, natural_order
+from declouds.datamodules.published import Parts, split_by_place
 from declouds.errors import UserError
 
 BAND_NAMES = tuple("B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split())
@@ -17,6 +18,18 @@ VAL = (
     "ROIs1158_spring_17", "ROIs1868_summer_17", "ROIs1868_summer_19", "ROIs1868_summer_80", "ROIs1868_summer_127",
     "ROIs1970_fall_65", "ROIs2017_winter_22", "ROIs2017_winter_84", "ROIs2017_winter_107", "ROIs2017_winter_130",
 )  # fmt: skip
+
+
+def band_names_of(bands: Sequence[int] | None) -> tuple[str, ...]:
+    """Return the names of Sentinel-2 bands, counted from 1; of all 13 for None.
+
+    Raises:
+        UserError: there is no such band.
+    """
+    odd = [band for band in bands or () if not 1 <= band <= len(BAND_NAMES)]
+    if odd:
+        raise UserError(f"bands={list(bands or ())}: no band {odd[0]}: choose from 1 to {len(BAND_NAMES)}")
+    return tuple(BAND_NAMES[band - 1] for band in bands) if bands else BAND_NAMES
 
 
 def is_sen12mscr(root: Path) -> bool:
@@ -59,17 +72,13 @@ def sen12mscr_pairs(root: Path, sar: bool = False, bands: Sequence[int] | None =
     return pairs
 
 
-def published_split(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+def published_split(pairs: Sequence[Pair]) -> Parts:
     """Return part -> pairs by the regions of the published split; all regions that it does not list are ``train``.
 
     The 10 test regions are those of Ebel et al. 2020 (TGRS 59, 5866-5878), as their later code lists them, with 10 for
     validation (UnCRtainTS, Ebel et al. 2023, arXiv 2304.05464).
     """
-    parts: dict[str, list[Pair]] = {"train": [], "val": [], "test": []}
-    for pair in pairs:
-        region = pair.name.rpartition("_")[0]
-        parts["test" if region in TEST else "val" if region in VAL else "train"].append(pair)
-    return parts
+    return split_by_place(pairs, VAL, TEST)
 
 
 def _patches(folder: Path, prefix: str) -> dict[str, Path]:

@@ -1,7 +1,9 @@
 """Every registered part keeps the contract of its kind: a new part is tested without a new test."""
 
+import json
 import sys
 import types
+from itertools import product
 
 import numpy as np
 import pytest
@@ -158,6 +160,41 @@ def data_on_disk(tmp_path):
                     values = (values * -20).astype("float32") if side == "s1" else (values * 9000).astype("uint16")
                     write_image(folder / f"{season}_{side}_{region}_p1.tif", values)
             return dict(root=tmp_path, drop=dict(sar=0.5))
+        if name == "Sen2MTC":
+            for number, tile in enumerate(("T49SCC_R018", "T22MCT_R024", "T12TUR_R027")):
+                for file in ("cloudless/{}_1.tif", *(f"cloud/{{}}_1_{date}.tif" for date in range(3))):
+                    path = tmp_path / "Sen2_MTC" / tile / file.format(tile)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    values = np.random.default_rng([number, *file.encode()]).integers(200, 9000, (4, 16, 24))
+                    write_image(path, values.astype("uint16"))
+            return dict(root=tmp_path, drop=dict(date2=0.5))
+        if name == "SEN12MSCRTS":
+            covers = {}
+            for place in ("ROIs1868_36", "ROIs1868_17", "ROIs1868_119"):
+                season, region = place.split("_")
+                for date, sensor in product(range(4), ("S1", "S2")):
+                    folder = tmp_path / season / region / sensor / str(date)
+                    folder.mkdir(parents=True)
+                    values = np.random.default_rng([date, int(region)]).random((2 if sensor == "S1" else 13, 16, 24))
+                    values = (values * -20).astype("float32") if sensor == "S1" else (values * 9000).astype("uint16")
+                    write_image(folder / f"{sensor.lower()}_{place}_ImgNo_{date}_2018-01-06_patch_1.tif", values)
+                covers[f"{place}_p1"] = [0.5, 0.4, 0.1, 0.3]
+            (tmp_path / "covers.json").write_text(json.dumps(covers))
+            return dict(root=tmp_path, drop=dict(sar=0.5))
+        if name == "TCloud":
+            pairs("train", clear="reference", names=("1", "2", "3"))
+            pairs("test", clear="reference", names=("4", "5"))
+            return dict(root=tmp_path, val=0.4)
+        if name == "WHUS2CR":
+            for number, scene in enumerate(("R003_T52SCF", "R078_T38UNC", "R008_T30QVM")):
+                for side, (resolution, bands, times) in product(
+                    ("cloudDNclips", "clearDNclips"), (("10m", 4, 1), ("20m", 6, 2), ("60m", 3, 6))
+                ):
+                    folder = tmp_path / "train" / side / resolution / scene
+                    folder.mkdir(parents=True)
+                    values = np.random.default_rng([number, bands]).integers(1, 9000, (bands, 12 // times, 24 // times))
+                    write_image(folder / "1.tif", values.astype("uint16"))
+            return dict(root=tmp_path)
         if name == "CloudedImages":
             pairs("clear", names=tuple("123456"))
             return dict(root=tmp_path / "clear/label", size=16)

@@ -1,0 +1,8 @@
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/datasets/sen2_mtc.py",
+    "../_base_/models/bridge.py",
+    "../_base_/references/naf_net.py",
+    "../_base_/stages/bridge.py",
+]
+model = dict(_base_._bridge, in_bands=_base_._in_bands)

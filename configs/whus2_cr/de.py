@@ -1,0 +1,8 @@
+_base_ = [
+    "../_base_/runtime.py",
+    "../_base_/datasets/whus2_cr.py",
+    "../_base_/models/de.py",
+    "../_base_/radar/dsen2_cr.py",
+    "../_base_/stages/de.py",
+]
+model = _base_._de
