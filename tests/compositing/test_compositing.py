@@ -1,7 +1,5 @@
 """Composites of several dates: which date a pixel takes, in what colour, and by how much a date is shifted."""
 
-from datetime import date
-
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -9,9 +7,8 @@ from scipy.ndimage import shift as move
 
 from declouds.compositing.colour import ColourMatch, match_colour, match_colours
 from declouds.compositing.composite import composite
-from declouds.compositing.ground import Ground, sample_ground
+from declouds.compositing.ground import Ground
 from declouds.compositing.shift import find_shift
-from declouds.image_io import read_image
 
 
 def ground(size=128, bands=3, seed=0):
@@ -116,34 +113,3 @@ def test_the_dates_tell_how_much_places_differ(haze, trust):
     for match, offset in zip(match_colours(pixels), (-100, -60), strict=True):
         assert match.offset == pytest.approx(np.full(3, trust * offset), abs=40 * trust)
         assert trust or not match.slope.any()
-
-
-@pytest.mark.parametrize(
-    ("target", "others", "truth"),
-    [
-        ("2018-07-05", ("2018-05-31", "2018-08-09"), ("2018-06-25", "2018-07-20")),
-        ("2018-09-18", ("2018-08-09", "2018-10-23"), ("2018-09-03", "2018-09-28")),
-    ],
-)
-@pytest.mark.parametrize("how", ["linear", "nearest", "median"])
-def test_real_haze_and_shadow_do_not_spoil_the_colours(shared, target, others, truth, how):
-    folder = shared / "data" / "s2_timeseries"
-    if not folder.is_dir():
-        pytest.skip("no time series")
-    image, *dates = (read_image(folder / f"{day}.tif").astype(np.float32) for day in (target, *others))
-    clear = np.mean([read_image(folder / f"{day}.tif").astype(np.float32) for day in truth], 0)
-    cloud = np.abs(image - clear)[1:4].max(0) > 400
-    seen, day = np.ones((2, *cloud.shape), bool), date.fromisoformat
-    gaps = [(day(other) - day(target)).days for other in others]
-
-    def part(values, pixels):
-        return lambda place: tuple(
-            v[..., place[0] : place[0] + place[2], place[1] : place[1] + place[3]] for v in (values, pixels)
-        )
-
-    pixels = sample_ground(part(image, ~cloud), part(np.stack(dates), seen), *cloud.shape)
-    matched = np.stack([match(one) for match, one in zip(match_colours(pixels), dates, strict=True)])
-    errors = [
-        np.mean((composite(layers, seen, gaps, how)[0] - clear)[:, cloud] ** 2) for layers in (np.stack(dates), matched)
-    ]
-    assert errors[1] <= errors[0]
