@@ -10,6 +10,7 @@ FEWEST = 500  # pixels clear in both dates, below which nothing can be said abou
 ROUNDS = 10  # of reweighting
 OUTLIER = 3.0  # root mean square of a pixel's residuals, in robust standard deviations, from which it does not count
 RIDGE = 0.03  # of the gain, relative to the variance of the date
+MOST = 3.0  # times the usual variance between places, at which a match is not believed at all
 FINEST = 1e-3  # least spread of residuals, in that of the target: a perfect fit must not turn rounding into outliers
 TO_STD = 1 / 1.349  # interquartile range to standard deviation, of a normal distribution
 
@@ -41,7 +42,7 @@ class ColourMatch:
 
 
 def match_colour(
-    target: np.ndarray, date: np.ndarray, cell: np.ndarray, change: np.ndarray | None = None
+    target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: np.ndarray | None = None
 ) -> ColourMatch:
     """Return the match of a date to a target, shrunk towards none where the clear pixels disagree about it.
 
@@ -52,21 +53,23 @@ def match_colour(
         weight = (1 - (z / 3)^2)^2 for z < 3, else 0.
 
     That drops single pixels. The thin haze and the shadows around clouds cover many, and would go into the match. They
-    vary from place to place, as a true change of colour does not, so both are multiplied by
+    vary from place to place, and the ground does so no more than it does between two dates with the target in between.
+    With spread_b the spread (interquartile range / 1.349) over the cells of the median of target - date, offset and
+    slope are multiplied by
 
-        trust_b = change_b^2 / (change_b^2 + spread_b^2)
+        trust = (3 - ratio) / 2, within [0, 1], with ratio = median_b (spread_b / usual_b)^2,
 
-    where spread_b is the spread (interquartile range / 1.349) over the cells of the median of target - date, and
-    change_b is how far a match may plausibly go: the variance of a prior, and that of the observation of it.
+    one for all bands, since haze and shadow are in all of them. Of a single date nothing is known to be usual: then
+
+        trust_b = change_b^2 / (change_b^2 + spread_b^2), change_b = |the median over the cells|.
 
     Args:
         target: pixels that are clear in both.
         date: the same pixels.
         cell: number of the part of the image that each pixel lies in.
-        change: plausible size of the match per band, such as half the difference of two dates; that of the median of
-            target - date if not given.
+        usual: the spread of the difference between two dates, per band.
 
-    Shapes: target and date (C, n), cell (n,), change (C,).
+    Shapes: target and date (C, n), cell (n,), usual (C,).
     Units: any, the same for both.
 
     Returns:
@@ -77,11 +80,14 @@ def match_colour(
         return ColourMatch.identity(bands)
     date = date.astype(np.float64)
     difference = target - date
-    medians = np.array([np.median(difference[:, cell == one], 1) for one in np.unique(cell)])
-    low, high = np.percentile(medians, [25, 75], axis=0)
-    spread = TO_STD * (high - low)
-    likely = np.abs(np.median(medians, 0)) if change is None else change
-    trust = likely**2 / np.maximum(likely**2 + spread**2, 1e-12)
+    medians = _medians(difference, cell)
+    spread = _spread(medians)
+    if usual is None:
+        change = np.median(medians, 0) ** 2
+        trust = change / np.maximum(change + spread**2, 1e-12)
+    else:
+        ratio = np.median((spread / np.maximum(usual, 1e-12)) ** 2)
+        trust = np.full(bands, np.clip((MOST - ratio) / (MOST - 1), 0, 1))
 
     finest = FINEST * np.std(target, 1, keepdims=True)
     weight = np.ones(pixels)
@@ -98,25 +104,33 @@ def match_colour(
 
 
 def match_colours(ground: Ground) -> list[ColourMatch]:
-    """Return the match of each of several dates to a target, see `match_colour`.
-
-    The difference of two dates says how far a match may go: half of it, as the target lies in between.
-    """
+    """Return the match of each of several dates to a target, see `match_colour`; the dates tell what is usual."""
     return [
-        match_colour(ground.target[:, mine], date[:, mine], ground.cell[mine], _change(number, ground))
+        match_colour(ground.target[:, mine], date[:, mine], ground.cell[mine], _usual(number, ground))
         for number, (date, mine) in enumerate(zip(ground.dates, ground.seen, strict=True))
     ]
 
 
-def _change(number: int, ground: Ground) -> np.ndarray | None:
-    """Return half the median difference of a date to the others, per band; None if no other shares clear pixels."""
+def _usual(number: int, ground: Ground) -> np.ndarray | None:
+    """Return the spread of the difference of a date to the others, per band; None if none shares clear pixels."""
     date, mine = ground.dates[number], ground.seen[number]
     found = []
     for other, (layer, its) in enumerate(zip(ground.dates, ground.seen, strict=True)):
         both = mine & its
         if other != number and both.any():
-            found.append(0.5 * np.median(np.abs(date[:, both] - layer[:, both]), 1))
+            found.append(_spread(_medians(date[:, both] - layer[:, both], ground.cell[both])))
     return np.median(found, 0) if found else None
+
+
+def _medians(values: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Return the median of each cell. Shapes: (C, n), (n,) -> (cells, C)."""
+    return np.array([np.median(values[:, cell == one], 1) for one in np.unique(cell)])
+
+
+def _spread(medians: np.ndarray) -> np.ndarray:
+    """Return the standard deviation over the cells, by the interquartile range. Shapes: (cells, C) -> (C,)."""
+    low, high = np.percentile(medians, [25, 75], axis=0)
+    return TO_STD * (high - low)
 
 
 def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Other dates of the place as prior."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,29 +12,9 @@ from declouds.compositing.composite import HOW, composite
 from declouds.compositing.ground import Place, sample_ground
 from declouds.errors import UserError
 from declouds.layers.input_bands import input_bands
+from declouds.layers.input_dates import THERE, Channels, input_dates
 from declouds.registry import CLOUD_DETECTORS, REFERENCES
-from declouds.sources import MISSING, PRESENT, Source, channels_of, image_source
-from declouds.value_range import ValueRange
-
-THERE = PRESENT - 0.01  # of the flag channel, below which it is mixed with that of pixels without data
-MODEL_RANGE = ValueRange(MISSING, PRESENT)
-
-
-class Channels(NamedTuple):
-    """Where a source is in the input: its bands, and the flag after them if it may be missing."""
-
-    bands: slice
-    flag: int | None
-
-    @classmethod
-    def of(cls, source: Source, place: slice) -> "Channels":
-        """Return the channels of a source that lies at a place."""
-        return cls(slice(place.start, place.start + len(source.bands)), place.stop - 1 if source.optional else None)
-
-    def read(self, cloudy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return its bands, and which pixels have data. Shapes: (in_bands, H, W) -> (C, H, W), (H, W) bool."""
-        there = np.ones(cloudy.shape[1:], bool) if self.flag is None else cloudy[self.flag] > THERE
-        return cloudy[self.bands], there
+from declouds.sources import Source, channels_of
 
 
 @REFERENCES.register_module()
@@ -85,12 +65,8 @@ class Composite(nn.Module):
         for name, word, known in (("composite", composite, HOW), ("colour", colour, ("match", "keep"))):
             if word not in known:
                 raise UserError(f"Composite: {name} = {word!r}: choose one of {', '.join(known)}")
-        if dates is not None and dates < 1:
-            raise UserError(f"Composite: dates = {dates}: give their number, 1 or more, or leave it out for all")
         in_bands = input_bands("Composite", bands, in_bands)
-        if inputs is None or len(inputs) < 2:
-            inputs = _as_counted(bands, in_bands, dates or 0)
-        found = _dates_in(inputs, dates)
+        inputs, found = input_dates("Composite", bands, in_bands, inputs, dates)
         if composite != "median" and any(source.days is None for source in found):
             one = found[0].name
             raise UserError(
@@ -120,7 +96,7 @@ class Composite(nn.Module):
     def _prior(self, cloudy: np.ndarray) -> np.ndarray:
         """Return the prior of one image. Shapes: (in_bands, H, W) -> (bands, H, W)."""
         image = cloudy[: self.bands]
-        read = [channels.read(cloudy) for channels in self.dates]
+        read = [_read(cloudy, channels) for channels in self.dates]
         known = [there.any() for _, there in read]
         if not any(known):
             return image
@@ -142,11 +118,17 @@ class Composite(nn.Module):
         if mask is None:
             assert self.detector is not None
             return self.detector(image)
-        cloud, known = mask.read(cloudy)
+        cloud, known = _read(cloudy, mask)
         if known.all():
             return cloud[0] >= 0
         assert self.detector is not None
         return np.where(known, cloud[0] >= 0, self.detector(image))
+
+
+def _read(cloudy: np.ndarray, channels: Channels) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bands of a source, and which pixels have data. Shapes: (in_bands, H, W) -> (C, H, W), (H, W) bool."""
+    there = np.ones(cloudy.shape[1:], bool) if channels.flag is None else cloudy[channels.flag] > THERE
+    return cloudy[channels.bands], there
 
 
 def _matched(image: np.ndarray, clear: np.ndarray, dates: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -161,37 +143,3 @@ def _matched(image: np.ndarray, clear: np.ndarray, dates: np.ndarray, seen: np.n
     if ground is None:
         return dates
     return np.stack([match(date) for match, date in zip(match_colours(ground), dates, strict=True)])
-
-
-def _as_counted(bands: int, in_bands: int, dates: int) -> tuple[Source, ...]:
-    """Return the sources of an input that consists of an image and so many dates.
-
-    Raises:
-        UserError: it has another number of channels.
-    """
-    image = image_source(bands, (), MODEL_RANGE)
-    if dates and in_bands not in (bands * (1 + dates), bands + dates * (bands + 1)):
-        raise UserError(
-            f"Composite: dates = {dates}, and the input has {in_bands - bands} channels beside the {bands} of the "
-            "image: give the data the dates, sources=dict(dates=['d1', 'd2'])"
-        )
-    flagged = in_bands != bands * (1 + dates)
-    others = [Source(f"date{n}", "optical", image.bands, image.value_range, optional=flagged) for n in range(dates)]
-    return (image, *others)
-
-
-def _dates_in(inputs: Sequence[Source], dates: int | None) -> list[Source]:
-    """Return the other dates among the sources.
-
-    Raises:
-        UserError: there are fewer than wanted, or none beside further sources.
-    """
-    found = [source for source in inputs[1:] if source.kind == "optical" and source.bands == inputs[0].bands]
-    wanted = min(len(inputs) - 1, 1) if dates is None else dates
-    if len(found) < wanted:
-        others = ", ".join(source.name for source in inputs[1:])
-        raise UserError(
-            f"Composite: {len(found)} of the further sources ({others}) are optical with the bands of the image, and "
-            f"{wanted} are needed: give the data the dates, sources=dict(dates=['d1', 'd2'])"
-        )
-    return found if dates is None else found[:dates]

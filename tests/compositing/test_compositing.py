@@ -5,8 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.ndimage import shift as move
 
-from declouds.compositing.colour import ColourMatch, match_colour
+from declouds.compositing.colour import ColourMatch, match_colour, match_colours
 from declouds.compositing.composite import composite
+from declouds.compositing.ground import Ground
 from declouds.compositing.shift import find_shift
 
 
@@ -94,3 +95,21 @@ def test_a_shift_is_found(shift):
 def test_other_ground_shows_no_shift():
     assert find_shift(ground(seed=1)[0], ground(seed=2)[0], np.ones((128, 128), bool)) is None
     assert find_shift(ground()[0], ground()[0], np.zeros((128, 128), bool)) is None
+
+
+def smooth(seed):
+    return np.kron(np.random.default_rng(seed).uniform(-100, 100, (3, 8, 8)), np.ones((16, 16))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("haze", "trust"), [(0, 1), (1500, 0)])
+def test_the_dates_tell_how_much_places_differ(haze, trust):
+    """Fields that change between dates do not stop the match, and haze that varies more than they do does."""
+    image, change = ground(), smooth(1)
+    before, after = image + 100 + change, image + 60 - change
+    target = image + haze * np.kron(np.random.default_rng(2).uniform(0, 1, (8, 8)), np.ones((16, 16)))
+    pixels = Ground(
+        target.reshape(3, -1), np.stack([before, after]).reshape(2, 3, -1), np.ones((2, 128 * 128), bool), cells()
+    )
+    for match, offset in zip(match_colours(pixels), (-100, -60), strict=True):
+        assert match.offset == pytest.approx(np.full(3, trust * offset), abs=40 * trust)
+        assert trust or not match.slope.any()

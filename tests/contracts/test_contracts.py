@@ -29,6 +29,7 @@ ARGUMENTS = {
     "AMGANCR": dict(features=8, recurrent_blocks=1, iterations=2),
     "CVAE": dict(samples=2, latent=8, size=32, width=32, depth=1, features=4),
     "DSen2CR": dict(features=8, blocks=1),
+    "TemporalUNet": dict(width=8, blocks=(1, 1), heads=4),
     "OwnChange": dict(model=OnePass(dict(type="Identity"))),
     "NAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
     "NAFDenoiser": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), middle_blocks=1),
