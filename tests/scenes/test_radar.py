@@ -8,15 +8,20 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from mmengine.registry import MODELS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from declouds import remove_clouds
 from declouds.cli import main
+from declouds.datamodules.sen12mscr import SEN12MSCR
 from declouds.errors import UserError
 from declouds.models.cloud_remover import CloudRemover
+from declouds.scenes.sampling.noise import noise_field
 from declouds.scenes.sampling.passes import Pass, clear_name, noise_of
+from declouds.weights.file import save_weights
 
+PATCH = "ROIs1970_fall_{}/{}_139/ROIs1970_fall_{}_139_p839.tif"
 GRID = Affine(10, 0, 500_000, 0, -10, 4_650_000)
 CRS = "EPSG:32633"
 HEIGHT, WIDTH = 96, 128
@@ -144,7 +149,7 @@ def test_a_model_that_needs_radar_leaves_pixels_without_it(tmp_path, scene):
     assert summary["pixels"]["cleared"] == summary["pixels"]["with_radar"] == HEIGHT * WIDTH // 2
 
 
-def test_radar_that_is_missing_is_flagged_and_said(scene, capsys, monkeypatch):
+def test_radar_that_is_missing_is_flagged_and_said(scene):
     result, summary = clear(scene)
     assert (result[2] == 0).all() and summary["radar"] == dict(file=None)
     assert summary["pixels"]["with_radar"] == 0
@@ -242,11 +247,46 @@ def test_swapped_polarisations_are_told(tmp_path, scene, caplog):
     assert "VH is brighter than VV" in caplog.text
 
 
-def test_sar_is_for_one_scene(tmp_path, scene):
+def test_sar_is_for_one_scene(tmp_path, scene, capsys):
     shutil.copy(scene, tmp_path / "another.tif")
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit):
         main(["predict", str(tmp_path), "-o", str(tmp_path / "out"), "--sar", str(scene)])
-    assert caught.value.code != 0 and not (tmp_path / "out").exists()
+    assert "--sar is for one scene" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["OnePass", "DiffusionEnhancement"])
+def test_a_real_scene_is_shown_as_in_training(tmp_path, shared, capsys, kind):
+    """With radar and without, a window is what the model makes of the sample that the data set gives."""
+    root = shared / "data" / "sen12mscr"
+    data = SEN12MSCR(root, drop=dict(sar=0))
+    data.setup("test")
+    (sample,) = (one for one in data.test_dataset if one["name"] == "ROIs1970_fall_139_p839")
+    net = dict(width=4, encoder_blocks=(1,), decoder_blocks=(1,))
+    config = dict(type=kind, bands=13, in_bands=16, value_range=(0, 10000), reference=dict(type="RadarNAFNet", **net))
+    config |= dict(band_names=data.band_names, inputs=[source.config() for source in data.inputs])
+    if kind != "OnePass":
+        config |= dict(denoiser=dict(type="NAFDenoiser", **net), fusion=dict(type="FixedWeight"))
+        config |= dict(noise_schedule=dict(type="LinearSchedule"), sampler=dict(type="DDIM", steps=2))
+    torch.manual_seed(0)
+    model = MODELS.build(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.05 * torch.randn_like(weight)  # blocks begin as the identity
+    save_weights(tmp_path / "model.safetensors", config, model.state_dict(), {})
+    noise = torch.from_numpy(noise_field(0, 13, 0, 0, 256, 256))[None]
+    missing = sample["cloudy"].clone()
+    missing[13:15], missing[15] = 0, -1
+    for cloudy, radar in ((sample["cloudy"], ["--sar", str(root / PATCH.format("s1", "s1", "s1"))]), (missing, [])):
+        scene = root / PATCH.format("s2_cloudy", "s2_cloudy", "s2_cloudy")
+        files = [str(scene), "-o", str(tmp_path / "clear.tif"), "--checkpoint", str(tmp_path / "model.safetensors")]
+        main(["predict", *files, "--overwrite", "--device", "cpu", *radar])
+        with torch.no_grad():
+            expected = model.value_range.from_model(model.predict(cloudy[None], noise)[0].numpy(), "uint16")
+        difference = np.abs(read(tmp_path / "clear.tif").astype(float) - expected)
+        assert difference.max() <= 2  # of 10000
+        said = "p839.tif (VV, VH)\n" if radar else "radar: missing, and the model clears without it: give VV, VH"
+        assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["array", "masked", "tensor", "DataArray"])
