@@ -202,7 +202,8 @@ def radar_in_memory(given: ArrayImage | None, wanted: RadarInput | None) -> Rada
     ranges = _as_stored(wanted.source, [tags[place] for place in places], given.name)
     own = replace(given, values=given.values[places])
     read: Read = functools.partial(own.read, nodata=given.nodata, stored=_span(ranges))
-    sample = _sample(read, *given.values.shape[-2:], given.name)
+    height, width = given.values.shape[-2:]
+    sample = _sample(read, height, width, given.name)
     _check_values(given.name, wanted.source, sample, ranges)
     return Radar(wanted, given.name, read, ranges)
 
