@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_input(parser.add_argument_group("input"))
     _add_mask(parser.add_argument_group("cloud mask"))
     _add_dates(parser.add_argument_group("several dates"))
+    _add_radar(parser.add_argument_group("radar"))
     _add_output(parser.add_argument_group("output"))
     _add_windows(parser.add_argument_group("windows and sampling"))
 
@@ -124,6 +125,15 @@ def _add_dates(group: Any) -> None:
     )
 
 
+def _add_radar(group: Any) -> None:
+    group.add_argument(
+        "--sar",
+        metavar="FILE",
+        help="radar of the scene, on any grid, in the units that the weights were trained on, such as VV and VH in dB; "
+        "for weights of a model with radar (--checkpoint)",
+    )
+
+
 def _add_output(group: Any) -> None:
     group.add_argument("--cog", action="store_true", help="write a Cloud Optimised GeoTIFF")
     group.add_argument(
@@ -186,6 +196,8 @@ def run(args: argparse.Namespace) -> None:
     scenes = find_scenes(args.scenes, args.output)
     if options.dates and (len(scenes) > 1 or args.engine is not None):
         raise UserError("--date is for one scene: process the scenes one by one, each with its own dates")
+    if options.sar is not None and (len(scenes) > 1 or args.engine is not None):
+        raise UserError("--sar is for one scene: process the scenes one by one, each with its own radar")
     if scenes[0][1] != args.output:
         _make_folder(args.output)
     _check_apart(scenes, options)
@@ -323,6 +335,8 @@ def _print_summary(report: Any, remover: Any) -> None:
 
         print(f"weights: {remover.name}, which comes with declouds ({MODEL_CARD})")
     print(f"cloud: {report.mask}")
+    if report.radar is not None:
+        print(f"radar: {report.radar}")
     if report.value_range is not None:
         print(f"value range: {report.value_range}")
     if report.further is not None:

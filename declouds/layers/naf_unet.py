@@ -144,14 +144,18 @@ class NAFUNet(nn.Module):
     def forward(self, x: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Return the output of the last convolution."""
         height, width = x.shape[-2:]
-        hidden = self.fold(pad_to_multiple(x, self.multiple))
-        hidden = self.first(hidden.contiguous(memory_format=torch.channels_last))
-        skips = []
-        for blocks, down in zip(self.encoder, self.downs, strict=True):
-            hidden = blocks(hidden, embedding)
-            skips.append(hidden)
-            hidden = down(hidden)
+        folded = self.fold(pad_to_multiple(x, self.multiple))
+        hidden, skips = self.encode(folded.contiguous(memory_format=torch.channels_last), embedding)
         hidden = self.middle(hidden, embedding)
         for up, blocks in zip(self.ups, self.decoder, strict=True):
             hidden = blocks(up(hidden) + skips.pop(), embedding)
         return self.unfold(self.last(hidden))[..., :height, :width]
+
+    def encode(self, x: torch.Tensor, embedding: torch.Tensor | None) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return what the middle is given, and the output of each encoder level."""
+        hidden, skips = self.first(x), []
+        for blocks, down in zip(self.encoder, self.downs, strict=True):
+            hidden = blocks(hidden, embedding)
+            skips.append(hidden)
+            hidden = down(hidden)
+        return hidden, skips

@@ -24,6 +24,7 @@ from declouds.scenes.checks import check_files
 from declouds.scenes.clear import Remover, clear_scene, with_colours
 from declouds.scenes.identity import model_digest
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.radar import RadarInput, radar_image
 from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.scene_file import open_scene, transparency
 from declouds.scenes.sampling.loop import Progress
@@ -50,6 +51,8 @@ def remove_clouds(
     Other dates of the place fill its clouds first. Those of a file are files, see ``dates`` of the options. Those of an
     image in memory are in memory too, of the same kind and shape and on the same grid: a list of images, a list of
     pairs (image, day), or a dict day -> image, with their masks in ``date_masks``, an array each, if ``mask`` is one.
+    Radar for a model that was trained with it is ``sar``: of a file a file on any grid, of an image in memory one in
+    memory, (bands, height, width), of the same kind and on the same grid.
     Of a DataArray with a dimension ``time``, the image of the day ``target`` is cleared, and all others fill it.
 
     Args:
@@ -109,6 +112,7 @@ def _clear_in_memory(
 ) -> Any:
     """Do what `remove_clouds` says with an image in memory."""
     dates, masks = options.pop("dates", None), options.pop("date_masks", None)
+    sar = options.pop("sar", None)
     if is_xarray(image) and "time" in getattr(image, "dims", ()):
         if dates is not None:
             raise UserError("dates: the image has a dimension time, whose others are its dates: leave dates out")
@@ -118,7 +122,7 @@ def _clear_in_memory(
     options["mask"] = as_array(options.get("mask"), "mask")
     needs_days = dates is not None and options.get("composite") != "median"
     own = array_image(image, "the image", day_of_image(image, target, "the image") if needs_days else None)
-    others = read_dates(dates, masks, image, own, needs_days)
+    others, radar = read_dates(dates, masks, image, own, needs_days), radar_image(sar, image)
     chosen = SceneOptions(
         **options,
         dates=[one.name for one in others] or None,
@@ -132,7 +136,7 @@ def _clear_in_memory(
     else:
         removing = remover_of(model, chosen, device)
     with removing as remover:
-        cleared = clear_array(remover, own.values, chosen, progress, own.nodata, own.tags, own.day, others)
+        cleared = clear_array(remover, own.values, chosen, progress, own.nodata, own.tags, own.day, others, radar)
     if isinstance(image, torch.Tensor):
         return torch.from_numpy(cleared).to(image.device)
     return like(image, cleared) if is_xarray(image) else cleared
@@ -187,13 +191,15 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
     any_units = for_any_units(model)
     options = options.with_mask(any_units)
     place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    radar = RadarInput.among(getattr(model, "inputs", ()))
     was_training = model.training
     model.eval()
     prepare(model, options.precision, options.steps, compiled=options.compile)
     try:
         passes = model.passes(blend=options.blend, samples=options.samples, quality=options.quality)
         yield Remover(
-            **dict(passes=passes, bands=model.bands, in_bands=model.in_bands),
+            **dict(passes=passes, bands=model.bands, radar=radar),
+            in_bands=model.in_bands - (0 if radar is None else radar.source.channels),
             value_range=None if any_units else model.value_range,
             **dict(band_names=model.band_names, device=str(place), name=name),
             **dict(

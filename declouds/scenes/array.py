@@ -14,6 +14,7 @@ from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
 from declouds.scenes.dates import filled_from
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.radar import radar_in_memory
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
 from declouds.scenes.sampling.image import Image, Read, samples
 from declouds.scenes.sampling.loop import Progress
@@ -36,6 +37,7 @@ def clear_array(
     tags: Sequence[tuple[float, float]] = NO_TAGS,
     day: datetime.date | None = None,
     dates: Sequence[ArrayImage] = (),
+    sar: ArrayImage | None = None,
 ) -> np.ndarray:
     """Remove the clouds of an array.
 
@@ -48,12 +50,13 @@ def clear_array(
         tags: the image's own scale and offset of each band, which the options override.
         day: when it was taken, if that is known.
         dates: other dates, which fill its clouds first.
+        sar: radar, for a model that takes it.
 
     Shapes: (in_bands, H, W) -> (bands, H, W).
 
     Raises:
         UserError: the array is not an image, or has other bands or units than the model takes; or an option is for
-            files; see also `laid_dates` and `filled_from`.
+            files; see also `radar_in_memory`, `laid_dates` and `filled_from`.
     """
     _check(image, options, remover)
     units = choose_units("the array", tags, options.scale, options.offset, "scale and offset")
@@ -71,6 +74,7 @@ def clear_array(
     read = functools.partial(target.read, nodata=missing, stored=stored)
     if remover.value_range is not None:
         check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
+    radar = radar_in_memory(sar, remover.radar)
     seen = range_seen(remover.detector, stored, reflectance)
     mask = _mask(options, read, seen, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
@@ -82,6 +86,7 @@ def clear_array(
 
         laid = laid_dates(dates, target, whole, options, remover)
         whole, _ = filled_from(whole, target.name, remover.in_bands, laid, detect, job, options)
+    whole = whole if radar is None else radar.beside(whole)
     run_passes(*(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress), device=remover.device)
     result = image[: remover.bands].copy()
     for block in cleared_blocks(whole, remover.bands, remover.passes, job, options, tally):

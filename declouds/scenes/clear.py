@@ -25,6 +25,7 @@ from declouds.scenes.mask_source import MaskSource, mask_source
 from declouds.scenes.memory import buffer_within
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.products import Products
+from declouds.scenes.radar import Radar, RadarInput, open_radar
 from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.rasters.picture import tell_orientation
 from declouds.scenes.rasters.product_bands import colour_bands
@@ -51,7 +52,7 @@ class Remover:
     Args:
         passes: what is done with a scene.
         bands: bands that the model makes: the first of those that it takes.
-        in_bands: bands that it takes.
+        in_bands: bands that it takes of the scene.
         value_range: model values that stand for -1 and 1; None if every scene has its own, see `find_range`.
         band_names: names of the bands that it takes.
         digest: gives the SHA-256 of all that it is, see `model_digest`; for files alone, whose work may be resumed.
@@ -62,6 +63,7 @@ class Remover:
         trained: units of the training images, if they are known.
         calibration: of the spread of samples, if the weights record one.
         name: of weights that come with the package.
+        radar: that it takes besides, if it does.
     """
 
     passes: Sequence[Pass]
@@ -77,6 +79,12 @@ class Remover:
     trained: Units | None = None
     calibration: SpreadCalibration | None = None
     name: str | None = None
+    radar: RadarInput | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels that the networks see: the bands of the scene, and those of the radar."""
+        return self.in_bands + (0 if self.radar is None else self.radar.source.channels)
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ class SceneReport:
         further: what was done with other bands that the result has, see `bands_summary`.
         left_out: how many of the scene's bands the result lacks.
         dates: how many other dates there were.
+        radar: what the model was shown of it, if it takes radar.
     """
 
     path: Path
@@ -108,6 +117,7 @@ class SceneReport:
     further: Mapping[str, Any] | None = None
     left_out: int = 0
     dates: int = 0
+    radar: str | None = None
 
     @property
     def speed(self) -> float:
@@ -143,8 +153,9 @@ def clear_scene(
         progress: called after every batch of windows.
 
     Raises:
-        UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `mask_source`, `open_mask` and `FileJob`,
-            all before any work; a damaged block met on the way; a model that gives NaN; a disk that fills up.
+        UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `open_radar`, `mask_source`, `open_mask` and
+            `FileJob`, all before any work; a damaged block met on the way; a model that gives NaN; a disk that fills
+            up.
     """
     begin, ranks = time.monotonic(), ranks or Ranks()
     source, destination = Path(source), Path(destination)
@@ -164,11 +175,13 @@ def clear_scene(
             given=options.value_range,
             further=not options.dates,
         ) as scene,
+        open_radar(scene, options.sar, remover.radar) as radar,
         open_dates(scene, options, remover) as dates,
     ):
         files = [source, *source_files(scene.file)]
         mask = mask_source(options, source, scene.file, remover.detector)
         files += [*mask.files, *(file for date in dates for file in date.files)]
+        files += [] if radar is None else radar.files
         products.check(files)
         channels = {step.output: step.output_bands for step in remover.passes}
         channels |= {"clouds": 1} if mask.detector is not None else {}
@@ -185,10 +198,11 @@ def clear_scene(
             ranks.wait()
             with _image(scene, mask, options, job, ranks) as cloudy:
                 image, facts = _filled(cloudy, scene, dates, remover, options, job, ranks)
+                image = image if radar is None else radar.beside(image)
                 buffer = BUFFER
                 if options.memory is not None:
                     buffer = buffer_within(
-                        *(options.memory, remover.passes, remover.bands, remover.in_bands, image, options),
+                        *(options.memory, remover.passes, remover.bands, remover.channels, image, options),
                         torch.device(remover.device),
                     )
                 run_passes(
@@ -203,6 +217,7 @@ def clear_scene(
                         cleared = job.raster(clear_name(0), channels[clear_name(0)])
                         wavelengths = wavelengths_of(remover.band_names)
                         blocks = FurtherBands(scene, image, cleared, wavelengths).add(blocks, tally)
+                    blocks = blocks if radar is None else _covered(blocks, radar, tally)
                     products.write(scene, _ordered(blocks, scene))
             report = SceneReport(
                 *(destination, *scene.size, time.monotonic() - begin, tally, str(mask)),
@@ -211,6 +226,7 @@ def clear_scene(
                 further=bands_summary(scene, tally),
                 left_out=scene.left_out,
                 dates=len(dates),
+                radar=None if radar is None else radar.in_words(tally.with_radar / (scene.size[0] * scene.size[1])),
             )
             if ranks.leads:
                 if mask.detector is not None:
@@ -228,7 +244,10 @@ def clear_scene(
                     mask=mask.summary(),
                     further=report.further,
                     dates=facts,
-                    pixels=tally.pixels | (dict(filled=tally.from_dates, left=tally.left) if dates else {}),
+                    radar=None if radar is None else dict(file=radar.name and Path(radar.name).name),
+                    pixels=tally.pixels
+                    | (dict(filled=tally.from_dates, left=tally.left) if dates else {})
+                    | ({} if radar is None else dict(with_radar=tally.with_radar)),
                     windows=dict(all=tally.windows, skipped=tally.skipped),
                     seconds=report.seconds,
                 )
@@ -259,6 +278,13 @@ def _ordered(blocks: Iterator[Block], scene: Scene) -> Iterator[Block]:
     for block in blocks:
         deviation = None if block.deviation is None else block.deviation[cleared]
         yield replace(block, values=block.values[list(scene.order)], deviation=deviation)
+
+
+def _covered(blocks: Iterator[Block], radar: Radar, tally: Tally) -> Iterator[Block]:
+    """Count the pixels that have radar."""
+    for block in blocks:
+        tally.with_radar += int(radar.covers(block.window).sum())
+        yield block
 
 
 def _settings(

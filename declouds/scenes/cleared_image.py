@@ -32,7 +32,7 @@ class Tally:
     """What was met: windows in all, and those skipped; pixels by kind; valid values, and those out of range.
 
     Of several dates: the pixels that they filled, and the clouds that are left since no date is clear there. Of further
-    bands: the cleared pixels that are left in them as they are.
+    bands: the cleared pixels that are left in them as they are. For a model with radar: the pixels that have it.
     """
 
     windows: int = 0
@@ -43,6 +43,7 @@ class Tally:
     from_dates: int = 0
     left: int = 0
     left_in_further: int = 0
+    with_radar: int = 0
 
     def warn_of_nothing(self, source: Path | str) -> None:
         """Say that a cloud detector has found nothing, if so: a user may have expected haze to go."""

@@ -65,6 +65,8 @@ class SceneOptions:
         colour: ``match`` the colour of each date to the target's clear pixels, or ``keep`` it.
         align: shift dates that lie half a pixel or more beside the target.
         date_masks: a mask file for each of the dates, in their order, where ``mask`` is a file.
+        sar: radar of the place, on any grid, for a model that was trained with it: a path. Of an image in memory it is
+            in memory too: see `declouds.scenes.api.remove_clouds`.
         memory: bytes that the process may take at most, as far as that depends on the scene.
         cog: write a Cloud Optimised GeoTIFF.
         quality: write weight, standard deviation (the calibrated one, if the weights record a calibration) and changed
@@ -103,6 +105,7 @@ class SceneOptions:
     colour: str = "match"
     align: bool = False
     date_masks: Sequence[str] | None = None
+    sar: str | Path | None = None
     memory: int | None = None
     cog: bool = False
     quality: bool = False

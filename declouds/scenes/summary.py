@@ -20,6 +20,7 @@ def summary(
     mask: Mapping[str, Any] | None = None,
     further: Mapping[str, Any] | None = None,
     dates: Sequence[Mapping[str, Any]] = (),
+    radar: Mapping[str, Any] | None = None,
     pixels: Mapping[str, int],
     windows: Mapping[str, int],
     seconds: float,
@@ -36,8 +37,9 @@ def summary(
         further: what was done with bands that the model does not take, if there are any: see
             `declouds.scenes.further_bands.bands_summary`.
         dates: what was done with each other date: its name, day, shift in pixels, and colour match per band.
+        radar: its file, None if it is missing; None for a model that takes none.
         pixels: how many of the scene's pixels are valid, nodata, cleared, changed; of several dates also how many these
-            filled, and how many are cloud still.
+            filled, and how many are cloud still; with radar how many have it.
         windows: how many there are, and how many were skipped.
         seconds: that it took.
 
@@ -59,6 +61,7 @@ def summary(
             "mask": mask,
             **({"bands": further} if further else {}),
             **({"dates": dates} if dates else {}),
+            **({} if radar is None else {"radar": radar}),
             "pixels": pixels,
             "windows": windows,
             "seconds": round(seconds, 3),

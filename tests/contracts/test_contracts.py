@@ -32,6 +32,7 @@ ARGUMENTS = {
     "TemporalUNet": dict(width=8, blocks=(1, 1), heads=4),
     "OwnChange": dict(model=OnePass(dict(type="Identity"))),
     "NAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
+    "RadarNAFNet": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1)),
     "NAFDenoiser": dict(width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), middle_blocks=1),
     "TimmUNet": dict(encoder="test_convnext", base=8),
     "Simulated": dict(size=24, train=3, val=2, test=2),

@@ -60,7 +60,9 @@ def day_of(file: DatasetReader, path: Path) -> datetime.date | None:
 
 
 @contextmanager
-def on_grid_of(target: Scene, date: Scene, shift: tuple[float, float] = (0.0, 0.0)) -> Iterator[Read]:
+def on_grid_of(
+    target: Scene, date: Scene, shift: tuple[float, float] = (0.0, 0.0), what: str = "date"
+) -> Iterator[Read]:
     """Lay a date on the grid of the target, window by window, with bilinear interpolation.
 
     Gives what reads its values in the target's stored units, and which of its pixels have data.
@@ -69,12 +71,13 @@ def on_grid_of(target: Scene, date: Scene, shift: tuple[float, float] = (0.0, 0.
         target: the scene whose grid it is.
         date: the other date, open, with the bands of the target.
         shift: rows and columns of the target's grid by which the date is moved up and to the left.
+        what: it is, for messages, if it is no date.
 
     Raises:
         UserError: it cannot be laid there, see `place_on`; a read meets damage.
     """
     file, name = date.file, str(date.path)
-    place = place_on(file, name, target.file, "date")
+    place = place_on(file, name, target.file, what)
     moved = rasterio.windows.Window(shift[1], shift[0], 1, 1)
     place["transform"] = rasterio.windows.transform(moved, place["transform"])
     own_alpha = ColorInterp.alpha in file.colorinterp

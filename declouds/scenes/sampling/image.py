@@ -27,6 +27,7 @@ class Image:
         nodata: value that results keep off.
         alpha: gives how much of any rectangle is replaced, from 0 to 1; all of it if None.
         filled: gives the pixels of any rectangle that ``read`` has from other dates; none if None.
+        complete: adds to what the network sees of a rectangle, in [-1, 1], what it is shown besides, such as radar.
     """
 
     height: int
@@ -36,6 +37,7 @@ class Image:
     nodata: float | None = None
     alpha: Callable[[Window], np.ndarray] | None = None
     filled: Callable[[Window], np.ndarray] | None = None
+    complete: Callable[[np.ndarray, Window], np.ndarray] | None = None
 
 
 def samples(read: Read, height: int, width: int) -> np.ndarray:

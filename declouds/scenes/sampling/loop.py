@@ -299,7 +299,8 @@ class PassLoop:
         """Return what the network sees of a window."""
         with self.reading:
             values, valid = self.image.read(window)
-        return self.image.value_range.to_model(fill_nodata(values, valid))
+            seen = self.image.value_range.to_model(fill_nodata(values, valid))
+            return seen if self.image.complete is None else self.image.complete(seen, window)
 
     def _read(self, source: Input, window: Window) -> np.ndarray:
         """Return a window of a raster, of a field of noise, or of the image."""
