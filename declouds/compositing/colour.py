@@ -1,6 +1,7 @@
 """The colour of one date matched to that of another, on pixels that are clear in both."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,9 +42,21 @@ class ColourMatch:
         return date + offset + slope * (date - centre)
 
 
-def match_colour(
-    target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: np.ndarray | None = None
-) -> ColourMatch:
+class Usual(NamedTuple):
+    """How two images differ: by how much, and by how much more or less from place to place. Shapes: (C,)."""
+
+    change: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, difference: np.ndarray, cell: np.ndarray) -> "Usual":
+        """Return it by the medians of the cells. Shapes: (C, n), (n,)."""
+        medians = np.array([np.median(difference[:, cell == one], 1) for one in np.unique(cell)])
+        low, middle, high = np.percentile(medians, [25, 50, 75], axis=0)
+        return cls(np.abs(middle), TO_STD * (high - low))
+
+
+def match_colour(target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: Usual | None = None) -> ColourMatch:
     """Return the match of a date to a target, shrunk towards none where the clear pixels disagree about it.
 
     Per band, target - date = offset + slope * (date - centre) is fitted by least squares, reweighted with Tukey's
@@ -53,23 +66,25 @@ def match_colour(
         weight = (1 - (z / 3)^2)^2 for z < 3, else 0.
 
     That drops single pixels. The thin haze and the shadows around clouds cover many, and would go into the match. They
-    vary from place to place, and the ground does so no more than it does between two dates with the target in between.
-    With spread_b the spread (interquartile range / 1.349) over the cells of the median of target - date, offset and
-    slope are multiplied by
+    vary from place to place, or, where little is clear, darken all of it; the ground does so no more than it does
+    between two dates with the target in between. With change_b the size of the median over the cells of the median of
+    target - date, spread_b its spread (interquartile range / 1.349), and both of the other date too, offset and slope
+    are multiplied by
 
-        trust = (3 - ratio) / 2, within [0, 1], with ratio = median_b (spread_b / usual_b)^2,
+        trust = (3 - ratio) / 2, within [0, 1],
+        ratio = median_b (spread_b^2 + max(change_b - change_b of the dates, 0)^2) / (spread_b of the dates)^2,
 
     one for all bands, since haze and shadow are in all of them. Of a single date nothing is known to be usual: then
 
-        trust_b = change_b^2 / (change_b^2 + spread_b^2), change_b = |the median over the cells|.
+        trust_b = change_b^2 / (change_b^2 + spread_b^2).
 
     Args:
         target: pixels that are clear in both.
         date: the same pixels.
         cell: number of the part of the image that each pixel lies in.
-        usual: the spread of the difference between two dates, per band.
+        usual: what is usual between two dates.
 
-    Shapes: target and date (C, n), cell (n,), usual (C,).
+    Shapes: target and date (C, n), cell (n,).
     Units: any, the same for both.
 
     Returns:
@@ -80,13 +95,12 @@ def match_colour(
         return ColourMatch.identity(bands)
     date = date.astype(np.float64)
     difference = target - date
-    medians = _medians(difference, cell)
-    spread = _spread(medians)
+    own = Usual.of(difference, cell)
     if usual is None:
-        change = np.median(medians, 0) ** 2
-        trust = change / np.maximum(change + spread**2, 1e-12)
+        trust = own.change**2 / np.maximum(own.change**2 + own.spread**2, 1e-12)
     else:
-        ratio = np.median((spread / np.maximum(usual, 1e-12)) ** 2)
+        more = np.maximum(own.change - usual.change, 0)
+        ratio = np.median((own.spread**2 + more**2) / np.maximum(usual.spread**2, 1e-12))
         trust = np.full(bands, np.clip((MOST - ratio) / (MOST - 1), 0, 1))
 
     finest = FINEST * np.std(target, 1, keepdims=True)
@@ -111,26 +125,15 @@ def match_colours(ground: Ground) -> list[ColourMatch]:
     ]
 
 
-def _usual(number: int, ground: Ground) -> np.ndarray | None:
-    """Return the spread of the difference of a date to the others, per band; None if none shares clear pixels."""
+def _usual(number: int, ground: Ground) -> Usual | None:
+    """Return what is usual between a date and the others; None if none shares clear pixels."""
     date, mine = ground.dates[number], ground.seen[number]
     found = []
     for other, (layer, its) in enumerate(zip(ground.dates, ground.seen, strict=True)):
         both = mine & its
         if other != number and both.any():
-            found.append(_spread(_medians(date[:, both] - layer[:, both], ground.cell[both])))
-    return np.median(found, 0) if found else None
-
-
-def _medians(values: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Return the median of each cell. Shapes: (C, n), (n,) -> (cells, C)."""
-    return np.array([np.median(values[:, cell == one], 1) for one in np.unique(cell)])
-
-
-def _spread(medians: np.ndarray) -> np.ndarray:
-    """Return the standard deviation over the cells, by the interquartile range. Shapes: (cells, C) -> (C,)."""
-    low, high = np.percentile(medians, [25, 75], axis=0)
-    return TO_STD * (high - low)
+            found.append(Usual.of(date[:, both] - layer[:, both], ground.cell[both]))
+    return Usual(*np.median(found, 0)) if found else None
 
 
 def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:

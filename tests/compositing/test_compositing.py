@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.ndimage import shift as move
 
-from declouds.compositing.colour import ColourMatch, match_colour, match_colours
+from declouds.compositing.colour import ColourMatch, Usual, match_colour, match_colours
 from declouds.compositing.composite import composite
 from declouds.compositing.ground import Ground
 from declouds.compositing.shift import find_shift
@@ -61,18 +61,26 @@ def test_gain_and_offset_are_found_among_outliers():
     target = 1.2 * date + np.array([50, -80, 10])[:, None, None]
     spoiled = target.copy()
     spoiled[:, :40, :40] += 3000  # a cloud that the mask has missed, a tenth of the image
-    match = match_colour(*(image.reshape(3, -1) for image in (spoiled, date)), cells(), np.full(3, 1e4))
+    match = match_colour(*(image.reshape(3, -1) for image in (spoiled, date)), cells(), Usual(*np.full((2, 3), 1e4)))
     assert np.abs(match(date) - target).max() < 0.05 * np.abs(date - target).max()
 
 
 def test_haze_that_differs_from_place_to_place_is_not_taken_for_colour():
     date, rng = ground(), np.random.default_rng(1)
     haze = np.kron(rng.uniform(0, 600, (8, 8)), np.ones((16, 16)))
-    change = np.full(3, 30.0)
-    match = match_colour((date + haze).reshape(3, -1), date.reshape(3, -1), cells(), change)
+    usual = Usual(np.full(3, 500.0), np.full(3, 30.0))
+    match = match_colour((date + haze).reshape(3, -1), date.reshape(3, -1), cells(), usual)
     assert np.abs(match.offset).max() < 0.1 * np.median(haze)
-    even = match_colour((date + np.median(haze)).reshape(3, -1), date.reshape(3, -1), cells(), change)
+    even = match_colour((date + np.median(haze)).reshape(3, -1), date.reshape(3, -1), cells(), usual)
     assert even.offset == pytest.approx(np.full(3, np.median(haze)), rel=0.05)
+
+
+def test_shade_over_all_of_the_ground_is_not_taken_for_colour():
+    """The last clear places of an overcast image lie in shadow, and all alike."""
+    date = ground()
+    usual = Usual(np.full(3, 200.0), np.full(3, 30.0))
+    match = match_colour((0.3 * date).reshape(3, -1), date.reshape(3, -1), cells(), usual)
+    assert np.array_equal(match(date), date)
 
 
 def test_few_pixels_say_nothing():
