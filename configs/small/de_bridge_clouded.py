@@ -1,4 +1,4 @@
-# DE on the bridge of bridge_clouded: the prior is where the process ends, and is fused at every step as well; on simulated clouds.
+# DE on bridge_clouded: its process ends in the prior, which is fused at every step as well; on simulated clouds.
 _base_ = ["bridge_clouded.py"]
 model = dict(
     fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),

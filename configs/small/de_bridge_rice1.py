@@ -1,4 +1,4 @@
-# DE on the bridge of bridge_rice1: the prior is where the process ends, and is fused at every step as well; on RICE1.
+# DE on bridge_rice1: its process ends in the prior, which is fused at every step as well; on RICE1.
 _base_ = ["bridge_rice1.py"]
 model = dict(
     fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),

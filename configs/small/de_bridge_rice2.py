@@ -1,4 +1,4 @@
-# DE on the bridge of bridge_rice2: the prior is where the process ends, and is fused at every step as well; on RICE2.
+# DE on bridge_rice2: its process ends in the prior, which is fused at every step as well; on RICE2.
 _base_ = ["bridge_rice2.py"]
 model = dict(
     fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),

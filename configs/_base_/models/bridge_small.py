@@ -1,5 +1,5 @@
-# A bridge from the prior for two CPU cores. The prior is the general model's. The denoiser says what has to be changed in
-# it, with a gain: so no detail of it, and no noise of x_t, has to pass through the network.
+# A bridge from the prior for two CPU cores. The prior is the general model's. The denoiser says what has to be changed
+# in it, with a gain: so no detail of it, and no noise of x_t, has to pass through the network.
 _base_ = ["general.py"]
 model = dict(
     _delete_=True,
