@@ -8,9 +8,11 @@ _bridge = dict(
         encoder_blocks=(2, 2, 4, 8),
         middle_blocks=4,
         decoder_blocks=(2, 2, 2, 2),
-        predicts="edm",
+        predicts="residual",
+        takes_prior=True,
+        gain=True,
     ),
-    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.1, data_std=0.15),
+    noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.1),
     sampler=dict(type="DDIM", steps=5),
 )
 reference_weights = "train"  # or the path of a weights file
