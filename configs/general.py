@@ -4,7 +4,7 @@ _base_ = ["general_windows.py"]
 datamodule = dict(
     size=256,
     mosaic=0.5,
-    shares=dict(thin=0.32, thick=0.16, mixed=0.14, masks=0.16, clear=0.22),
+    shares=dict(thin=0.25, thick=0.13, mixed=0.09, masks=0.13, clear=0.4),
     thickness=(0.1, 2.0),
     reflectance=0.5,
 )
