@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from declouds.datamodules.pair_units import Given
 
 T = TypeVar("T")
-HELP = "check a data set of cloudy and clear images, or split it"
+HELP = "check a data set of cloudy and clear images, split it, or find the clouds of SEN12MS-CR-TS"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ FEWEST = 500  # pixels clear in both dates, below which nothing can be said abou
 ROUNDS = 10  # of reweighting
 OUTLIER = 3.0  # root mean square of a pixel's residuals, in robust standard deviations, from which it does not count
 RIDGE = 0.03  # of the gain, relative to the variance of the date
+CELLS = 16  # with clear ground in both, below which their spread does not say what is usual
 MOST = 3.0  # times the usual variance between places, at which a match is not believed at all
 FINEST = 1e-3  # least spread of residuals, in that of the target: a perfect fit must not turn rounding into outliers
 TO_STD = 1 / 1.349  # interquartile range to standard deviation, of a normal distribution
@@ -74,7 +75,8 @@ def match_colour(target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: 
         trust = (3 - ratio) / 2, within [0, 1],
         ratio = median_b (spread_b^2 + max(change_b - change_b of the dates, 0)^2) / (spread_b of the dates)^2,
 
-    one for all bands, since haze and shadow are in all of them. Of a single date nothing is known to be usual: then
+    one for all bands, since haze and shadow are in all of them. Of a single date, or with clear ground in fewer than 16
+    cells, nothing is known to be usual: then
 
         trust_b = change_b^2 / (change_b^2 + spread_b^2).
 
@@ -126,12 +128,12 @@ def match_colours(ground: Ground) -> list[ColourMatch]:
 
 
 def _usual(number: int, ground: Ground) -> Usual | None:
-    """Return what is usual between a date and the others; None if none shares clear pixels."""
+    """Return what is usual between a date and the others; None if none shares enough clear ground."""
     date, mine = ground.dates[number], ground.seen[number]
     found = []
     for other, (layer, its) in enumerate(zip(ground.dates, ground.seen, strict=True)):
         both = mine & its
-        if other != number and both.any():
+        if other != number and len(np.unique(ground.cell[both])) >= CELLS:
             found.append(Usual.of(date[:, both] - layer[:, both], ground.cell[both]))
     return Usual(*np.median(found, 0)) if found else None
 

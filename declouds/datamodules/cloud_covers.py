@@ -6,7 +6,7 @@ from pathlib import Path
 
 from declouds.atomic_file import replacing
 from declouds.datamodules.sen12mscr_files import BAND_NAMES
-from declouds.datamodules.sen12mscr_ts_files import VALUE_RANGE, checked_places, dates_of, patches_of
+from declouds.datamodules.sen12mscr_ts_files import VALUE_RANGE, check_whole, checked_places, dates_of, patches_of
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.registry import CLOUD_DETECTORS
@@ -34,17 +34,22 @@ def write_covers(root: Path, path: Path, track: Callable[[Sequence[Path]], Itera
     if not path.parent.is_dir():
         raise UserError(f"{path.parent}: no such folder: create it, or choose another with -o")
     detect = CLOUD_DETECTORS.build(dict(type="CloudScore"), band_names=BAND_NAMES)
+    places: dict[Path, str] = {}
+    for place, region in checked_places(root):
+        folders = dates_of(region, "S2")
+        check_whole(folders, [patches_of(folder) for folder in folders])
+        places |= dict.fromkeys(folders, place)
     covers: dict[str, list[float]] = {}
-    places = {folder: place for place, region in checked_places(root) for folder in dates_of(region, "S2")}
-    for folder in track(list(places)):
-        for patch, file in patches_of(folder).items():
-            values = read_image(file)
-            if len(values) != len(BAND_NAMES):
-                raise UserError(f"{file}: has {len(values)} bands, and not 13: unpack the archive again")
-            cloud = detect(ValueRange(*VALUE_RANGE).to_model(values)) | ~values.any(axis=0)
-            covers.setdefault(f"{places[folder]}_{patch}", []).append(round(float(cloud.mean()), 4))
     try:
         with replacing(path) as temporary:
+            temporary.touch()  # hours of work must not end in a folder that cannot be written to
+            for folder in track(list(places)):
+                for patch, file in patches_of(folder).items():
+                    values = read_image(file)
+                    if len(values) != len(BAND_NAMES):
+                        raise UserError(f"{file}: has {len(values)} bands, and not 13: unpack the archive again")
+                    cloud = detect(ValueRange(*VALUE_RANGE).to_model(values)) | ~values.any(axis=0)
+                    covers.setdefault(f"{places[folder]}_{patch}", []).append(round(float(cloud.mean()), 4))
             temporary.write_text(json.dumps(covers), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}): choose another folder with -o") from error

@@ -1,5 +1,6 @@
 """Data sets in the layout in which their authors publish them: files, sources and split, read without torch."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from declouds.datamodules.pairs import PARTS, Pair
 from declouds.datamodules.splits import choose, find_split
+from declouds.errors import UserError, some
 from declouds.sources import Source
 
 Parts = dict[str, list[Pair]]
@@ -41,6 +43,12 @@ class PublishedSet:
         pairs = self.read(root)
         if isinstance(split, str) and split in self.splits:
             return self.splits[split](pairs)
+        names = Counter(pair.name for pair in pairs)
+        if repeated := [name for name, count in names.items() if count > 1]:
+            raise UserError(
+                f"{root}: several images of {self.name} are called {some(repeated)}, so a split by names cannot tell "
+                f"them apart: rename them, or use split={' or '.join(map(repr, self.splits))}"
+            )
         chosen = find_split(split, root)
         return {part: choose(pairs, chosen, part) for part in chosen.parts}
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -162,6 +162,18 @@ def patches_of(folder: Path) -> dict[str, Path]:
     return found
 
 
+def check_whole(folders: Sequence[Path], patches: Sequence[Mapping[str, Path]]) -> None:
+    """Check that every date of a place has every patch.
+
+    Raises:
+        UserError: names the first date that lacks some.
+    """
+    every = {patch for found in patches for patch in found}
+    for folder, found in zip(folders, patches, strict=True):
+        if lost := sorted(every - found.keys(), key=natural_order):
+            raise UserError(f"{folder}: lacks {some(lost)}, which other dates have: unpack the archive again")
+
+
 def _read(
     root: Path, sar: bool, bands: tuple[int, ...] | None, choose: Callable[[Sequence[float]], Dates], covers: str | Path
 ) -> list[Pair]:
@@ -169,6 +181,7 @@ def _read(
     for place, region in checked_places(root):
         folders = dates_of(region, "S2")
         optical = [patches_of(folder) for folder in folders]
+        check_whole(folders, optical)
         beside = [region / "S1" / folder.name for folder in folders] if sar else []
         radar = [patches_of(folder) if folder.is_dir() else {} for folder in beside]
         for patch in optical[0] if optical else ():
@@ -180,14 +193,11 @@ def _read(
                     f"again with `declouds data covers {root}`"
                 )
             dates = choose(shares)
-            lost = [folders[date].name for date in (dates.target, *dates.inputs) if patch not in optical[date]]
-            if lost:
-                raise UserError(f"{region / 'S2'}: no patch {patch} of date {some(lost)}: unpack the archive again")
             clear, image, *others = (BandFile(optical[date][patch], bands) for date in (dates.target, *dates.inputs))
             sources: list[BandFile | None] = list(others)
-            for place_of, date in enumerate(dates.inputs if sar else ()):  # before the next date
+            for position, date in enumerate(dates.inputs if sar else ()):  # before the next date
                 path = radar[date].get(patch)
-                sources.insert(2 * place_of, BandFile(path) if path else None)
+                sources.insert(2 * position, BandFile(path) if path else None)
             pairs.append(Pair(name, (image,), (clear,), sources=tuple(sources)))
     return pairs
 

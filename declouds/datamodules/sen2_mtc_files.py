@@ -1,5 +1,6 @@
 """File layouts and published splits of Sen2_MTC_New and Sen2_MTC_Old, read without torch for `declouds data check`."""
 
+import glob
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from declouds.datamodules.pairs import BandFile, Pair, check_partners, images_in, natural_order
 from declouds.datamodules.published import Parts, PublishedSet, split_by_place
 from declouds.errors import UserError
+from declouds.image_io import SUFFIXES
 from declouds.sources import Source
 
 DATES = 3
@@ -27,7 +29,9 @@ def is_sen2_mtc_new(root: Path) -> bool:
 
 def is_sen2_mtc_old(root: Path) -> bool:
     """Tell whether a folder holds the images of Sen2_MTC_Old."""
-    return (_old_top(root) / "clear").is_dir() and (_old_top(root) / "cloudy").is_dir()
+    top = _old_top(root)
+    clear = next((path for path in sorted(top.glob("clear/*")) if path.suffix.lower() in SUFFIXES), None)
+    return clear is not None and any((top / "cloudy").glob(f"{glob.escape(clear.stem)}_0.*"))
 
 
 def sen2_mtc_new(nir: bool = True) -> PublishedSet:

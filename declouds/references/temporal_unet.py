@@ -79,7 +79,8 @@ class TemporalUNet(nn.Module):
     Units: [-1, 1].
 
     Raises:
-        UserError: ``in_bands`` is less than ``bands``, there are fewer dates, or ``heads`` does not divide ``width``.
+        UserError: ``in_bands`` is less than ``bands``, there are fewer dates, ``heads`` does not divide ``width``,
+            ``key`` is below 1, or there is no level.
     """
 
     days: torch.Tensor
@@ -98,8 +99,12 @@ class TemporalUNet(nn.Module):
     ) -> None:
         super().__init__()
         in_bands = input_bands("TemporalUNet", bands, in_bands)
-        if width % heads:
+        if heads < 1 or width % heads:
             raise UserError(f"TemporalUNet: heads = {heads}: give a divisor of width = {width}")
+        if key < 1 or not blocks:
+            raise UserError(
+                f"TemporalUNet: key = {key}, blocks = {tuple(blocks)}: give 1 or more, and one level or more"
+            )
         inputs, found = input_dates("TemporalUNet", bands, in_bands, inputs, dates)
         slices = channels_of(inputs)
         self.bands = bands

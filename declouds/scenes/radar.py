@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 from declouds.errors import UserError
 from declouds.scenes.array_image import ArrayImage, array_image, kind_of
 from declouds.scenes.rasters.bands import plain_name
-from declouds.scenes.rasters.date_file import on_grid_of
+from declouds.scenes.rasters.date_file import convert, on_grid_of
 from declouds.scenes.rasters.scene import Scene
 from declouds.scenes.rasters.scene_file import open_scene, source_files
 from declouds.scenes.sampling.image import Image, Read, samples
@@ -51,7 +52,10 @@ class RadarInput:
         found = [source for source in sources if source.kind == "sar"]
         if len(found) > 1:
             names = ", ".join(source.name for source in found)
-            raise UserError(f"the model takes several radar images ({names}): use one that takes one at most")
+            raise UserError(
+                f"the model takes several radar images ({names}), and a scene has one: clear scenes with a model "
+                "trained on one at most (SEN12MSCRTS: sar=False)"
+            )
         return cls(found[0], channels_of(sources)[found[0].name].start) if found else None
 
 
@@ -108,7 +112,9 @@ class Radar:
         if self.name is None:
             return f"missing, and the model clears without it: give {bands} with --sar if you have it"
         rest = "the model clears the rest without it" if self.wanted.source.optional else "the rest stays as it is"
-        return f"{self.name} ({bands})" + ("" if share == 1 else f", on {100 * share:.3g} % of the pixels: {rest}")
+        return f"{self.name} ({bands})" + (
+            "" if share == 1 else f", on {min(100 * share, 99.9):.3g} % of the pixels: {rest}"
+        )
 
 
 def check_wanted(wanted: RadarInput | None, name: str | None) -> None:
@@ -210,8 +216,9 @@ def radar_in_memory(given: ArrayImage | None, wanted: RadarInput | None) -> Rada
 
 def _places(own: Sequence[str | None], source: Source, name: str) -> list[int]:
     """Return where the bands of a source are, from 0: by name, or all that there are if none has such a name."""
-    named = [plain_name(band or "") for band in own]
     wanted = [plain_name(band) for band in source.bands]
+    words = [re.split(r"[^a-z0-9]+", plain_name(band or "")) for band in own]  # as in Sigma0_VH_db
+    named = [next((band for band in wanted if band in each), "") for each in words]
     places = [named.index(band) for band in wanted if named.count(band) == 1]
     if len(places) == len(wanted):
         return places
@@ -261,6 +268,13 @@ def _check_values(name: str, source: Source, sample: np.ndarray, ranges: Sequenc
     Raises:
         UserError: the values are linear and the model's are not, or 99 % of a band are out of its range.
     """
+    if (sample == 0).all(0).mean() > FEW:
+        _log.warning(
+            "%s: is 0 in all bands in places, as at borders: if that is no data, say so (gdal_edit.py -a_nodata 0)",
+            name,
+        )
+    in_its_units = zip(sample, ranges, source.ranges, strict=True)
+    sample = np.stack([convert(values, stored, limits) for values, stored, limits in in_its_units])
     span = f"{sample.min():.4g} to {sample.max():.4g}"
     known = ", ".join(f"{band} {limits}" for band, limits in zip(source.bands, source.ranges, strict=True))
     if all(limits.low < 0 for limits in source.ranges) and (sample < 0).mean() <= FEW:
@@ -268,7 +282,7 @@ def _check_values(name: str, source: Source, sample: np.ndarray, ranges: Sequenc
             f"{name}: its values ({span}) are linear, and the model was trained on radar in dB ({known}): convert "
             "calibrated backscatter to 10 * log10(values) (gdal_calc.py --allBands=A --calc='10*log10(A)')"
         )
-    for band, values, limits in zip(source.bands, sample, ranges, strict=True):
+    for band, values, limits in zip(source.bands, sample, source.ranges, strict=True):
         if is_outside(values, limits):
             raise UserError(
                 f"{name}: 99 % of {band} ({values.min():.4g} to {values.max():.4g}) lie outside what the model was "

@@ -1,6 +1,7 @@
 """SEN12MS-CR-TS in its published tree: clouds of each date, the choice of dates, sources, split, `data check`."""
 
 import argparse
+import errno
 import json
 
 import numpy as np
@@ -77,11 +78,23 @@ def test_pixels_without_data_are_no_clear_ground(root):
     assert json.loads((root / "own.json").read_text())["ROIs1868_36_p0"][CLEAR] == 1
 
 
-def test_covers_are_refused_before_any_work(root, tmp_path):
+def read_only(path):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_covers_are_refused_before_any_work(root, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"none: no such folder: create it, or choose another with -o"):
         run("covers", root, "-o", tmp_path / "none" / "covers.json")
     with pytest.raises(UserError, match=r"no folders ROIs1868/17/S2 .*: give the folder"):
         run("covers", root / "ROIs1868", "-o", tmp_path / "covers.json")
+    with monkeypatch.context() as patch:
+        patch.setattr("declouds.datamodules.cloud_covers.replacing", read_only)
+        patch.delattr("declouds.datamodules.cloud_covers.read_image")  # no image is read before
+        with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
+            run("covers", root, "-o", tmp_path / "covers.json")
+    path_of(root, "ROIs1868/36", "S2", CLEAR).unlink()
+    with pytest.raises(UserError, match=r"36/S2/\d: lacks p0, which other dates have: unpack the archive again"):
+        run("covers", root, "-o", tmp_path / "covers.json")
     assert not (tmp_path / "covers.json").exists()
 
 
@@ -198,7 +211,7 @@ def test_covers_of_other_data_and_lost_files_are_refused(covered):
     with pytest.raises(UserError, match=r"broken\.json: is no file of covers"):
         set_up(covered, covers="broken.json")
     path_of(covered, "ROIs1868/36", "S2", CLEAR).unlink()
-    with pytest.raises(UserError, match=r"36/S2: no patch p0 of date 4: unpack the archive again"):
+    with pytest.raises(UserError, match=r"36/S2/\d: lacks p0, which other dates have: unpack the archive again"):
         set_up(covered)
 
 

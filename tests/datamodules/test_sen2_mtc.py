@@ -9,6 +9,7 @@ import torch
 
 from declouds.commands import data
 from declouds.datamodules import sen2_mtc_files
+from declouds.datamodules.layout import recognise
 from declouds.datamodules.sen2_mtc import Sen2MTC
 from declouds.datamodules.sen2_mtc_files import TEST, VAL
 from declouds.datamodules.splits import digest
@@ -158,6 +159,14 @@ def test_data_check_knows_the_layouts(new, capsys):
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(UserError, match="1 faults would break training"):
         check(new)
+
+
+def test_folders_of_ones_own_are_not_taken_for_old(tmp_path):
+    for folder in ("cloudy", "clear"):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            write_image(tmp_path / folder / f"{number}.png", np.zeros((3, 8, 8), np.uint8))
+    assert recognise(tmp_path) == []
 
 
 def test_data_check_of_old(old, capsys, monkeypatch):

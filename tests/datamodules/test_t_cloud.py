@@ -66,6 +66,16 @@ def test_another_layout_and_lost_files_are_refused(root, tmp_path_factory):
         set_up(root)
 
 
+def test_a_split_by_names_needs_names_that_differ(root):
+    names = sorted(path.stem for path in (root / "train" / "cloud").iterdir())
+    for folder in ("cloud", "reference"):
+        (root / "train" / folder / f"{names[0]}.png").rename(root / "train" / folder / "same.png")
+        first = next((root / "test" / folder).iterdir())
+        first.rename(first.with_name("same.png"))
+    with pytest.raises(UserError, match="are called same, so a split by names cannot tell them apart"):
+        set_up(root, split=dict(train=["same"], test=[]))
+
+
 def test_data_check_knows_the_layout(root, capsys):
     check(root)
     text = capsys.readouterr().out

@@ -149,6 +149,27 @@ def test_a_model_that_needs_radar_leaves_pixels_without_it(tmp_path, scene):
     assert summary["pixels"]["cleared"] == summary["pixels"]["with_radar"] == HEIGHT * WIDTH // 2
 
 
+def test_stored_integers_with_scale_and_offset_are_decibels(tmp_path, scene):
+    radar = write(tmp_path / "s1.tif", np.round((backscatter() + 50) / 0.001).astype("uint16"))
+    with rasterio.open(radar, "r+") as file:
+        file.scales, file.offsets = (0.001, 0.001), (-50, -50)
+    result, _ = clear(scene, sar=radar)
+    assert np.abs(result - shown_as(backscatter()))[:2].max() <= 2
+
+
+def test_bands_are_found_by_words_in_their_names(tmp_path, scene):
+    names = ("Sigma0_VH_db", "Sigma0_VV_db")
+    result, _ = clear(scene, sar=write(tmp_path / "s1.tif", backscatter()[::-1], names=names))
+    assert np.abs(result - shown_as(backscatter()))[:2].max() <= 1
+
+
+def test_zeros_as_at_borders_are_warned_of(tmp_path, scene, caplog):
+    values = backscatter()
+    values[:, :40] = 0
+    clear(scene, sar=write(tmp_path / "s1.tif", values))
+    assert "is 0 in all bands in places" in caplog.text
+
+
 def test_radar_that_is_missing_is_flagged_and_said(scene):
     result, summary = clear(scene)
     assert (result[2] == 0).all() and summary["radar"] == dict(file=None)
