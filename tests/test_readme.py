@@ -94,7 +94,7 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
         tool = next((Path(word).stem for word in words if re.fullmatch(r"tools/\w+\.py", word)), None)
         if tool == "benchmark":
             importlib.import_module("benchmark").parse(words[words.index("tools/benchmark.py") + 1 :])
-        elif tool in ("demo", "measure_scenes", "measure_detectors"):
+        elif tool in ("demo", "measure_dates", "measure_detectors", "measure_general", "measure_scenes"):
             parser = importlib.import_module(tool).build_parser()
             parser.parse_args(words[words.index(f"tools/{tool}.py") + 1 :])
         elif tool is not None:

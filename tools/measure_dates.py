@@ -116,12 +116,17 @@ def measure(folder: Path, how: str) -> None:
     print(f"simulated: gain {np.mean(gains):+.2f} dB in the mean, {min(gains):+.2f} at worst")
 
 
-def main() -> None:
-    """Print the scores of a folder."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="GeoTIFFs called by their days, 13 bands of level 1C")
     parser.add_argument("--composite", choices=HOW, default="linear", help="see declouds predict (linear)")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print the scores of a folder."""
+    args = build_parser().parse_args()
     try:
         measure(args.folder, args.composite)
     except UserError as error:

@@ -86,14 +86,19 @@ def _read(path: Path, bands: tuple[int, ...] = (1, 2, 3)) -> np.ndarray:
     return values
 
 
-def main() -> None:
-    """Print the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of the data sets")
     known = ["rice1", "rice2", "s1s2", "s2_timeseries", *CLOUDED, "eurosat"]
     parser.add_argument("--sets", nargs="+", choices=known, default=known)
     parser.add_argument("--checkpoint", default="general", metavar="FILE", help="weights (general)")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print the table."""
+    args = build_parser().parse_args()
     model = declouds.load_model(args.checkpoint)
     print("| images | cloudy | cleared | better | worst change |\n|---|---|---|---|---|")
     for name in args.sets:
