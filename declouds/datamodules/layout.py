@@ -44,7 +44,7 @@ T-CLOUD                                                 WHUS2-CR
   DIR/train/cloud/7.png                                   DIR/train/cloudDNclips/10m/R008_T30QVM/7.tif
   DIR/train/reference/7.png                               DIR/train/clearDNclips/10m/R008_T30QVM/7.tif"""
 
-# How the layout is told, and what describes the data set.
+# The test for each layout, and the function that describes the data set.
 PUBLISHED: tuple[tuple[Callable[[Path], bool], Callable[[], PublishedSet]], ...] = (
     (is_sen2_mtc_new, sen2_mtc_new),
     (is_sen2_mtc_old, sen2_mtc_old),
