@@ -14,8 +14,8 @@ import numpy as np
 from declouds.cli import main as declouds
 from declouds.errors import UserError
 from declouds.image_io import read_image, write_image
-from declouds.simulation.bands import wavelengths_of
 from declouds.simulation.cloud_kinds import Clouded, draw_clouds
+from declouds.wavelengths import wavelengths_of
 
 IMAGES = Path(__file__).with_name("demo_images")
 BAHAMAS, AERIAL = IMAGES / "bahamas.tif", IMAGES / "aerial.jpg"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from declouds.compositing.air import Air
 from declouds.compositing.colour import match_colours
 from declouds.compositing.composite import HOW, composite
 from declouds.compositing.ground import Place, sample_ground
@@ -30,6 +31,7 @@ CLEAR = (
 )
 APART = 20  # days
 WAVELENGTHS = (0.443, 0.49, 0.56, 0.665, 0.705, 0.74, 0.783, 0.842, 0.865, 0.945, 1.375, 1.61, 2.19)
+AIR = Air(WAVELENGTHS, np.zeros(len(WAVELENGTHS)))
 KINDS = (dict(thick=0.5, mixed=0.5), dict(mixed=1.0), dict(thick=0.5, mixed=0.5))  # of clouds, one for each draw
 COVER, TRIES = (0.1, 0.85), 9
 PEAK, CHANGED, COLOURS = 10000, 400, slice(1, 4)
@@ -82,7 +84,7 @@ def score(
     )
     matched = dates
     if ground is not None:
-        matched = np.stack([match(one) for match, one in zip(match_colours(ground), dates, strict=True)])
+        matched = np.stack([match(one) for match, one in zip(match_colours(ground, AIR), dates, strict=True)])
     kept, fitted = ((composite(one, seen, gaps, how)[0] - truth)[:, cloud] for one in (dates, matched))
     return psnr(kept), psnr(fitted), psnr(kept - kept.mean(1, keepdims=True))
 

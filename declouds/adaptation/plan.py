@@ -21,8 +21,8 @@ from declouds.adaptation.survey import Choice, Survey, survey
 from declouds.download import file_digest
 from declouds.errors import UserError
 from declouds.models import model_class
-from declouds.simulation.bands import wavelengths_of
 from declouds.training.coarse_to_fine import CoarseToFine
+from declouds.wavelengths import wavelengths_of
 from declouds.weights.file import load_model, read_weights, save_weights
 from declouds.weights.reband import reband
 from declouds.weights.zoo import find_weights

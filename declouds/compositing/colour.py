@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from declouds.compositing.air import Air
 from declouds.compositing.ground import Ground
 
 FEWEST = 500  # pixels clear in both dates, below which nothing can be said about colour
@@ -50,14 +51,15 @@ class Usual(NamedTuple):
     spread: np.ndarray
 
     @classmethod
-    def of(cls, difference: np.ndarray, cell: np.ndarray) -> "Usual":
-        """Return it by the medians of the cells. Shapes: (C, n), (n,)."""
-        medians = np.array([np.median(difference[:, cell == one], 1) for one in np.unique(cell)])
+    def of(cls, medians: np.ndarray) -> "Usual":
+        """Return it by the medians of the difference in each cell. Shapes: (cells, C)."""
         low, middle, high = np.percentile(medians, [25, 50, 75], axis=0)
         return cls(np.abs(middle), TO_STD * (high - low))
 
 
-def match_colour(target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: Usual | None = None) -> ColourMatch:
+def match_colour(
+    target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: Usual | None = None, air: Air | None = None
+) -> ColourMatch:
     """Return the match of a date to a target, shrunk towards none where the clear pixels disagree about it.
 
     Per band, target - date = offset + slope * (date - centre) is fitted by least squares, reweighted with Tukey's
@@ -75,8 +77,10 @@ def match_colour(target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: 
         trust = (3 - ratio) / 2, within [0, 1],
         ratio = median_b (spread_b^2 + max(change_b - change_b of the dates, 0)^2) / (spread_b of the dates)^2,
 
-    one for all bands, since haze and shadow are in all of them. Of a single date, or with clear ground in fewer than 16
-    cells, nothing is known to be usual: then
+    one for all bands, since haze and shadow are in all of them. The rest of the trust goes to an offset from which haze
+    and shadow have been taken out, `Air.unexplained`, where the bands are known and there are enough cells.
+
+    Of a single date, or with clear ground in fewer than 16 cells, nothing is known to be usual: then
 
         trust_b = change_b^2 / (change_b^2 + spread_b^2).
 
@@ -85,6 +89,7 @@ def match_colour(target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: 
         date: the same pixels.
         cell: number of the part of the image that each pixel lies in.
         usual: what is usual between two dates.
+        air: what haze and shadow do to the bands; if None they are not taken out.
 
     Shapes: target and date (C, n), cell (n,).
     Units: any, the same for both.
@@ -97,13 +102,17 @@ def match_colour(target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: 
         return ColourMatch.identity(bands)
     date = date.astype(np.float64)
     difference = target - date
-    own = Usual.of(difference, cell)
+    medians = _medians(difference, cell)
+    own = Usual.of(medians)
     if usual is None:
         trust = own.change**2 / np.maximum(own.change**2 + own.spread**2, 1e-12)
     else:
         more = np.maximum(own.change - usual.change, 0)
         ratio = np.median((own.spread**2 + more**2) / np.maximum(usual.spread**2, 1e-12))
         trust = np.full(bands, np.clip((MOST - ratio) / (MOST - 1), 0, 1))
+    change = np.zeros(bands)
+    if air is not None and len(medians) >= CELLS:
+        change = air.of(target).unexplained(medians, _medians(date, cell))
 
     finest = FINEST * np.std(target, 1, keepdims=True)
     weight = np.ones(pixels)
@@ -116,13 +125,13 @@ def match_colour(target: np.ndarray, date: np.ndarray, cell: np.ndarray, usual: 
         weight = _bisquare(difference - offset[:, None] - slope[:, None] * centred, finest)
         if weight.sum() < 1:
             return ColourMatch.identity(bands)
-    return ColourMatch(trust * offset, trust * slope, centre)
+    return ColourMatch(trust * offset + (1 - trust) * change, trust * slope, centre)
 
 
-def match_colours(ground: Ground) -> list[ColourMatch]:
+def match_colours(ground: Ground, air: Air | None = None) -> list[ColourMatch]:
     """Return the match of each of several dates to a target, see `match_colour`; the dates tell what is usual."""
     return [
-        match_colour(ground.target[:, mine], date[:, mine], ground.cell[mine], _usual(number, ground))
+        match_colour(ground.target[:, mine], date[:, mine], ground.cell[mine], _usual(number, ground), air)
         for number, (date, mine) in enumerate(zip(ground.dates, ground.seen, strict=True))
     ]
 
@@ -134,8 +143,13 @@ def _usual(number: int, ground: Ground) -> Usual | None:
     for other, (layer, its) in enumerate(zip(ground.dates, ground.seen, strict=True)):
         both = mine & its
         if other != number and len(np.unique(ground.cell[both])) >= CELLS:
-            found.append(Usual.of(date[:, both] - layer[:, both], ground.cell[both]))
+            found.append(Usual.of(_medians(date[:, both] - layer[:, both], ground.cell[both])))
     return Usual(*np.median(found, 0)) if found else None
+
+
+def _medians(values: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Return the median of each cell. Shapes: (C, n), (n,) -> (cells, C)."""
+    return np.array([np.median(values[:, cell == one], 1) for one in np.unique(cell)])
 
 
 def _bisquare(residual: np.ndarray, finest: np.ndarray) -> np.ndarray:

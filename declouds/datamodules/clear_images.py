@@ -12,7 +12,7 @@ from declouds.datamodules.pairs import PARTS, Pair, PairHeader, natural_order, p
 from declouds.datamodules.splits import choose, find_split, with_validation
 from declouds.errors import UserError, some
 from declouds.image_io import SUFFIXES, ImageHeader, Place, image_header
-from declouds.simulation.bands import wavelength_of
+from declouds.wavelengths import wavelength_of
 
 COLOURS = ("red", "green", "blue")
 BRIGHT, SPREAD, SHARE = 0.8, 0.08, 0.25  # what looks like cloud is so bright and so grey; over that share it is noted

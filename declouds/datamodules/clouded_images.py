@@ -27,12 +27,19 @@ from declouds.errors import UserError, some
 from declouds.image_io import Place
 from declouds.nodata import fill_nodata
 from declouds.registry import DATAMODULES
-from declouds.simulation.bands import wavelengths_of
 from declouds.simulation.cloud_kinds import SHARES, SHARES_WITH_MASKS, check_shares, draw_clouds
-from declouds.simulation.sensor import as_another_sensor, as_false_colour, as_reflectance, end_of_range
+from declouds.simulation.sensor import (
+    as_another_sensor,
+    as_false_colour,
+    as_flat,
+    as_reflectance,
+    end_of_range,
+    white_of,
+)
 from declouds.simulation.thick_shapes import body_of_mask
 from declouds.units import is_outside
 from declouds.value_range import ValueRange
+from declouds.wavelengths import wavelengths_of
 
 TRIES = 50  # places of a window before an image is given up for nodata
 ENOUGH = 0.5  # share of valid pixels that a window has at least
@@ -65,6 +72,7 @@ class CloudedImagesDataset(PairDataset):
         cloud_masks: str | Path | None = None,
         other_sensors: float = 0.5,
         reflectance: float = 0.0,
+        flat: float = 0.0,
         coarser: float = 0.25,
         val: float | None = 0.1,
         test: float | None = 0.1,
@@ -76,7 +84,10 @@ class CloudedImagesDataset(PairDataset):
         offset: float | None = None,
         cache: bool = True,
     ) -> None:
-        shown = dict(false_colour=false_colour, other_sensors=other_sensors, reflectance=reflectance, coarser=coarser)
+        shown = dict(
+            **dict(false_colour=false_colour, other_sensors=other_sensors, reflectance=reflectance),
+            **dict(flat=flat, coarser=coarser),
+        )
         _check_ranges(size, thickness, mosaic=mosaic, **shown)
         roots = [Path(root)] if isinstance(root, str | Path) else [Path(folder) for folder in root]
         if strips:
@@ -121,7 +132,7 @@ class CloudedImagesDataset(PairDataset):
         )
         self.part, self.size, self.seed, self.thickness = part, size, seed, (thickness[0], thickness[1])
         self.false_colour, self.other_sensors = false_colour, other_sensors
-        self.reflectance, self.coarser = reflectance, coarser
+        self.reflectance, self.flat, self.coarser = reflectance, flat, coarser
 
     def load(self, index: int) -> Arrays:
         """Return one image under the clouds of its name, in stored units."""
@@ -147,7 +158,7 @@ class CloudedImagesDataset(PairDataset):
             half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
             clear, valid = self._window(image, rng, reduce=2 if half else 1)
         return self.as_sample(
-            self._under_clouds(clear, valid, rng, self.other_sensors, self.reflectance), self.names[index]
+            self._under_clouds(clear, valid, rng, self.other_sensors, self.reflectance, self.flat), self.names[index]
         )
 
     def content(self) -> str:
@@ -169,13 +180,17 @@ class CloudedImagesDataset(PairDataset):
         rng: np.random.Generator,
         other_sensors: float = 0.0,
         reflectance: float = 0.0,
+        flat: float = 0.0,
     ) -> Arrays:
         """Lay clouds over an image in [0, 1], and return both in stored units, rounded as the file's type rounds."""
-        if rng.random() < other_sensors:
+        other = rng.random() < other_sensors
+        if other:
             clear = as_another_sensor(clear, rng)
         wavelengths = self.wavelengths
         if rng.random() < self.false_colour:
             clear, wavelengths = as_false_colour(clear, rng)
+        if rng.random() < flat:
+            clear = as_flat(clear, rng)
         dark = rng.random() < reflectance
         if dark:
             clear = as_reflectance(clear, rng)
@@ -184,6 +199,9 @@ class CloudedImagesDataset(PairDataset):
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
             body = partial(_body_of, path)
         cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body)
+        if other or dark:
+            white = white_of(len(clear), rng)
+            cloudy, clear = cloudy * white, clear * white
         if dark:
             top = end_of_range(cloudy, rng)
             cloudy, clear = (np.minimum(image / top, 1) for image in (cloudy, clear))
@@ -287,7 +305,8 @@ class CloudedImages(PairDataModule):
     ``cloud_masks`` is a folder of rasters, or a pattern such as ``masks/*_mask.tif``, in whose shape (where above 0)
     thick clouds are cut. ``other_sensors`` is the share of training samples in other contrast, colour and sharpness
     (`as_another_sensor`), ``reflectance`` the share whose ground is as dark beside clouds as in reflectances
-    (`as_reflectance`), ``coarser`` the share at half resolution, where the image is large enough.
+    (`as_reflectance`), ``flat`` the share of nearly one colour (`as_flat`), ``coarser`` the share at half resolution,
+    where the image is large enough.
 
     ``test`` and ``val`` are fractions of the images, held out by a hash of ``val_seed`` and name; None holds out none.
     ``split`` is a split file instead, or 'folders' for ``root/train``, ``root/test`` and ``root/val``. With ``strips``

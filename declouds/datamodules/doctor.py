@@ -14,8 +14,8 @@ from declouds.datamodules.pair_units import UNTOLD, Given, Reader
 from declouds.datamodules.pairs import BandFile, Pair, PairHeader, check_same_bands, read_header, read_mask
 from declouds.errors import UserError, some
 from declouds.image_io import image_header, read_image
-from declouds.simulation.bands import wavelength_of
 from declouds.units import Units
+from declouds.wavelengths import wavelength_of
 
 
 @dataclass

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from declouds.compositing.air import Air
 from declouds.compositing.colour import match_colours
 from declouds.compositing.composite import HOW, composite
 from declouds.compositing.ground import Place, sample_ground
@@ -15,6 +16,7 @@ from declouds.layers.input_bands import input_bands
 from declouds.layers.input_dates import THERE, Channels, input_dates
 from declouds.registry import CLOUD_DETECTORS, REFERENCES
 from declouds.sources import Source, channels_of
+from declouds.wavelengths import wavelength_of
 
 
 @REFERENCES.register_module()
@@ -75,6 +77,9 @@ class Composite(nn.Module):
             )
         self.bands, self.composite, self.colour = bands, composite, colour
         self.days = [float("nan") if source.days is None else source.days for source in found]
+        image = inputs[0]
+        black = [float(limits.to_model(np.zeros(1))[0]) for limits in image.ranges]
+        self.air = Air([wavelength_of(name) for name in image.bands], np.array(black))
         slices = channels_of(inputs)
         places = {source.name: Channels.of(source, slices[source.name]) for source in inputs}
         self.dates = [places[source.name] for source in found]
@@ -109,7 +114,7 @@ class Composite(nn.Module):
             ]
         )
         if self.colour == "match":
-            dates = _matched(image, ~cloud, dates, clear)
+            dates = self._matched(image, ~cloud, dates, clear)
         found, covered = composite(dates, clear, self.days, self.composite)
         return np.where(cloud & covered, found, image)
 
@@ -124,22 +129,23 @@ class Composite(nn.Module):
         assert self.detector is not None
         return np.where(known, cloud[0] >= 0, self.detector(image))
 
+    def _matched(self, image: np.ndarray, clear: np.ndarray, dates: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Return the dates in the colours of the image's clear ground; as they are if it has none."""
+
+        def cut(values: np.ndarray, pixels: np.ndarray, place: Place) -> tuple[np.ndarray, np.ndarray]:
+            row, col, height, width = place
+            part = (..., slice(row, row + height), slice(col, col + width))
+            return values[part], pixels[part]
+
+        ground = sample_ground(
+            lambda place: cut(image, clear, place), lambda place: cut(dates, seen, place), *clear.shape
+        )
+        if ground is None:
+            return dates
+        return np.stack([match(date) for match, date in zip(match_colours(ground, self.air), dates, strict=True)])
+
 
 def _read(cloudy: np.ndarray, channels: Channels) -> tuple[np.ndarray, np.ndarray]:
     """Return the bands of a source, and which pixels have data. Shapes: (in_bands, H, W) -> (C, H, W), (H, W) bool."""
     there = np.ones(cloudy.shape[1:], bool) if channels.flag is None else cloudy[channels.flag] > THERE
     return cloudy[channels.bands], there
-
-
-def _matched(image: np.ndarray, clear: np.ndarray, dates: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return the dates in the colours of the image's clear ground; as they are if it has none."""
-
-    def cut(values: np.ndarray, pixels: np.ndarray, place: Place) -> tuple[np.ndarray, np.ndarray]:
-        row, col, height, width = place
-        part = (..., slice(row, row + height), slice(col, col + width))
-        return values[part], pixels[part]
-
-    ground = sample_ground(lambda place: cut(image, clear, place), lambda place: cut(dates, seen, place), *clear.shape)
-    if ground is None:
-        return dates
-    return np.stack([match(date) for match, date in zip(match_colours(ground), dates, strict=True)])

@@ -12,7 +12,7 @@ from declouds.scenes.array_image import NO_TAGS, ArrayImage, clouds_of
 from declouds.scenes.checks import check_nodata
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import Tally, cleared_blocks, run_passes
-from declouds.scenes.dates import filled_from
+from declouds.scenes.dates import air_of, filled_from
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.radar import radar_in_memory
 from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
@@ -85,7 +85,8 @@ def clear_array(
             return detect_clouds(remover.detector, of_date, seen, height, width)
 
         laid = laid_dates(dates, target, whole, options, remover)
-        whole, _ = filled_from(whole, target.name, remover.in_bands, laid, detect, job, options)
+        air = air_of(remover.band_names or [None] * len(image), target.tags[0])
+        whole, _ = filled_from(whole, target.name, air, laid, detect, job, options)
     whole = whole if radar is None else radar.beside(whole)
     run_passes(*(whole, remover.passes, remover.bands, job, options, tally, Ranks(), progress), device=remover.device)
     result = image[: remover.bands].copy()

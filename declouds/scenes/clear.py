@@ -17,8 +17,8 @@ from declouds import __version__
 from declouds.calibration import SpreadCalibration
 from declouds.scenes.checks import check_files
 from declouds.scenes.cleared_image import BUFFER, Block, Tally, cleared_blocks, run_passes
-from declouds.scenes.dates import Date, filled_from
-from declouds.scenes.file_dates import open_dates
+from declouds.scenes.dates import Date, air_of, filled_from
+from declouds.scenes.file_dates import open_dates, tags_of_scene
 from declouds.scenes.further_bands import FurtherBands, bands_summary
 from declouds.scenes.job import FileJob
 from declouds.scenes.mask_source import MaskSource, mask_source
@@ -38,9 +38,9 @@ from declouds.scenes.sampling.passes import Pass, clear_name
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.tiles import Window
 from declouds.scenes.summary import summary
-from declouds.simulation.bands import wavelengths_of
 from declouds.units import Units
 from declouds.value_range import ValueRange
+from declouds.wavelengths import wavelengths_of
 
 _log = logging.getLogger("declouds")
 
@@ -359,7 +359,8 @@ def _filled(
     if not dates:
         return image, []
     detect = functools.partial(_detect, remover.detector, scene)
-    filled = filled_from(*(image, str(scene.path), len(scene.indexes), dates, detect, job, options), leads=ranks.leads)
+    air = air_of([scene.file.descriptions[index - 1] for index in scene.indexes], tags_of_scene(scene))
+    filled = filled_from(*(image, str(scene.path), air, dates, detect, job, options), leads=ranks.leads)
     ranks.wait()
     return filled
 

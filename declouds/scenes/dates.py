@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from declouds.compositing.air import Air
 from declouds.compositing.colour import ColourMatch, match_colours
 from declouds.compositing.composite import composite
 from declouds.compositing.ground import Place, sample_ground, spread
@@ -18,10 +19,12 @@ from declouds.compositing.shift import find_shift
 from declouds.errors import UserError
 from declouds.nodata import merge_stored
 from declouds.scenes.options import SceneOptions
+from declouds.scenes.rasters.spectral import spectral_words
 from declouds.scenes.sampling.cloud_mask import CloudMask, Pixels
 from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
+from declouds.wavelengths import CENTRES
 
 Detect = Callable[[Read], Iterator[tuple[Window, np.ndarray]]]  # what reads an image -> its clouds, block by block
 IsClear = Callable[[Window, np.ndarray], np.ndarray]  # window, and where it has data -> which pixels are clear
@@ -80,7 +83,7 @@ class Fill:
 def filled_from(
     image: Image,
     name: str,
-    bands: int,
+    air: Air,
     dates: Sequence[Date],
     detect: Detect,
     job: Any,
@@ -94,7 +97,7 @@ def filled_from(
     Args:
         image: the target, with its cloud mask.
         name: of the target, for messages.
-        bands: of the target.
+        air: what it does to the bands of the target.
         dates: the other dates.
         detect: finds the clouds of dates without a mask of their own, block by block, as `detect_clouds` does.
         job: where rasters are.
@@ -108,12 +111,12 @@ def filled_from(
         UserError: a date is in other units; no date is clear under the clouds.
     """
     assert image.alpha is not None
-    alpha, whole = image.alpha, Window(0, 0, image.height, image.width)
+    alpha, whole, bands = image.alpha, Window(0, 0, image.height, image.width), len(air.wavelengths)
     raster = job.raster("mosaic", bands + 1)  # and where a date is clear
     facts: list[dict[str, Any]] = [dict(name=Path(date.name).name) for date in dates]
     if leads and job.rows_done("mosaic", whole) == 0:
         try:
-            facts = _write_mosaic(raster, image, name, dates, detect, job, options)
+            facts = _write_mosaic(raster, image, name, air, dates, detect, job, options)
         except UserError:
             job.remove()  # the user has to change something, so nothing of it is of use
             raise
@@ -141,13 +144,20 @@ def filled_from(
 
 
 def _write_mosaic(
-    raster: Any, image: Image, name: str, dates: Sequence[Date], detect: Detect, job: Any, options: SceneOptions
+    raster: Any,
+    image: Image,
+    name: str,
+    air: Air,
+    dates: Sequence[Date],
+    detect: Detect,
+    job: Any,
+    options: SceneOptions,
 ) -> list[dict[str, Any]]:
     """Compute the composite under the clouds, block by block, and return what was done with each date."""
     assert image.alpha is not None
     cloudy = filled = 0
     with ExitStack() as stack:
-        fill = _fill(image, dates, detect, job, options, stack)
+        fill = _fill(image, air, dates, detect, job, options, stack)
         for window in _blocks(image.height, image.width, BLOCK):
             cloud = image.alpha(window) > 0
             if cloud.any():
@@ -162,7 +172,7 @@ def _write_mosaic(
 
 
 def _fill(
-    image: Image, dates: Sequence[Date], detect: Detect, job: Any, options: SceneOptions, stack: ExitStack
+    image: Image, air: Air, dates: Sequence[Date], detect: Detect, job: Any, options: SceneOptions, stack: ExitStack
 ) -> Fill:
     """Find clouds, shifts and colours of the dates."""
     reads, clear, shifts = [], [], []
@@ -182,7 +192,7 @@ def _fill(
         reads.append(read)
         clear.append(is_clear)
         shifts.append(shift)
-    colours = _colours(image, dates, reads, clear, options)
+    colours = _colours(image, air, dates, reads, clear, options)
     return Fill(reads, clear, colours, shifts, [date.gap for date in dates], options.composite)
 
 
@@ -221,7 +231,12 @@ def _shift(image: Image, read: Read, is_clear: IsClear) -> tuple[float, float] |
 
 
 def _colours(
-    image: Image, dates: Sequence[Date], reads: Sequence[Read], clear: Sequence[IsClear], options: SceneOptions
+    image: Image,
+    air: Air,
+    dates: Sequence[Date],
+    reads: Sequence[Read],
+    clear: Sequence[IsClear],
+    options: SceneOptions,
 ) -> list[ColourMatch]:
     """Return the colour match of each date, from cells all over the image."""
 
@@ -238,7 +253,7 @@ def _colours(
         return np.stack([values for values, _ in pairs]), np.stack(seen)
 
     ground = sample_ground(target, layers, image.height, image.width)
-    identity = [ColourMatch.identity(len(image.read(Window(0, 0, 1, 1))[0])) for _ in dates]
+    identity = [ColourMatch.identity(len(air.wavelengths)) for _ in dates]
     if ground is None:
         _log.warning("%s has no clear pixels: the colours of the dates are not matched to it", "the scene")
         return identity
@@ -247,7 +262,7 @@ def _colours(
             _check_level(date.name, ground.target[:, mine], layer[:, mine])
     if options.colour == "keep":
         return identity
-    matches = match_colours(ground)
+    matches = match_colours(ground, air)
     for date, mine, match in zip(dates, ground.seen, matches, strict=True):
         if not match.centre.any():
             _log.warning(
@@ -280,6 +295,18 @@ def _facts(dates: Sequence[Date], fill: Fill) -> list[dict[str, Any]]:
         )
         for date, colour, shift in zip(dates, fill.colours, fill.shifts, strict=True)
     ]
+
+
+def air_of(names: Sequence[str | None], tags: tuple[float, float]) -> Air:
+    """Return what air does to bands, by their names.
+
+    Args:
+        names: of the bands.
+        tags: scale and offset of the image, by which stored values become reflectances or counts.
+    """
+    scale, offset = tags
+    wavelengths = [CENTRES.get(word or "") for word in spectral_words(names)]
+    return Air(wavelengths, np.full(len(names), -offset / scale))
 
 
 def range_of_date(target: ValueRange, tags: tuple[float, float], own_tags: tuple[float, float]) -> ValueRange:

@@ -43,7 +43,7 @@ def open_dates(target: Scene, options: SceneOptions, remover: Any) -> Iterator[l
                 )
             )
             if remover.value_range is None:
-                in_its_units = range_of_date(target.stored_range, _tags(target), _tags(scene))
+                in_its_units = range_of_date(target.stored_range, tags_of_scene(target), tags_of_scene(scene))
                 scene = replace(scene, stored_range=in_its_units)
             if scene.stored_range == target.stored_range:
                 check_type(str(path), scene.dtype, target.dtype)
@@ -91,6 +91,6 @@ def _check_paths(target: Scene, dates: Sequence[str]) -> None:
         taken[path] = "named twice: leave one out"
 
 
-def _tags(scene: Scene) -> tuple[float, float]:
+def tags_of_scene(scene: Scene) -> tuple[float, float]:
     """Return scale and offset of a scene, as its file has them."""
     return scene.file.scales[scene.indexes[0] - 1], scene.file.offsets[scene.indexes[0] - 1]

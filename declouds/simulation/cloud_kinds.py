@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.simulation.bands import cloud_reflectance
+from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.haze import add_haze
 from declouds.simulation.thick_cloud import Body, add_thick_cloud
 from declouds.simulation.thick_shapes import clustered_body, translucent

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from declouds.simulation.bands import cloud_reflectance
+from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.noise import fractal_noise
 from declouds.simulation.thin_cloud import FAINTEST, REFERENCE_WAVELENGTH, veil
 

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-from declouds.simulation.bands import CENTRES
+from declouds.wavelengths import CENTRES
 
+TINT = 0.04  # standard deviation of the bands' gains
 SHOWN = [centre for name, centre in CENTRES.items() if name not in ("water_vapour", "cirrus")]
 
 
@@ -30,6 +31,23 @@ def as_another_sensor(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.clip(changed, 0, 1).astype(np.float32)
 
 
+def as_flat(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Flatten a clear image to nearly one colour of any brightness, as open water, sand and snow are.
+
+    Such an image does not say whether a veil lies over it: dark ground under an even one looks as bright ground does.
+    A model that sees it clear and of any brightness learns to leave it as it is.
+
+    Shapes: (C, H, W) -> (C, H, W) float32.
+    Units: [0, 1].
+    """
+    bands, (height, width) = (len(image), 1, 1), image.shape[1:]
+    colour = rng.uniform(0.05, 0.9) * rng.uniform(0.65, 1.35, bands)
+    rise = rng.uniform(-0.06, 0.06, bands) * np.linspace(-1, 1, width)  # deeper water, a lower sun
+    rise = rise + rng.uniform(-0.06, 0.06, bands) * np.linspace(-1, 1, height)[:, None]
+    texture = (image - image.mean(axis=(1, 2), keepdims=True)) * rng.uniform(0, 0.4) ** 1.5
+    return np.clip(colour + rise + texture, 0, 1).astype(np.float32)
+
+
 def as_reflectance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Undo the curve and the gain by which pictures are made of reflectances: ground is dark beside clouds.
 
@@ -40,6 +58,18 @@ def as_reflectance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     gamma, gain = rng.uniform(1, 2.2), np.exp(rng.uniform(np.log(0.2), 0))
     return (np.clip(image, 0, 1) ** gamma * gain).astype(np.float32)
+
+
+def white_of(bands: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how bright what reflects all light is in each band: no sensor shows clouds exactly white.
+
+    The air takes green and blue light, a low sun is red, and gains differ by calibration and by how pictures are made.
+
+    Shapes: (C, 1, 1) float32.
+    Units: (0, 1], the brightest band 1.
+    """
+    gains = np.exp(rng.normal(0, TINT, (bands, 1, 1)))
+    return (gains / gains.max()).astype(np.float32)
 
 
 def end_of_range(cloudy: np.ndarray, rng: np.random.Generator) -> np.ndarray:

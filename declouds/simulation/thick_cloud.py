@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from declouds.simulation.bands import cloud_reflectance
+from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.noise import fractal_noise
 from declouds.simulation.thin_cloud import REFERENCE_WAVELENGTH, WAVELENGTHS
 

@@ -5,10 +5,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.ndimage import shift as move
 
+from declouds.compositing.air import Air
 from declouds.compositing.colour import ColourMatch, Usual, match_colour, match_colours
 from declouds.compositing.composite import composite
 from declouds.compositing.ground import Ground
 from declouds.compositing.shift import find_shift
+from declouds.wavelengths import SENTINEL2
 
 
 def ground(size=128, bands=3, seed=0):
@@ -121,3 +123,55 @@ def test_the_dates_tell_how_much_places_differ(haze, trust):
     for match, offset in zip(match_colours(pixels), (-100, -60), strict=True):
         assert match.offset == pytest.approx(np.full(3, trust * offset), abs=40 * trust)
         assert trust or not match.slope.any()
+
+
+S2 = np.array(list(SENTINEL2.values()))
+SEEN = [place for place, name in enumerate(SENTINEL2) if name not in ("b09", "b10")]
+
+
+def places(seed=0, count=60):
+    """Ground of 13 bands at some places, dark in the cirrus band as it is over clear ground."""
+    values = np.random.default_rng(seed).uniform(500, 3000, (count, 13))
+    values[:, 10] = 5
+    return values
+
+
+def test_haze_and_shadow_are_no_change_of_the_ground():
+    rng, before = np.random.default_rng(1), places()
+    change = np.where(S2 > 1.5, 300, 0)
+    haze = rng.uniform(50, 400, (60, 1)) * (S2 / 0.55) ** -2.5 + rng.uniform(0, 100, (60, 1))
+    shade = rng.uniform(0, 0.5, (60, 1)) * (before - 100)
+    air = Air(list(S2), np.full(13, 100.0))
+    found = air.unexplained(haze - shade + change, before)
+    assert found[SEEN] == pytest.approx(change[SEEN], abs=30)
+    assert 100 < np.median(np.abs(haze - shade))
+    assert not found[9:11].any()
+    assert np.abs(Air(list(S2), np.zeros(13)).unexplained(haze - shade, before))[SEEN].max() < 60
+
+
+def test_bands_of_unknown_wavelength_say_nothing_of_haze():
+    unknown = Air([None, *S2[1:]], np.zeros(13))
+    assert not unknown.unexplained(places(1), places()).any()
+
+
+@pytest.mark.parametrize(("cirrus", "known"), [(5, True), (900, False)])
+def test_sentinel_2_is_known_without_names_by_its_cirrus_band(cirrus, known):
+    clear = places()
+    clear[:, 10] = cirrus
+    unnamed = Air([None] * 13, np.zeros(13))
+    assert unnamed.of(clear.T).wavelengths == (list(SENTINEL2.values()) if known else [None] * 13)
+    assert Air([None] * 4, np.zeros(4)).of(clear.T[:4]).wavelengths == [None] * 4
+
+
+def test_a_season_is_matched_through_haze_and_shadow():
+    """What the dates say is unusual is not believed, and what of it is neither haze nor shadow is."""
+    rng = np.random.default_rng(3)
+    one = (np.repeat(places(count=64), 64, 0).T + rng.normal(0, 20, (13, 4096))).astype(np.float32)
+    cell = np.repeat(np.arange(64), 64)
+    change = np.where((S2 > 0.73) & (S2 < 0.9), 300, 0)[:, None]  # leaves
+    haze = np.repeat(rng.uniform(0, 600, 64), 64) * (S2[:, None] / 0.55) ** -2.5
+    usual, air = Usual(np.full(13, 20.0), np.full(13, 15.0)), Air(list(S2), np.zeros(13))
+    blind = match_colour(one + change + haze, one, cell, usual)
+    assert np.array_equal(blind(one), one)
+    found = match_colour(one + change + haze, one, cell, usual, air)
+    assert found.offset[SEEN] == pytest.approx(change[SEEN, 0], abs=100)

@@ -21,6 +21,15 @@ def images(seed=0, bands=3, height=13, width=18):
     return (torch.rand(2, bands, height, width, generator=generator) * 1.8 - 0.9 for _ in range(2))
 
 
+@pytest.mark.parametrize("least", [0.0, 0.02])
+def test_roots_weigh_dark_ground_more(least):
+    dark, bright = (torch.full((1, 3, 4, 4), 2 * level - 1) for level in (0.04, 0.64))
+    of_dark, of_bright = (loss("RootL1", least=least)(level + 0.1, level) for level in (dark, bright))
+    assert of_dark.item() == pytest.approx(2 * ((0.09 + least) ** 0.5 - (0.04 + least) ** 0.5), rel=1e-4)
+    assert of_dark > 2 * of_bright
+    assert loss("RootL1")(bright - 3, dark).item() == pytest.approx(2 * (0.06**0.5 - 0.02**0.5), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("config", "deviation", "value"),
     [

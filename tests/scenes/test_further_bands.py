@@ -16,8 +16,9 @@ from declouds.scenes import clear
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.sampling.passes import whole_passes
 from declouds.scenes.sampling.thin_veil import AIRLIGHT
-from declouds.simulation.bands import SENTINEL2, cloud_reflectance, wavelengths_of
+from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.thin_cloud import transmission, veil
+from declouds.wavelengths import SENTINEL2, wavelengths_of
 
 COLOURS = ("red", "green", "blue")
 NAMES = tuple(name.upper() for name in SENTINEL2)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from declouds.scenes.sampling.thin_veil import AIRLIGHT, LEAST, MARGIN, Veil, find_veil, lift_veil, sees_ground
+from declouds.scenes.sampling.thin_veil import AIRLIGHT, LEAST, MARGIN, Veil, find_veil, lift_veil
 from declouds.scenes.sampling.tiles import Window, around_of, inside_of
-from declouds.simulation.bands import cloud_reflectance, wavelengths_of
+from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.thin_cloud import veil
+from declouds.wavelengths import sees_ground, wavelengths_of
 
 RGB = wavelengths_of(["red", "green", "blue"])
 OTHERS = wavelengths_of(["coastal", "rededge1", "nir", "swir1", "swir2"])

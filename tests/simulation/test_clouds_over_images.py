@@ -5,14 +5,22 @@ import pytest
 
 from declouds.errors import UserError
 from declouds.scenes.sampling.scene_range import find_range
-from declouds.simulation.bands import cloud_reflectance, wavelengths_of
+from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.cloud_kinds import KINDS, draw_clouds
 from declouds.simulation.haze import add_haze, airlight, broken_haze, cirrus, uniform_veil
 from declouds.simulation.scene import clear_scene
-from declouds.simulation.sensor import as_another_sensor, as_false_colour, as_reflectance, end_of_range
+from declouds.simulation.sensor import (
+    as_another_sensor,
+    as_false_colour,
+    as_flat,
+    as_reflectance,
+    end_of_range,
+    white_of,
+)
 from declouds.simulation.thick_cloud import add_thick_cloud
 from declouds.simulation.thick_shapes import body_of_mask, clustered_body, translucent
 from declouds.units import Units
+from declouds.wavelengths import wavelengths_of
 
 RGB = (0.665, 0.560, 0.490)
 SEEDS = range(12)
@@ -244,3 +252,19 @@ def test_false_colours_keep_the_ground_in_another_order_of_bands():
         assert sorted(likeness.argmax(axis=1)) == [0, 1, 2] and likeness.max(axis=1).min() > 0.9
         orders.add(tuple(likeness.argmax(axis=1)))
     assert len(orders) > 1
+
+
+def test_flat_ground_is_of_any_brightness_and_shows_little():
+    image = np.random.default_rng(0).uniform(0, 1, (3, 64, 64)).astype(np.float32)
+    flat = [as_flat(image, np.random.default_rng(seed)) for seed in range(40)]
+    levels = [one.mean() for one in flat]
+    assert min(levels) < 0.2 and max(levels) > 0.6
+    assert all(one.std(axis=(1, 2)).max() < 0.5 * image.std() for one in flat)
+    assert all(one.dtype == np.float32 and 0 <= one.min() and one.max() <= 1 for one in flat)
+
+
+def test_white_differs_from_band_to_band():
+    whites = np.array([white_of(3, np.random.default_rng(seed)).ravel() for seed in range(40)])
+    ratio = whites[:, 0] / whites[:, 1]
+    assert (whites.max(1) == 1).all() and whites.min() > 0.8
+    assert ratio.min() < 0.96 and ratio.max() > 1.04

@@ -11,8 +11,7 @@ from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
 from declouds.scenes.rasters.spectral import spectral_words
-from declouds.scenes.sampling.thin_veil import sees_ground
-from declouds.simulation.bands import CENTRES
+from declouds.wavelengths import CENTRES, sees_ground
 
 COLOURS = ("red", "green", "blue")
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from declouds.simulation.bands import CENTRES, KNOWN
+from declouds.wavelengths import CENTRES, KNOWN
 
 LANDSAT8 = dict(srb1="coastal", srb2="blue", srb3="green", srb4="red", srb5="nir08", srb6="swir1", srb7="swir2")
 LANDSAT4 = dict(srb1="blue", srb2="green", srb3="red", srb4="nir", srb5="swir1", srb7="swir2")  # and 5 and 7
@@ -14,7 +14,7 @@ _KNOWN = {re.sub(r"\W|_", "", name): _WORDS[wavelength] for name, wavelength in 
 
 
 def spectral_words(names: Sequence[str | None], red: str | None = None) -> list[str | None]:
-    """Return what each band of a file is, as a word of `declouds.simulation.bands.CENTRES`; None if its name says none.
+    """Return what each band of a file is, as a word of `declouds.wavelengths.CENTRES`; None if its name says none.
 
     A name may hold more, as ``S2 B08 10m``, if all words of it that are known mean one band. What two sensors give to
     different bands counts if other names tell the sensor: B4 and B05 beside B8A, B08 or B12 (Sentinel-2), SR_B4 beside

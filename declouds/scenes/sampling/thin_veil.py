@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from declouds.simulation.bands import cloud_reflectance
+from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.haze import WHITE
 from declouds.simulation.thin_cloud import REFERENCE_WAVELENGTH, transmission
 
@@ -19,7 +19,6 @@ FAINT = 0.1  # optical depth below which misfit is that of this one, so that noi
 SHADOW = -0.05  # optical depth below which the model has brightened the pixel
 SHARP, SMOOTH = 2, 32  # radii in pixels over which optical depth and exponent are taken as constant
 MARGIN = SHARP + SMOOTH  # pixels around a window on which it depends
-ABSORBED = ((0.92, 0.98), (1.34, 1.46), (1.8, 1.98), (2.5, np.inf))  # micrometres: water vapour, and thermal light
 
 
 class Veil(NamedTuple):
@@ -31,11 +30,6 @@ class Veil(NamedTuple):
     thickness: np.ndarray
     exponent: np.ndarray
     thin: np.ndarray
-
-
-def sees_ground(wavelength: float) -> bool:
-    """Tell whether sunlight of a wavelength, in micrometres, comes from the ground and not from the air or its heat."""
-    return not any(low <= wavelength <= high for low, high in ABSORBED)
 
 
 def find_veil(

@@ -1,4 +1,4 @@
-"""Bands by name and the wavelengths at their centres, which say how much of a cloud each band sees."""
+"""Bands by name, and the wavelengths at their centres."""
 
 from collections.abc import Sequence
 
@@ -31,6 +31,7 @@ SENTINEL2 = dict(
         strict=True,
     )
 )
+ABSORBED = ((0.92, 0.98), (1.34, 1.46), (1.8, 1.98), (2.5, np.inf))  # micrometres: water vapour, and thermal light
 OTHER_WORDS = {"near infrared": 0.842, "swir16": 1.610, "swir22": 2.190, "aerosol": 0.443, "nir narrow": 0.865}
 KNOWN = CENTRES | SENTINEL2 | OTHER_WORDS
 
@@ -38,6 +39,11 @@ KNOWN = CENTRES | SENTINEL2 | OTHER_WORDS
 def wavelength_of(name: str) -> float | None:
     """Return the wavelength at the centre of a band, in micrometres; None if the name is unknown. Case is ignored."""
     return KNOWN.get(name.strip().lower())
+
+
+def sees_ground(wavelength: float) -> bool:
+    """Tell whether sunlight of a wavelength, in micrometres, comes from the ground and not from the air or its heat."""
+    return not any(low <= wavelength <= high for low, high in ABSORBED)
 
 
 def wavelengths_of(names: Sequence[str]) -> tuple[float, ...]:
@@ -53,21 +59,3 @@ def wavelengths_of(names: Sequence[str]) -> tuple[float, ...]:
                 f"micrometres, one per band, or one of the names {', '.join(KNOWN)}"
             )
     return tuple(KNOWN[name.strip().lower()] for name in names)
-
-
-def cloud_reflectance(wavelengths: Sequence[float], ice: float) -> np.ndarray:
-    """Return how bright a thick cloud is in each band, relative to the visible ones.
-
-    Clouds are white up to 1.3 micrometres; above, water and above all ice absorb, by which droplet sizes are measured
-    (Nakajima and King 1990, J. Atmos. Sci. 47, 1878), and which makes clouds cyan where a short-wave infrared band is
-    shown as red. Piecewise linear, at 1.6 and 2.2 micrometres 0.85 and 0.7 for droplets, 0.4 and 0.3 for ice.
-
-    Args:
-        wavelengths: of the bands, in micrometres.
-        ice: 0 for water droplets, 1 for ice, or between.
-
-    Shapes: (C,) -> (C,) float32 in (0, 1].
-    """
-    knots = (1.3, 1.6, 2.2)
-    water, frozen = (np.interp(wavelengths, knots, values) for values in ((1, 0.85, 0.7), (1, 0.4, 0.3)))
-    return ((1 - ice) * water + ice * frozen).astype(np.float32)
