@@ -44,6 +44,7 @@ from declouds.wavelengths import wavelengths_of
 TRIES = 50  # places of a window before an image is given up for nodata
 ENOUGH = 0.5  # share of valid pixels that a window has at least
 SMALL_KEPT = 4096  # small images in memory: 200 MB at 64 pixels and 3 bands
+PARALLAX = 3.0  # pixels, at most, of thick clouds between the first band and the last
 LOOKED_AT = 100  # training images that are looked at for clouds of their own
 
 logger = logging.getLogger("declouds")
@@ -198,9 +199,10 @@ class CloudedImagesDataset(PairDataset):
         if self.cloud_masks:
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
             body = partial(_body_of, path)
-        cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body)
+        parallax = rng.uniform(0, PARALLAX) if other or dark else 0
+        cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body, parallax)
         if other or dark:
-            white = white_of(len(clear), rng)
+            white = white_of(*clear.shape, rng)
             cloudy, clear = cloudy * white, clear * white
         if dark:
             top = end_of_range(cloudy, rng)

@@ -36,6 +36,7 @@ def draw_clouds(
     shares: Mapping[str, float] = SHARES,
     thickness: tuple[float, float] = (0.1, 2.0),
     mask_body: Body | None = None,
+    parallax: float = 0.0,
 ) -> Clouded:
     """Lay clouds of a random kind over a clear image.
 
@@ -49,6 +50,7 @@ def draw_clouds(
         shares: kind -> its share of the samples, in any unit.
         thickness: see `add_haze`.
         mask_body: see `random_body`; needed for the kind 'masks'.
+        parallax: of thick clouds, see `add_thick_cloud`.
 
     Shapes: clear (C, H, W), wavelengths (C,) -> `Clouded`.
     Units: [0, 1]; the mask is True where clouds hide more than 0.4 % of the ground.
@@ -69,13 +71,18 @@ def draw_clouds(
         if layer == "thin":
             cloudy, cloud, optical = add_haze(cloudy, rng, wavelengths, thickness, ice)
         else:
-            cloudy, cloud, optical = _thick(cloudy, rng, wavelengths, body, ice)
+            cloudy, cloud, optical = _thick(cloudy, rng, wavelengths, body, ice, parallax)
         mask, depth = mask | cloud, depth + optical
     return Clouded(np.clip(cloudy, 0, 1).astype(np.float32), mask, depth.astype(np.float32))
 
 
 def _thick(
-    clear: np.ndarray, rng: np.random.Generator, wavelengths: Sequence[float], body: Body | None, ice: float
+    clear: np.ndarray,
+    rng: np.random.Generator,
+    wavelengths: Sequence[float],
+    body: Body | None,
+    ice: float,
+    parallax: float,
 ) -> Clouded:
     """Add thick clouds of a shape, or of a random size and cover."""
     scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.9 * rng.random() ** 1.5
@@ -83,7 +90,7 @@ def _thick(
     shape = body or partial(clustered_body, scale=scale, cover=covered)
     colour = cloud_reflectance(wavelengths, ice)
     for _ in range(TRIES):  # small clouds may all lie beside the image
-        thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, colour, SKYLIGHT)
+        thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, colour, SKYLIGHT, parallax)
         if thick.mask.any():
             break
     hidden = np.maximum(1 - thick.opacity, np.float32(np.exp(-THICKEST)))

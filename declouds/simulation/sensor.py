@@ -3,9 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
+from declouds.simulation.noise import fractal_noise
 from declouds.wavelengths import CENTRES
 
-TINT = 0.04  # standard deviation of the bands' gains
+TINT, UNEVEN = 0.04, 0.015  # standard deviations of the bands' gains, and of their changes from place to place
 SHOWN = [centre for name, centre in CENTRES.items() if name not in ("water_vapour", "cirrus")]
 
 
@@ -60,16 +61,18 @@ def as_reflectance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (np.clip(image, 0, 1) ** gamma * gain).astype(np.float32)
 
 
-def white_of(bands: int, rng: np.random.Generator) -> np.ndarray:
+def white_of(bands: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Return how bright what reflects all light is in each band: no sensor shows clouds exactly white.
 
-    The air takes green and blue light, a low sun is red, and gains differ by calibration and by how pictures are made.
+    The air takes green and blue light, more of it above low clouds, a low sun is red, and gains differ by calibration
+    and by how pictures are made.
 
-    Shapes: (C, 1, 1) float32.
-    Units: (0, 1], the brightest band 1.
+    Shapes: (C, H, W) float32.
+    Units: (0, 1], the brightest value 1.
     """
-    gains = np.exp(rng.normal(0, TINT, (bands, 1, 1)))
-    return (gains / gains.max()).astype(np.float32)
+    places = fractal_noise(rng, height, width, slope=4, scale=np.exp(rng.uniform(np.log(15), np.log(120))))
+    gains = rng.normal(0, TINT, (bands, 1, 1)) + rng.normal(0, UNEVEN, (bands, 1, 1)) * places
+    return np.exp(gains - gains.max()).astype(np.float32)
 
 
 def end_of_range(cloudy: np.ndarray, rng: np.random.Generator) -> np.ndarray:

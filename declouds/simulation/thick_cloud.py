@@ -31,7 +31,7 @@ def cover(
     steep than a clear sky's, since clouds light the shadow too). Alpha blending with a displaced shadow, as in
     SatelliteCloudGenerator (Czerkawski et al. 2023, Remote Sensing 15(17), 4138).
 
-    Shapes: clear (C, H, W), opacity and shade (H, W), brightness (H, W) or (C, H, W), wavelengths (C,) -> (C, H, W).
+    Shapes: clear (C, H, W), shade (H, W), opacity and brightness (H, W) or (C, H, W), wavelengths (C,) -> (C, H, W).
     Units: all in [0, 1].
     """
     relative = np.asarray(wavelengths, dtype=np.float32) / np.float32(REFERENCE_WAVELENGTH)
@@ -90,8 +90,13 @@ def add_thick_cloud(
     reach: tuple[int, int] = (5, 22),
     colour: np.ndarray | None = None,
     skylight: tuple[float, float] = (0.3, 0.5),
+    parallax: float = 0.0,
 ) -> ThickCloud:
     """Add thick clouds and their shadows. Where both masks are False the image is unchanged.
+
+    A scanner sees each band at a time and angle of its own, and clouds move and lie high: where bands agree on the
+    ground, they show clouds beside each other, by a pixel or two of Sentinel-2. The colours of their edges tell clouds
+    from roofs, but a network that has only seen clouds without takes those with them for ground.
 
     Args:
         clear: the image.
@@ -102,6 +107,7 @@ def add_thick_cloud(
         reach: shortest and longest distance of a shadow from its cloud, in pixels.
         colour: how bright the clouds are in each band; that of droplets (`cloud_reflectance`) if not given.
         skylight: the least and the most of the light that is left in a shadow, see `cover`.
+        parallax: pixels between the places of a cloud in the first and in the last band.
 
     Shapes: clear (C, H, W), colour (C,) -> (C, H, W), bool (H, W), bool (H, W), float32 (H, W).
     Units: [0, 1].
@@ -113,13 +119,23 @@ def add_thick_cloud(
     # The canvas is larger than the image, so that clouds outside throw shadows into it.
     opacity, light = look(body(rng, height + 2 * away, width + 2 * away), rng, sun)
     opacity = _cut_faint(opacity)
-    here = np.s_[away : away + height, away : away + width]
+    here = np.s_[..., away : away + height, away : away + width]
     there = np.s_[away - down : away - down + height, away - right : away - right + width]
     shade = _cut_faint(ndimage.gaussian_filter(opacity, 1.0 + 0.05 * away)[there])
     colour = cloud_reflectance(wavelengths[:bands], ice=0) if colour is None else colour
+    if parallax:
+        apart = parallax * np.linspace(-0.5, 0.5, bands), rng.uniform(0, 2 * np.pi)
+        opacity, light = _shifted(opacity, *apart), _shifted(light, *apart)
     brightness = light[here] * colour[:, None, None]
     cloudy = cover(clear, opacity[here], brightness, shade, wavelengths[:bands], rng.uniform(*skylight))
-    return ThickCloud(cloudy, opacity[here] > 0, shade > 0, opacity[here])
+    most = opacity[here].max(axis=0) if parallax else opacity[here]
+    return ThickCloud(cloudy, most > 0, shade > 0, most)
+
+
+def _shifted(layer: np.ndarray, lengths: np.ndarray, angle: float) -> np.ndarray:
+    """Return a layer moved by each of some lengths along an angle. Shapes: (H, W), (C,) -> (C, H, W)."""
+    away = np.outer(lengths, (math.sin(angle), math.cos(angle)))
+    return np.stack([ndimage.shift(layer, part, order=1, mode="nearest") for part in away])
 
 
 def _cut_faint(share: np.ndarray) -> np.ndarray:

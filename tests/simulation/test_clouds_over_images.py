@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from declouds.compositing.shift import find_shift
 from declouds.errors import UserError
 from declouds.scenes.sampling.scene_range import find_range
 from declouds.simulation.cloud_colour import cloud_reflectance
@@ -263,8 +264,21 @@ def test_flat_ground_is_of_any_brightness_and_shows_little():
     assert all(one.dtype == np.float32 and 0 <= one.min() and one.max() <= 1 for one in flat)
 
 
-def test_white_differs_from_band_to_band():
-    whites = np.array([white_of(3, np.random.default_rng(seed)).ravel() for seed in range(40)])
+def test_white_differs_from_band_to_band_and_slowly_from_place_to_place():
+    whites = np.array([white_of(3, 64, 64, np.random.default_rng(seed)) for seed in range(40)])
     ratio = whites[:, 0] / whites[:, 1]
-    assert (whites.max(1) == 1).all() and whites.min() > 0.8
-    assert ratio.min() < 0.96 and ratio.max() > 1.04
+    assert (whites.max((1, 2, 3)) == 1).all() and whites.min() > 0.7
+    assert ratio.mean((1, 2)).min() < 0.96 and ratio.mean((1, 2)).max() > 1.04
+    assert 0.002 < ratio.std((1, 2)).mean() < 0.03 and np.abs(np.diff(ratio)).mean() < 0.005
+
+
+def test_bands_show_a_thick_cloud_beside_each_other():
+    clear, parallax = np.zeros((3, 96, 96), np.float32), 4.0
+    together, apart = (
+        add_thick_cloud(clear, np.random.default_rng(1), RGB, clustered_body, translucent, parallax=pixels)
+        for pixels in (0, parallax)
+    )
+    seen = [apart.cloudy[band] / apart.cloudy.max() for band in range(3)]
+    assert np.hypot(*find_shift(seen[0], seen[2], np.ones((96, 96), bool))) == pytest.approx(parallax, abs=0.7)
+    assert apart.cloudy[1] == pytest.approx(together.cloudy[1], abs=1e-5)
+    assert (apart.mask >= (apart.cloudy > 0).any(axis=0)).all() and apart.mask.sum() > together.mask.sum()
