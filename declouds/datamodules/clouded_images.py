@@ -202,7 +202,8 @@ class CloudedImagesDataset(PairDataset):
         parallax = rng.uniform(0, PARALLAX) if other or dark else 0
         cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body, parallax)
         if other or dark:
-            white = white_of(*clear.shape, rng)
+            bands, height, width = clear.shape
+            white = white_of(bands, height, width, rng)
             cloudy, clear = cloudy * white, clear * white
         if dark:
             top = end_of_range(cloudy, rng)

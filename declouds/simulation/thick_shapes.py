@@ -61,7 +61,7 @@ def _distance_inside(mask: np.ndarray) -> np.ndarray:
 
 
 def translucent(
-    body: np.ndarray, rng: np.random.Generator, sun: float, brightness: tuple[float, float] = (0.85, 1.05)
+    body: np.ndarray, rng: np.random.Generator, sun: float, brightness: tuple[float, float] = (0.55, 1.05)
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return opacity and brightness of clouds that are the brighter the thicker, grey where they are thin.
 
@@ -71,7 +71,8 @@ def translucent(
     bright. Slopes turned from the sun are darker.
 
     Shapes: (H, W) -> (H, W), (H, W).
-    Units: [0, 1]; ``sun`` as in `billowed`; ``brightness`` is the range of that of an endless cloud.
+    Units: [0, 1]; ``sun`` as in `billowed`; ``brightness`` is the range of that of an endless cloud: light leaves
+        small ones by their sides, and under a low sun all are darker.
     """
     height, width = body.shape
     fine = fractal_noise(rng, height, width, slope=rng.uniform(3.2, 4.2), scale=20)
