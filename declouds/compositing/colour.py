@@ -112,7 +112,7 @@ def match_colour(
         trust = np.full(bands, np.clip((MOST - ratio) / (MOST - 1), 0, 1))
     change = np.zeros(bands)
     if air is not None and len(medians) >= CELLS:
-        change = air.of(target).unexplained(medians, _medians(date, cell))
+        change = air.unexplained(medians, _medians(date, cell))
 
     finest = FINEST * np.std(target, 1, keepdims=True)
     weight = np.ones(pixels)
@@ -130,6 +130,7 @@ def match_colour(
 
 def match_colours(ground: Ground, air: Air | None = None) -> list[ColourMatch]:
     """Return the match of each of several dates to a target, see `match_colour`; the dates tell what is usual."""
+    air = None if air is None else air.of(ground.target)
     return [
         match_colour(ground.target[:, mine], date[:, mine], ground.cell[mine], _usual(number, ground), air)
         for number, (date, mine) in enumerate(zip(ground.dates, ground.seen, strict=True))

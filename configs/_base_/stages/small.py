@@ -54,7 +54,8 @@ _reference_again = [
     _stage("again_fine", ["reference"], 160, 20, batch_size=4, lr=5e-4),
 ]
 
-# The general model. L1 alone is slow to bring back the contrast under dense veils.
+# The general model. L1 alone is slow to bring back the contrast under dense veils, and does not mind the colour of dark
+# ground.
 _general_windows = [_stage("windows", ["reference"], 4200, 200, batch_size=16, lr=1.5e-3)]
 _general = [
     _stage(
@@ -64,6 +65,6 @@ _general = [
         200,
         batch_size=8,
         lr=6e-4,
-        losses=[dict(type="L1"), dict(type="SSIM", reduce=4, weight=0.4)],
+        losses=[dict(type="L1"), dict(type="RootL1"), dict(type="SSIM", reduce=4, weight=0.4)],
     )
 ]
