@@ -18,6 +18,9 @@ from declouds.registry import FUSIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OWN_PARSERS = {"dates_of_one_place", "demo", "measure_composites"} | {
+    f"measure_{what}" for what in ("dates", "detectors", "general", "scenes")
+}
 PREFIX_OF_TOOL = {
     "train": ["train"],
     "test": ["test"],
@@ -94,7 +97,7 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
         tool = next((Path(word).stem for word in words if re.fullmatch(r"tools/\w+\.py", word)), None)
         if tool == "benchmark":
             importlib.import_module("benchmark").parse(words[words.index("tools/benchmark.py") + 1 :])
-        elif tool in ("demo", "measure_dates", "measure_detectors", "measure_general", "measure_scenes"):
+        elif tool in OWN_PARSERS:
             parser = importlib.import_module(tool).build_parser()
             parser.parse_args(words[words.index(f"tools/{tool}.py") + 1 :])
         elif tool is not None:

@@ -68,3 +68,9 @@ _general = [
         losses=[dict(type="L1"), dict(type="RootL1"), dict(type="SSIM", reduce=4, weight=0.4)],
     )
 ]
+
+# With other dates, of which few pairs of many bands are made.
+_dates = [
+    _stage("denoiser", ["denoiser"], 200, 20, batch_size=8, lr=2e-3, crop=64),
+    _stage("fusion", ["fusion"], 20, 5, batch_size=8, lr=2e-3, crop=64),
+]
