@@ -4,6 +4,7 @@ BIN := .venv/bin
 
 .PHONY: help env test lint demo demo-train clean
 .DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE  # or every process would compile all that it imports anew
 
 help:
 	@echo "make demo        clear a real scene and simulated clouds in about a minute: results in demo_output/"
@@ -23,7 +24,7 @@ demo-train: env
 
 test: lint
 	@echo "== pytest"
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: env
 	@echo "== ruff check"
@@ -46,11 +47,14 @@ clean:
 	@echo "== making .venv with $$($(PYTHON) --version)"
 	$(PYTHON) -m venv .venv
 	@echo "== installing declouds and its dependencies: about 3 GB to download, most of it PyTorch"
-	$(BIN)/pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@# Most of the 20,000 modules are never imported: Python compiles those that are, the first time.
+	$(BIN)/pip install --disable-pip-version-check --no-compile -e '.[dev]' -c constraints.txt
 	@# MMEngine asks for the OpenCV that opens windows; where its libraries are missing the headless one takes its place.
 	@$(BIN)/python -c 'import cv2' >/dev/null 2>&1 || { \
 	  echo "== no window system here: replacing opencv-python by its headless twin"; \
 	  $(BIN)/pip uninstall -y opencv-python && \
 	  $(BIN)/pip install --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless -c constraints.txt; }
+	@echo "== first start, which compiles what declouds imports"
+	@$(BIN)/declouds models >/dev/null
 	@touch $@
 	@echo "== .venv is ready"

@@ -1,9 +1,9 @@
 """The `standard` protocol: torchmetrics on float images, also per band and for cloudy and clear pixels."""
 
 import math
+from types import ModuleType
 
 import torch
-from torchmetrics.functional import image as torchmetrics_image
 
 from declouds.evaluation.lpips_net import Lpips
 from declouds.evaluation.official import equal_in_gaps, of_valid, three_band_views, whole_windows
@@ -62,10 +62,15 @@ def psnr_and_ssim(result: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor
     return psnr, _ssim((result + 1) / 2, (clear + 1) / 2, valid)
 
 
+def _torchmetrics() -> ModuleType:
+    """Return torchmetrics' functions of images: seconds to import, and the other protocols do without."""
+    from torchmetrics.functional import image
+
+    return image
+
+
 def _psnr(result: torch.Tensor, clear: torch.Tensor) -> float:
-    return (
-        torchmetrics_image.peak_signal_noise_ratio(result, clear, data_range=SPAN).item() if clear.numel() else math.nan
-    )
+    return _torchmetrics().peak_signal_noise_ratio(result, clear, data_range=SPAN).item() if clear.numel() else math.nan
 
 
 def _mae(result: torch.Tensor, clear: torch.Tensor) -> float:
@@ -78,10 +83,8 @@ def _ssim(result: torch.Tensor, clear: torch.Tensor, valid: torch.Tensor | None)
         return math.nan
     images = (result[None].float(), clear[None].float())
     if valid is None:
-        return torch.as_tensor(torchmetrics_image.structural_similarity_index_measure(*images, data_range=1.0)).item()
-    _, similarity = torchmetrics_image.structural_similarity_index_measure(
-        *images, data_range=1.0, return_full_image=True
-    )
+        return torch.as_tensor(_torchmetrics().structural_similarity_index_measure(*images, data_range=1.0)).item()
+    _, similarity = _torchmetrics().structural_similarity_index_measure(*images, data_range=1.0, return_full_image=True)
     return similarity[0][:, whole_windows(valid, SSIM_WINDOW, SSIM_WINDOW // 2)[0]].mean().item()
 
 
@@ -89,8 +92,8 @@ def _spectral(result: torch.Tensor, clear: torch.Tensor) -> dict[str, float]:
     """Return SAM and ERGAS of images in [0, 1]."""
     values = {}
     if len(clear) > 1:
-        angles = torchmetrics_image.spectral_angle_mapper(result[None], clear[None], reduction="none")
+        angles = _torchmetrics().spectral_angle_mapper(result[None], clear[None], reduction="none")
         values["sam"] = math.degrees(angles.nanmean().item())
-    ergas = torchmetrics_image.error_relative_global_dimensionless_synthesis(result[None], clear[None], ratio=1).item()
+    ergas = _torchmetrics().error_relative_global_dimensionless_synthesis(result[None], clear[None], ratio=1).item()
     values["ergas"] = ergas if math.isfinite(ergas) else math.nan  # infinite if a band of the clear image is all zero
     return values
