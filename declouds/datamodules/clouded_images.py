@@ -44,6 +44,7 @@ from declouds.wavelengths import wavelengths_of
 TRIES = 50  # places of a window before an image is given up for nodata
 ENOUGH = 0.5  # share of valid pixels that a window has at least
 SMALL_KEPT = 4096  # small images in memory: 200 MB at 64 pixels and 3 bands
+DIM = (0.55, 1.05)  # brightness of thick clouds: light leaves small ones by their sides, and a low sun lights all less
 PARALLAX = 3.0  # pixels, at most, of thick clouds between the first band and the last
 LOOKED_AT = 100  # training images that are looked at for clouds of their own
 
@@ -199,8 +200,8 @@ class CloudedImagesDataset(PairDataset):
         if self.cloud_masks:
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
             body = partial(_body_of, path)
-        parallax = rng.uniform(0, PARALLAX) if other or dark else 0
-        cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body, parallax)
+        seen = (DIM, rng.uniform(0, PARALLAX)) if other or dark else ()
+        cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body, *seen)
         if other or dark:
             bands, height, width = clear.shape
             white = white_of(bands, height, width, rng)

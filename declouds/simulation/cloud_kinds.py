@@ -10,7 +10,7 @@ from declouds.errors import UserError
 from declouds.simulation.cloud_colour import cloud_reflectance
 from declouds.simulation.haze import add_haze
 from declouds.simulation.thick_cloud import Body, add_thick_cloud
-from declouds.simulation.thick_shapes import clustered_body, translucent
+from declouds.simulation.thick_shapes import BRIGHTNESS, clustered_body, translucent
 
 KINDS = ("thin", "thick", "mixed", "masks", "clear")
 SHARES = {"thin": 0.5, "thick": 0.2, "mixed": 0.15, "clear": 0.15}
@@ -36,6 +36,7 @@ def draw_clouds(
     shares: Mapping[str, float] = SHARES,
     thickness: tuple[float, float] = (0.1, 2.0),
     mask_body: Body | None = None,
+    brightness: tuple[float, float] = BRIGHTNESS,
     parallax: float = 0.0,
 ) -> Clouded:
     """Lay clouds of a random kind over a clear image.
@@ -50,6 +51,7 @@ def draw_clouds(
         shares: kind -> its share of the samples, in any unit.
         thickness: see `add_haze`.
         mask_body: see `random_body`; needed for the kind 'masks'.
+        brightness: of thick clouds, see `translucent`.
         parallax: of thick clouds, see `add_thick_cloud`.
 
     Shapes: clear (C, H, W), wavelengths (C,) -> `Clouded`.
@@ -71,7 +73,7 @@ def draw_clouds(
         if layer == "thin":
             cloudy, cloud, optical = add_haze(cloudy, rng, wavelengths, thickness, ice)
         else:
-            cloudy, cloud, optical = _thick(cloudy, rng, wavelengths, body, ice, parallax)
+            cloudy, cloud, optical = _thick(cloudy, rng, wavelengths, body, ice, brightness, parallax)
         mask, depth = mask | cloud, depth + optical
     return Clouded(np.clip(cloudy, 0, 1).astype(np.float32), mask, depth.astype(np.float32))
 
@@ -82,15 +84,17 @@ def _thick(
     wavelengths: Sequence[float],
     body: Body | None,
     ice: float,
+    brightness: tuple[float, float],
     parallax: float,
 ) -> Clouded:
     """Add thick clouds of a shape, or of a random size and cover."""
     scale, covered = float(np.exp(rng.uniform(*np.log(SCALES)))), 0.05 + 0.9 * rng.random() ** 1.5
     reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
     shape = body or partial(clustered_body, scale=scale, cover=covered)
+    look = partial(translucent, brightness=brightness)
     colour = cloud_reflectance(wavelengths, ice)
     for _ in range(TRIES):  # small clouds may all lie beside the image
-        thick = add_thick_cloud(clear, rng, wavelengths, shape, translucent, reach, colour, SKYLIGHT, parallax)
+        thick = add_thick_cloud(clear, rng, wavelengths, shape, look, reach, colour, SKYLIGHT, parallax)
         if thick.mask.any():
             break
     hidden = np.maximum(1 - thick.opacity, np.float32(np.exp(-THICKEST)))

@@ -10,6 +10,7 @@ from declouds.simulation.noise import fractal_noise
 ENOUGH = 0.02  # share of the canvas that is to be cloud
 TRIES = 5
 BACKWARD = (1 - 0.85) * math.sqrt(3) / 2  # share of the light that a cloud of optical depth 1 turns back, nearly
+BRIGHTNESS = (0.85, 1.05)  # of an endless cloud, in pictures
 DEPTHS = (3.0, 100.0)  # optical depth well inside of a cloud
 
 
@@ -61,7 +62,7 @@ def _distance_inside(mask: np.ndarray) -> np.ndarray:
 
 
 def translucent(
-    body: np.ndarray, rng: np.random.Generator, sun: float, brightness: tuple[float, float] = (0.55, 1.05)
+    body: np.ndarray, rng: np.random.Generator, sun: float, brightness: tuple[float, float] = BRIGHTNESS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return opacity and brightness of clouds that are the brighter the thicker, grey where they are thin.
 
@@ -71,8 +72,7 @@ def translucent(
     bright. Slopes turned from the sun are darker.
 
     Shapes: (H, W) -> (H, W), (H, W).
-    Units: [0, 1]; ``sun`` as in `billowed`; ``brightness`` is the range of that of an endless cloud: light leaves
-        small ones by their sides, and under a low sun all are darker.
+    Units: [0, 1]; ``sun`` as in `billowed`; ``brightness`` is the range of that of an endless cloud.
     """
     height, width = body.shape
     fine = fractal_noise(rng, height, width, slope=rng.uniform(3.2, 4.2), scale=20)
