@@ -11,6 +11,7 @@ from declouds.wavelengths import SENTINEL2, sees_ground
 HAZE = (2.5, 0.0)  # exponents of -wavelength: light scattered by clear and hazy air, and by droplets and ice
 ROUNDS = 5  # of reweighting
 FINEST = 0.005  # of the ground's brightness: smaller residuals weigh no more
+DARKEST = 0.2  # of the bands' median brightness, at which that of a band is put at least
 CIRRUS_DARK = 0.1  # of the blue band: clear ground at 1.375 micrometres, below which it is that band
 
 _log = logging.getLogger("declouds")
@@ -55,8 +56,8 @@ class Air:
             sum_k haze_k wavelength^-HAZE_k - shadow (ground - black),  haze_k >= 0, shadow >= 0:
 
         haze adds light, the more the shorter the wavelength, and shadow takes a share of the ground's. The fit is that
-        of least absolute deviations, by reweighted non-negative least squares, so that bands in which the ground has
-        changed do not bend it. What is left, the median over the places of the residuals, is change of the ground.
+        of least absolute deviations relative to the band's ground, by reweighted non-negative least squares, so that
+        bands in which the ground has changed do not bend it. What is left, the median over the places of the residuals, is change of the ground.
         Bands that see none (`sees_ground`) do not count, and theirs is 0.
 
         Args:
@@ -71,20 +72,21 @@ class Air:
         seen = [place for place, wavelength in enumerate(known) if sees_ground(wavelength)]
         difference, light = difference[:, seen], np.maximum(ground - self.black, 0)[:, seen]
         level = float(np.median(light)) + 1e-12
+        scale = np.maximum(np.median(light, 0), DARKEST * level)
         haze = [level * (np.array(known)[seen] / 0.55) ** -exponent for exponent in HAZE]
-        left = [_left(np.stack([*haze, -lit], 1), change, level) for change, lit in zip(difference, light, strict=True)]
+        left = [_left(np.stack([*haze, -lit], 1), change, scale) for change, lit in zip(difference, light, strict=True)]
         found = np.zeros(len(known))
         found[seen] = np.median(left, 0)
         return found
 
 
-def _left(causes: np.ndarray, change: np.ndarray, level: float) -> np.ndarray:
-    """Return what non-negative amounts of causes leave of a change. Shapes: (C, K), (C,) -> (C,)."""
+def _left(causes: np.ndarray, change: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return what non-negative amounts of causes leave of a change. Shapes: (C, K), (C,), (C,) -> (C,)."""
     from scipy.optimize import nnls
 
-    weight = np.ones(len(change))
+    weight = 1 / scale
     for _ in range(ROUNDS):
         amounts, _ = nnls(causes * weight[:, None], change * weight)
         left = change - causes @ amounts
-        weight = np.maximum(np.abs(left) / level, FINEST) ** -0.5
+        weight = np.maximum(np.abs(left) / scale, FINEST) ** -0.5 / scale
     return left
