@@ -24,7 +24,7 @@ demo-train: env
 
 test: lint
 	@echo "== pytest"
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2
 
 lint: env
 	@echo "== ruff check"

@@ -57,8 +57,8 @@ class Air:
 
         haze adds light, the more the shorter the wavelength, and shadow takes a share of the ground's. The fit is that
         of least absolute deviations relative to the band's ground, by reweighted non-negative least squares, so that
-        bands in which the ground has changed do not bend it. What is left, the median over the places of the residuals, is change of the ground.
-        Bands that see none (`sees_ground`) do not count, and theirs is 0.
+        bands in which the ground has changed do not bend it. What is left, the median over the places of the residuals,
+        is change of the ground. Bands that see none (`sees_ground`) do not count, and theirs is 0.
 
         Args:
             difference: of the target from the date at each place.

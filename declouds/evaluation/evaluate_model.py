@@ -106,7 +106,8 @@ def variants_of(model: Any) -> tuple[str, ...]:
 
 def _chosen(model: Any, variants: bool | Collection[str]) -> tuple[str, ...]:
     known = variants_of(model)
-    if variants and not model.variants:
+    named = () if isinstance(variants, bool) else variants
+    if not model.variants and (variants is True or set(named) - {"cloudy"}):
         raise UserError("this model has no variants: remove --variants and --variant")
     if isinstance(variants, bool):
         return known if variants else ()

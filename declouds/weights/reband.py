@@ -65,7 +65,15 @@ def reband(
     return new, _moved(state, axes, transfer(wavelengths, new_wavelengths))
 
 
-Axes = dict[str, list[tuple[int, bool]]]  # key -> dimensions that are groups of bands, and whether each is an input
+class Axis(NamedTuple):
+    """A dimension of a weight: groups of bands, each of ``pixels`` that are folded into channels; input or output."""
+
+    place: int
+    is_input: bool
+    pixels: int
+
+
+Axes = dict[str, list[Axis]]
 
 
 def _build(config: dict[str, Any], bands: int) -> Any:
@@ -82,25 +90,31 @@ def _band_axes(config: dict[str, Any], state: dict[str, torch.Tensor]) -> Axes:
     bands = config.get("bands", 3)
     double = _build(config, 2 * bands)
     inputs = {f"{name}.weight" for name, module in double.named_modules() if isinstance(module, nn.Conv2d)}
+    folded = {
+        name.rpartition(".")[0]: module.downscale_factor**2
+        for name, module in double.named_modules()
+        if isinstance(module, nn.PixelUnshuffle)
+    }
     axes: Axes = {}
     for key, value in double.state_dict().items():
         old, new = state[key].shape, value.shape
         changed = [axis for axis, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
-        if any(new[axis] != 2 * old[axis] or old[axis] % bands for axis in changed):
+        pixels = next((size for network, size in folded.items() if key.startswith(f"{network}.")), 1)
+        if any(new[axis] != 2 * old[axis] or old[axis] % (bands * pixels) for axis in changed):
             raise _cannot(key.split(".")[0], config)
         if changed:
-            axes[key] = [(axis, axis == 1 and key in inputs) for axis in changed]
+            axes[key] = [Axis(axis, axis == 1 and key in inputs, pixels) for axis in changed]
     return axes
 
 
 def _moved(state: dict[str, torch.Tensor], axes: Axes, by: Transfer) -> dict[str, torch.Tensor]:
     moved = dict(state)
     for key, changed in axes.items():
-        for axis, is_input in changed:
-            matrix = by.share if is_input else by.copy
-            value = moved[key].float().movedim(axis, -1)
-            value = value.unflatten(-1, (-1, matrix.shape[1])) @ matrix.T  # (..., images, new bands)
-            moved[key] = value.flatten(-2).movedim(-1, axis).to(state[key].dtype).contiguous()
+        for axis in changed:
+            matrix = by.share if axis.is_input else by.copy
+            value = moved[key].float().movedim(axis.place, -1).unflatten(-1, (-1, matrix.shape[1], axis.pixels))
+            value = matrix @ value  # (..., images, new bands, pixels)
+            moved[key] = value.flatten(-3).movedim(-1, axis.place).to(state[key].dtype).contiguous()
     return moved
 
 

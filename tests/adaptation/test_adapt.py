@@ -78,6 +78,13 @@ def test_a_model_of_other_bands_is_trained_and_scored(files, few_iterations, cap
     assert remove_clouds(cloudy, load_model(files / "own.safetensors")).shape == cloudy.shape
 
 
+def test_the_weights_of_the_package_are_trained_for_other_bands(files, few_iterations, capsys):
+    command(files, "--checkpoint", "general")
+    assert "change: " in capsys.readouterr().out
+    config = read_weights(files / "own.safetensors").config
+    assert config["type"] == "OnePass" and config["band_names"] == ["blue", "green", "red", "nir"]
+
+
 def test_killed_it_goes_on_by_the_same_plan(files, few_iterations, monkeypatch, capsys):
     def killed(*arguments):
         raise KeyboardInterrupt

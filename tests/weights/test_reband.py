@@ -5,7 +5,9 @@ import torch
 
 from declouds.errors import UserError
 from declouds.models import build_model
+from declouds.weights.file import read_weights
 from declouds.weights.reband import reband, transfer
+from declouds.weights.zoo import PACKAGED
 
 RGB = (0.665, 0.56, 0.49)
 WITH_NIR = (0.842, 0.665, 0.56, 0.49)
@@ -58,9 +60,12 @@ def test_a_band_without_heir_goes_to_the_nearest_one_so_that_sums_stay():
 
 
 @torch.no_grad()
-def test_a_band_given_twice_comes_back_twice():
-    model = with_weights(DE)
-    double = moved(DE, model, ["r", "r2", "g", "g2", "b", "b2"], [w for w in RGB for _ in range(2)])
+@pytest.mark.parametrize("patch", [1, 2])
+def test_a_band_given_twice_comes_back_twice(patch):
+    folded = {part: dict(DE[part], patch=patch) for part in ("reference", "denoiser")}
+    config = DE | folded
+    model = with_weights(config)
+    double = moved(config, model, ["r", "r2", "g", "g2", "b", "b2"], [w for w in RGB for _ in range(2)])
     cloudy, noise = images(3)
     result = model.predict(cloudy, noise)
     twice = double.predict(cloudy.repeat_interleave(2, 1), noise.repeat_interleave(2, 1))
@@ -104,6 +109,12 @@ def test_a_part_with_a_number_of_bands_of_its_own_is_refused():
     config = dict(type="OnePass", reference=dict(type="NAFNet", bands=3, in_bands=3, **TINY), bands=3)
     with pytest.raises(UserError, match="cannot be changed"):
         reband(config, build_model(config).state_dict(), RGB, ["pan"], [0.6])
+
+
+def test_the_weights_of_the_package_are_for_any_bands():
+    weights = read_weights(PACKAGED)
+    config, state = reband(weights.config, weights.state_dict, RGB, ["nir", "red", "green", "blue"], WITH_NIR)
+    assert build_model(config).load_state_dict(state) and config["bands"] == 4
 
 
 @pytest.mark.parametrize("reference", ["GainOffsetUNet", "MPRNet"])
