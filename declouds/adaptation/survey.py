@@ -97,7 +97,7 @@ def survey(choice: Choice, seed: int) -> Survey:
         split=_split(images, held_out),
         val=None,
         test=share if held_out is None else None,
-        other_sensors=0.2,
+        other_sensors=0.5,
         coarser=0.0,
         seed=seed,
         value_range=[value_range.low, value_range.high],

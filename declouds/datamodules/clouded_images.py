@@ -36,7 +36,7 @@ from declouds.simulation.sensor import (
     end_of_range,
     white_of,
 )
-from declouds.simulation.thick_shapes import body_of_mask
+from declouds.simulation.thick_shapes import BRIGHTNESS, body_of_mask
 from declouds.units import is_outside
 from declouds.value_range import ValueRange
 from declouds.wavelengths import wavelengths_of
@@ -160,7 +160,8 @@ class CloudedImagesDataset(PairDataset):
             half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
             clear, valid = self._window(image, rng, reduce=2 if half else 1)
         return self.as_sample(
-            self._under_clouds(clear, valid, rng, self.other_sensors, self.reflectance, self.flat), self.names[index]
+            self._under_clouds(clear, valid, rng, self.other_sensors, self.reflectance, self.flat, DIM, PARALLAX),
+            self.names[index],
         )
 
     def content(self) -> str:
@@ -183,6 +184,8 @@ class CloudedImagesDataset(PairDataset):
         other_sensors: float = 0.0,
         reflectance: float = 0.0,
         flat: float = 0.0,
+        brightness: tuple[float, float] = BRIGHTNESS,
+        parallax: float = 0.0,
     ) -> Arrays:
         """Lay clouds over an image in [0, 1], and return both in stored units, rounded as the file's type rounds."""
         other = rng.random() < other_sensors
@@ -200,8 +203,10 @@ class CloudedImagesDataset(PairDataset):
         if self.cloud_masks:
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
             body = partial(_body_of, path)
-        seen = (DIM, rng.uniform(0, PARALLAX)) if other or dark else ()
-        cloudy, mask, thickness = draw_clouds(clear, rng, wavelengths, self.shares, self.thickness, body, *seen)
+        apart = rng.uniform(0, parallax) if parallax else 0.0
+        cloudy, mask, thickness = draw_clouds(
+            clear, rng, wavelengths, self.shares, self.thickness, body, brightness, apart
+        )
         if other or dark:
             bands, height, width = clear.shape
             white = white_of(bands, height, width, rng)
