@@ -20,6 +20,7 @@ from declouds.compositing.ground import Place, sample_ground
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.simulation.cloud_kinds import draw_clouds
+from declouds.wavelengths import SENTINEL2
 
 REAL = {  # target: other dates, and those whose mean is the truth
     "2018-07-05": (("2018-05-31", "2018-08-09"), ("2018-06-25", "2018-07-20")),
@@ -30,7 +31,7 @@ CLEAR = (
     *("2018-08-09", "2018-08-24", "2018-09-03", "2018-09-28", "2018-10-08", "2018-10-23", "2018-11-12"),
 )
 APART = 20  # days
-WAVELENGTHS = (0.443, 0.49, 0.56, 0.665, 0.705, 0.74, 0.783, 0.842, 0.865, 0.945, 1.375, 1.61, 2.19)
+WAVELENGTHS = tuple(SENTINEL2.values())
 AIR = Air(WAVELENGTHS, np.zeros(len(WAVELENGTHS)))
 KINDS = (dict(thick=0.5, mixed=0.5), dict(mixed=1.0), dict(thick=0.5, mixed=0.5))  # of clouds, one for each draw
 COVER, TRIES = (0.1, 0.85), 9

@@ -1,6 +1,5 @@
 """How much of the difference of two dates haze and shadow explain, and what is left for the ground itself."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ ROUNDS = 5  # of reweighting
 FINEST = 0.005  # of the ground's brightness: smaller residuals weigh no more
 DARKEST = 0.2  # of the bands' median brightness, at which that of a band is put at least
 CIRRUS_DARK = 0.1  # of the blue band: clear ground at 1.375 micrometres, below which it is that band
-
-_log = logging.getLogger("declouds")
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,6 @@ class Air:
         blue, cirrus = (light[list(SENTINEL2).index(name)] for name in ("b02", "b10"))
         if cirrus > CIRRUS_DARK * blue:
             return self
-        _log.info("bands without names: these 13, of which the 11th is dark, are matched as those of Sentinel-2")
         return Air(list(SENTINEL2.values()), self.black)
 
     def unexplained(self, difference: np.ndarray, ground: np.ndarray) -> np.ndarray:

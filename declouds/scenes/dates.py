@@ -262,7 +262,10 @@ def _colours(
             _check_level(date.name, ground.target[:, mine], layer[:, mine])
     if options.colour == "keep":
         return identity
-    matches = match_colours(ground, air)
+    known = air.of(ground.target)
+    if known is not air:
+        _log.info("bands without names: these 13, of which the 11th is dark, are matched as those of Sentinel-2")
+    matches = match_colours(ground, known)
     for date, mine, match in zip(dates, ground.seen, matches, strict=True):
         if not match.centre.any():
             _log.warning(
