@@ -31,6 +31,15 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def time_series(shared: Path) -> Path:
+    """The folder of Sentinel-2 dates of one place."""
+    found = shared / "data" / "s2_timeseries"
+    if not found.is_dir():
+        pytest.skip("no time series")
+    return found
+
+
 @pytest.fixture(scope="session")
 def vgg16_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of random weights of the layers of VGG16 that the perceptual loss compares."""

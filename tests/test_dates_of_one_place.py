@@ -21,14 +21,6 @@ def tool(monkeypatch):
     return dates_of_one_place
 
 
-@pytest.fixture
-def folder(shared):
-    found = shared / "data" / "s2_timeseries"
-    if not found.is_dir():
-        pytest.skip("no time series")
-    return found
-
-
 def test_no_truth_and_nothing_held_out_is_trained_on(tool):
     around = {day for _, days in tool.REAL.values() for day in days}
     assert around == {"2018-06-25", "2018-07-20", "2018-09-03", "2018-09-28"}
@@ -47,10 +39,10 @@ def test_haze_and_shadow_are_in_all_bands_that_see_the_ground(tool):
     assert change[10] == pytest.approx(-0.2 * tool.SHADOW / 2, rel=0.3)  # cirrus: shadow alone
 
 
-def test_the_data_set_is_written_whole(tool, folder, tmp_path, monkeypatch):
+def test_the_data_set_is_written_whole(tool, time_series, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "DRAWS", dict(train=1, val=1))
     out = tmp_path / "dates"
-    tool.write(folder, out, 2)
+    tool.write(time_series, out, 2)
     names = {part: sorted(path.stem for path in (out / part / "cloud").iterdir()) for part in ("train", "val", "test")}
     assert names["val"] == [f"{day}_0" for day in tool.HELD_OUT] and names["test"] == list(tool.REAL)
     assert not set(names["train"]) & {f"{day}_0" for day in tool.HELD_OUT} and len(names["train"]) == 7
@@ -58,12 +50,12 @@ def test_the_data_set_is_written_whole(tool, folder, tmp_path, monkeypatch):
         for name in ("label", "mask", "before", "after"):
             assert sorted(path.stem for path in (out / part / name).iterdir()) == images
     cloudy, clear, mask = (read_image(out / "val" / name / "2018-08-24_0.tif") for name in ("cloud", "label", "mask"))
-    assert np.array_equal(clear, read_image(folder / "2018-08-24.tif"))
+    assert np.array_equal(clear, read_image(time_series / "2018-08-24.tif"))
     changed = np.abs(cloudy.astype(int) - clear)[1:4].max(0)
     assert ((mask[0] == 1) != (changed > 400)).mean() < 0.01  # values are rounded after the mask is made
     assert changed[mask[0] == 0].mean() > 10
     with pytest.raises(UserError, match="exists"):
-        tool.write(folder, out, 2)
+        tool.write(time_series, out, 2)
 
 
 def test_another_folder_is_refused_in_one_line(tmp_path):

@@ -18,34 +18,26 @@ def tool(monkeypatch):
     return measure_dates
 
 
-@pytest.fixture
-def folder(shared):
-    found = shared / "data" / "s2_timeseries"
-    if not found.is_dir():
-        pytest.skip("no time series")
-    return found
-
-
-def scores(tool, folder, target, others, how, image=None, truth=None):
-    dates = np.stack([tool.read(folder, day) for day in others])
+def scores(tool, time_series, target, others, how, image=None, truth=None):
+    dates = np.stack([tool.read(time_series, day) for day in others])
     gaps = [tool.days_from(target, day) for day in others]
     return tool.score(image, truth, dates, gaps, how)
 
 
 @pytest.mark.parametrize("how", ["linear", "nearest", "median"])
 @pytest.mark.parametrize("target", ["2018-07-05", "2018-09-18"])
-def test_real_haze_and_shadow_do_not_spoil_the_colours(tool, folder, target, how):
+def test_real_haze_and_shadow_do_not_spoil_the_colours(tool, time_series, target, how):
     others, around = tool.REAL[target]
-    truth = np.mean([tool.read(folder, day) for day in around], 0)
-    kept, matched, best = scores(tool, folder, target, others, how, tool.read(folder, target), truth)
+    truth = np.mean([tool.read(time_series, day) for day in around], 0)
+    kept, matched, best = scores(tool, time_series, target, others, how, tool.read(time_series, target), truth)
     assert kept <= matched < best
 
 
 @pytest.mark.parametrize(("target", "least"), [("2018-05-31", 1.5), ("2018-10-08", 3.5)])
-def test_clear_ground_brings_the_dates_to_the_colours_of_the_target(tool, folder, target, least):
-    others, truth = dict(tool.simulated())[target], tool.read(folder, target)
+def test_clear_ground_brings_the_dates_to_the_colours_of_the_target(tool, time_series, target, least):
+    others, truth = dict(tool.simulated())[target], tool.read(time_series, target)
     image = tool.clouded(truth, target, 1)
-    kept, matched, _ = scores(tool, folder, target, others, "linear", image, truth)
+    kept, matched, _ = scores(tool, time_series, target, others, "linear", image, truth)
     assert matched > kept + least
 
 
