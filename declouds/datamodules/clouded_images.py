@@ -194,11 +194,11 @@ class CloudedImagesDataset(PairDataset):
         wavelengths = self.wavelengths
         if rng.random() < self.false_colour:
             clear, wavelengths = as_false_colour(clear, rng)
-        if rng.random() < flat:
-            clear = as_flat(clear, rng)
         dark = rng.random() < reflectance
         if dark:
             clear = as_reflectance(clear, rng)
+        elif rng.random() < flat:  # not both: `end_of_range` would make all flat, clear ground white
+            clear = as_flat(clear, rng)
         body = None
         if self.cloud_masks:
             path = self.cloud_masks[int(rng.integers(len(self.cloud_masks)))]
@@ -314,7 +314,7 @@ class CloudedImages(PairDataModule):
     ``cloud_masks`` is a folder of rasters, or a pattern such as ``masks/*_mask.tif``, in whose shape (where above 0)
     thick clouds are cut. ``other_sensors`` is the share of training samples in other contrast, colour and sharpness
     (`as_another_sensor`), ``reflectance`` the share whose ground is as dark beside clouds as in reflectances
-    (`as_reflectance`), ``flat`` the share of nearly one colour (`as_flat`), ``coarser`` the share at half resolution,
+    (`as_reflectance`), ``flat`` the share of the others in nearly one colour (`as_flat`), ``coarser`` the share at half resolution,
     where the image is large enough.
 
     ``test`` and ``val`` are fractions of the images, held out by a hash of ``val_seed`` and name; None holds out none.

@@ -16,6 +16,7 @@ KINDS = ("thin", "thick", "mixed", "masks", "clear")
 SHARES = {"thin": 0.5, "thick": 0.2, "mixed": 0.15, "clear": 0.15}
 SHARES_WITH_MASKS = {"thin": 0.45, "thick": 0.15, "mixed": 0.1, "masks": 0.15, "clear": 0.15}
 SCALES = (4.0, 160.0)  # pixels across the largest thick clouds: cumulus at 30 m to decks
+TOPS, ABOVE_FREEZING = (0.5, 4.0), 7.0  # kilometres: tops of clouds of droplets, and how much higher ice is
 SKYLIGHT = (0.15, 0.5)  # of full light, in shadows as reflectances and as pictures show them
 TRIES = 5
 THICKEST = 8.0  # the optical depth of an opaque cloud: 0.03 % of the ground shows
@@ -92,7 +93,7 @@ def _thick(
     reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
     shape = body or partial(clustered_body, scale=scale, cover=covered)
     look = partial(translucent, brightness=brightness)
-    colour = cloud_reflectance(wavelengths, ice)
+    colour = cloud_reflectance(wavelengths, ice, rng.uniform(*TOPS) + ABOVE_FREEZING * ice)
     for _ in range(TRIES):  # small clouds may all lie beside the image
         thick = add_thick_cloud(clear, rng, wavelengths, shape, look, reach, colour, SKYLIGHT, parallax)
         if thick.mask.any():

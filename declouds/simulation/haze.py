@@ -54,19 +54,20 @@ class Habit(NamedTuple):
 
     ``share`` of the samples; ``exponents``, the range of Angstrom's: about 0 for the large particles of clouds and ice,
     up to 1.5 for the small ones of haze and smoke (Eck et al. 1999, J. Geophys. Res. 104, 31333); ``grey``, the share
-    of grey samples; ``density``, a factor of the thickness.
+    of grey samples; ``density``, a factor of the thickness; ``heights``, in kilometres.
     """
 
     share: float
     exponents: tuple[float, float]
     grey: float
     density: float
+    heights: tuple[float, float]
 
 
 HABITS = {
-    uniform_veil: Habit(0.4, (0.0, 1.5), grey=0.5, density=1.0),
-    broken_haze: Habit(0.35, (0.0, 1.5), grey=0.15, density=0.8),
-    cirrus: Habit(0.25, (0.0, 0.3), grey=0.1, density=0.5),
+    uniform_veil: Habit(0.4, (0.0, 1.5), grey=0.5, density=1.0, heights=(0, 3)),
+    broken_haze: Habit(0.35, (0.0, 1.5), grey=0.15, density=0.8, heights=(0, 3)),
+    cirrus: Habit(0.25, (0.0, 0.3), grey=0.1, density=0.5, heights=(6, 12)),
 }
 
 
@@ -95,7 +96,7 @@ def add_haze(
     depth = _with_mean(depth / (1 + _with_mean(depth) / DENSEST))
     depth = (depth * habit.density * np.exp(rng.uniform(*np.log(thickness)))).astype(np.float32)
     mask = 1 - np.exp(-depth) > FAINTEST
-    light = airlight(rng, wavelengths, habit.grey) * cloud_reflectance(wavelengths, ice)
+    light = airlight(rng, wavelengths, habit.grey) * cloud_reflectance(wavelengths, ice, rng.uniform(*habit.heights))
     hazy = veil(clear, depth, wavelengths, rng.uniform(*habit.exponents), light)
     return Haze(np.where(mask, hazy, clear), mask, np.where(mask, depth, 0))
 

@@ -57,6 +57,11 @@ def test_clouds_are_white_up_to_1_3_micrometres_and_ice_is_darkest_above():
     np.testing.assert_allclose(cloud_reflectance((1.6, 2.2), ice=0.5), (0.625, 0.5))
 
 
+def test_only_high_clouds_are_bright_where_water_vapour_absorbs():
+    low, high = (cloud_reflectance((0.865, 0.945, 1.375), ice=0, height=height) for height in (0.5, 11))
+    assert low[0] == high[0] == 1 and low[1] < 0.3 and low[2] < 0.001 and high[1] > 0.95 and high[2] > 0.9
+
+
 def test_haze_follows_koschmieder_and_angstrom():
     """From two grounds under the same haze, transmission and airlight can be computed, and with them the exponent."""
     dark, bright = (np.full((4, 64, 64), value, np.float32) for value in (0.1, 0.4))
