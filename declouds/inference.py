@@ -73,13 +73,11 @@ def use_precision(model: Any, precision: str) -> None:
         network.register_forward_hook(_leave_autocast, always_call=True)
 
 
-@torch.compiler.disable  # which cannot follow a context that is entered and left apart
 def _enter_autocast(network: Any, inputs: tuple[torch.Tensor, ...]) -> None:
     network._autocast = torch.autocast(inputs[0].device.type, torch.bfloat16)
     network._autocast.__enter__()
 
 
-@torch.compiler.disable
 def _leave_autocast(network: Any, inputs: Any, outputs: Any) -> None:
     network._autocast.__exit__(None, None, None)
 
@@ -101,7 +99,13 @@ def compile_parts(model: Any) -> None:
     if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise UserError("compiling for a CPU needs a C++ compiler such as g++: install one, or leave out --compile")
     for part in model.existing_parts():
-        getattr(model, part).compile(backend=_compile)
+        network = getattr(model, part)
+        if not any(True for _ in network.parameters()):
+            continue  # made of NumPy
+        for hooks in (network._forward_pre_hooks, network._forward_hooks):
+            for key, hook in hooks.items():  # torch cannot follow a context that is entered and left apart
+                hooks[key] = torch.compiler.disable(hook)
+        network.compile(backend=_compile)
 
 
 def _compile(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:

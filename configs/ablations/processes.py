@@ -1,7 +1,6 @@
 # Which process, from which end, in how many steps? The denoiser is trained for each process and end, not for the steps.
 about = "Which process, from which end, in how many steps?"
 base = "../small/bridge_rice1.py"
-overrides = {"model.denoiser.predicts": "clear"}  # which goes with every end
 _processes = {
     "straight": dict(type="StraightPath", noise=0.1),
     "brownian": dict(type="BrownianBridge", noise=0.2),

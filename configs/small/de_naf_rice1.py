@@ -1,7 +1,6 @@
 # DE from noise, on RICE1, with the networks, prior and minutes of bridge_rice1.
 _base_ = ["bridge_rice1.py"]
 model = dict(
-    denoiser=dict(predicts="clear", takes_prior=False),
     noise_schedule=dict(_delete_=True, type="LinearSchedule", num_steps=1000),
     fusion=dict(type="WeightAllocation", base=12, multipliers=(1, 2, 2), blocks=1, attention_at=()),
     sampler=dict(steps=5),

@@ -314,8 +314,8 @@ class CloudedImages(PairDataModule):
     ``cloud_masks`` is a folder of rasters, or a pattern such as ``masks/*_mask.tif``, in whose shape (where above 0)
     thick clouds are cut. ``other_sensors`` is the share of training samples in other contrast, colour and sharpness
     (`as_another_sensor`), ``reflectance`` the share whose ground is as dark beside clouds as in reflectances
-    (`as_reflectance`), ``flat`` the share of the others in nearly one colour (`as_flat`), ``coarser`` the share at half resolution,
-    where the image is large enough.
+    (`as_reflectance`), ``flat`` the share of the others in nearly one colour (`as_flat`), ``coarser`` the share at half
+    resolution, where the image is large enough.
 
     ``test`` and ``val`` are fractions of the images, held out by a hash of ``val_seed`` and name; None holds out none.
     ``split`` is a split file instead, or 'folders' for ``root/train``, ``root/test`` and ``root/val``. With ``strips``

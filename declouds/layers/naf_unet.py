@@ -124,7 +124,7 @@ class NAFUNet(nn.Module):
             return NAFBlocks([NAFBlock(channels, embedding, dropout) for _ in range(count)])
 
         levels = len(encoder_blocks)
-        self.multiple = patch * 2**levels
+        self.patch, self.multiple = patch, patch * 2**levels
         self.fold, self.unfold = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
         channels = [width * 2**level for level in range(levels)]
         self.first = nn.Conv2d(patch**2 * in_channels, width, 3, padding=1)

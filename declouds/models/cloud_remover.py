@@ -100,6 +100,9 @@ class CloudRemover(BaseModel):
         wanted = set(train).union(*(cls.needs.get(part, cls.parts) for part in train))
         return {**config, **options, **{part: None for part in cls.parts if part not in wanted and part in config}}
 
+    def begin(self, parts: Collection[str]) -> None:
+        """Set the weights of parts that are about to be trained for the first time and start from those of others."""
+
     def check_training(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str]) -> None:
         """Check, on a corner of a training image, that the losses can be computed.
 

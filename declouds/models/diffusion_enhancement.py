@@ -37,8 +37,9 @@ class DiffusionEnhancement(CloudRemover):
         **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
 
     Raises:
-        UserError: a fusion, a denoiser or a process that needs a prior without a reference; a fusion with too few
-            steps; a prediction that has no meaning for the process; or ``eta`` outside [0, 1].
+        UserError: a fusion, a denoiser or a process that needs a prior without a reference; a denoiser that cannot
+            start from the reference; a fusion with too few steps; a prediction that has no meaning for the process; or
+            ``eta`` outside [0, 1].
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference", "denoiser", "fusion")
@@ -83,6 +84,8 @@ class DiffusionEnhancement(CloudRemover):
             raise UserError(f"{what} the prior: set a reference")
         self.sampler = SAMPLERS.build(sampler)
         self.reference = None if reference is None else REFERENCES.build(reference, **sizes)
+        if getattr(self.denoiser, "from_reference", False):
+            self.denoiser.check_reference(self.reference)
         self.fusion = None if fusion is None else FUSIONS.build(fusion, **sizes)
         most, steps = getattr(self.fusion, "max_steps", None), self.noise_schedule.num_steps
         if most is not None and most < steps:
@@ -109,9 +112,14 @@ class DiffusionEnhancement(CloudRemover):
         chosen = super().training_config(config, train, options)
         if config.get("reference") is not None and "denoiser" in train:
             ends_in_prior = "prior" in NOISE_SCHEDULES.build(config["noise_schedule"]).condition
-            if ends_in_prior or config["denoiser"].get("takes_prior"):
+            if ends_in_prior or any(config["denoiser"].get(entry) for entry in ("takes_prior", "from_reference")):
                 chosen = {**chosen, "reference": config["reference"]}
         return chosen if "fusion" in train else {**chosen, "degrade_prior": None}
+
+    def begin(self, parts: Collection[str]) -> None:
+        """Let a denoiser ``from_reference`` start from the weights of the reference."""
+        if "denoiser" in parts and getattr(self.denoiser, "from_reference", False):
+            self.denoiser.start_from(self.reference)
 
     def losses_per_image(
         self,

@@ -91,7 +91,6 @@ class Composite(nn.Module):
             config = dict(type=detector) if isinstance(detector, str) else detector
             self.detector = CLOUD_DETECTORS.build(config, band_names=inputs[0].bands)
 
-    @torch.compiler.disable  # which would compute NumPy's part by itself
     @torch.no_grad()
     def forward(self, cloudy: torch.Tensor) -> torch.Tensor:
         """Return the prior."""

@@ -245,6 +245,7 @@ def model_of_stage(config: dict[str, Any], changes: Collection[str], seed: int, 
     for part in model.existing_parts():
         if weights := part_of(state, part):
             load_strictly(getattr(model, part), weights, f"the weights from before stage {of}")
+    model.begin(set(changes) - ready)
     model.train_only([part for part in model.existing_parts() if part in changes])
     return model
 

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from declouds.errors import UserError
+from declouds.models import build_model
 from declouds.registry import DENOISERS
 
 TINY = dict(type="NAFDenoiser", width=8, encoder_blocks=(1,), decoder_blocks=(1,), middle_blocks=1)
@@ -31,3 +33,55 @@ def test_without_a_gain_the_output_is_that_of_the_network():
     offset = noise(2, 3, 8, 8, seed=3)
     network.unet.forward = lambda *_: offset
     assert torch.equal(network(noise(2, 3, 8, 8, seed=0), torch.tensor([3, 9]), noise(2, 3, 8, 8, seed=1)), offset)
+
+
+def model_from_reference(reference=None, **denoiser):
+    network = dict(width=8, encoder_blocks=(1,), decoder_blocks=(1,), middle_blocks=1, patch=2, gain=True)
+    model = dict(
+        type="DiffusionEnhancement",
+        in_bands=5,
+        reference=dict(type="NAFNet") | network | (reference or {}),
+        denoiser=dict(type="NAFDenoiser", predicts="clear", from_reference=True) | network | denoiser,
+        noise_schedule=dict(type="StraightPath", endpoint="prior", noise=0.1),
+        sampler=dict(type="DDIM", steps=2),
+    )
+    return build_model(model)
+
+
+def test_from_the_reference_the_prediction_is_the_prior_at_first_at_any_time():
+    torch.manual_seed(0)
+    model = model_from_reference()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    cloudy, (x_t, start) = noise(2, 5, 8, 8, seed=1) / 4, noise(2, 2, 3, 8, 8, seed=0)
+    times = torch.tensor([3, 900])
+    prior = model.reference(cloudy)
+    assert not torch.allclose(prior, cloudy[:, :3], atol=0.01)
+    model.begin(["fusion"])
+    assert not torch.allclose(model.denoiser(x_t, times, cloudy), prior, atol=0.01)
+    model.begin(["denoiser"])
+    torch.testing.assert_close(model.denoiser(x_t, times, cloudy), prior)
+    torch.testing.assert_close(model.predict(cloudy, start), prior)
+
+
+def test_training_from_the_reference_reaches_what_it_was_not_given():
+    torch.manual_seed(0)
+    model = model_from_reference()
+    model.begin(["denoiser"])
+    model.train_only(["denoiser"])
+    trained = dict(model.denoiser.named_parameters())
+    loss = model.denoiser(noise(2, 3, 8, 8, seed=0), torch.tensor([3, 900]), noise(2, 5, 8, 8, seed=1)).square().sum()
+    loss.backward()
+    assert trained["unet.first.weight"].grad[:, :12].abs().max() > 0
+
+
+@pytest.mark.parametrize("denoiser", [dict(predicts="residual"), dict(takes_prior=True)])
+def test_from_the_reference_the_clear_image_is_predicted_from_the_cloudy_one(denoiser):
+    with pytest.raises(UserError, match="set predicts='clear', takes_prior=False"):
+        model_from_reference(**denoiser)
+
+
+@pytest.mark.parametrize("reference", [dict(width=16), dict(encoder_blocks=(2,)), dict(gain=False), dict(patch=1)])
+def test_a_reference_of_other_sizes_is_refused(reference):
+    with pytest.raises(UserError, match="a reference of type NAFNet with the same width, patch, gain and blocks"):
+        model_from_reference(reference=reference)

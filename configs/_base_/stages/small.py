@@ -41,12 +41,12 @@ _de = [
 
 # Four minutes on one core, with a prior that is trained already: a denoiser, DE's with its fusion, or the prior itself.
 _denoiser = [
-    _stage("coarse", ["denoiser"], 300, batch_size=8, lr=1.5e-3, reduce=2),
-    _stage("fine", ["denoiser"], 60, 20, batch_size=4, lr=6e-4),
+    _stage("coarse", ["denoiser"], 500, batch_size=8, lr=1e-3, reduce=2),
+    _stage("fine", ["denoiser"], 110, 20, batch_size=4, lr=5e-4),
 ]
 _de_naf = [
-    _stage("coarse", ["denoiser"], 280, batch_size=8, lr=1.5e-3, reduce=2),
-    _stage("fine", ["denoiser"], 45, 20, batch_size=4, lr=6e-4),
+    _stage("coarse", ["denoiser"], 460, batch_size=8, lr=1e-3, reduce=2),
+    _stage("fine", ["denoiser"], 85, 20, batch_size=4, lr=5e-4),
     _stage("fusion", ["fusion"], 50, 20, batch_size=4, lr=1e-3, reduce=2),
 ]
 _reference_again = [
