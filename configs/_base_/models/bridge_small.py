@@ -1,5 +1,5 @@
-# A bridge from the prior for two CPU cores. The prior is the general model's, and the denoiser starts as the same network:
-# trained from noise for minutes, it would say less of the clear image than a prior that was trained for hours.
+# A bridge from the prior for two CPU cores. The prior is the general model's, and the denoiser starts as the same
+# network: from random weights it would know less after minutes than a prior that was trained for hours.
 _base_ = ["general.py"]
 _network = {key: value for key, value in _base_.model.reference.items() if key != "type"}
 model = dict(

@@ -74,3 +74,6 @@ _dates = [
     _stage("denoiser", ["denoiser"], 200, 20, batch_size=8, lr=2e-3, crop=64),
     _stage("fusion", ["fusion"], 20, 5, batch_size=8, lr=2e-3, crop=64),
 ]
+
+# With radar, of which few pairs of many bands are at hand.
+_radar = [_stage("reference", ["reference"], 500, 25, batch_size=8, lr=1e-3, crop=64)]
