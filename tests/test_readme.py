@@ -19,7 +19,7 @@ from declouds.registry import FUSIONS
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 OWN_PARSERS = {"dates_of_one_place", "demo", "measure_composites"} | {
-    f"measure_{what}" for what in ("dates", "detectors", "general", "scenes")
+    f"measure_{what}" for what in ("dates", "detectors", "general", "radar", "scenes")
 }
 PREFIX_OF_TOOL = {
     "train": ["train"],

@@ -70,7 +70,8 @@ def as_line(title: str, rows: Sequence[Row], minus: Sequence[Row] | None = None)
     cells = []
     for name, unit in METRICS.items():
         value = found[f"reflectance.{name}.cloudy_pixels"]
-        cells.append(f"{name} {unit * value.mean:.2f} [{unit * value.low:.2f}, {unit * value.high:.2f}]")
+        mean, low, high = (f"{unit * number:.4g}" for number in value[:3])
+        cells.append(f"{name} {mean} [{low}, {high}]")
     return f"{title:22} " + "   ".join(cells)
 
 
