@@ -7,7 +7,7 @@ datamodule = dict(
     shares=dict(thin=0.26, thick=0.17, mixed=0.09, masks=0.13, clear=0.35),
     thickness=(0.1, 2.0),
     reflectance=0.5,
-    flat=0.12,
+    flat=0.25,
 )
 load_from = "work_dirs/general_windows/model.safetensors"
 stages = _base_._general
