@@ -44,7 +44,7 @@ from declouds.wavelengths import wavelengths_of
 TRIES = 50  # places of a window before an image is given up for nodata
 ENOUGH = 0.5  # share of valid pixels that a window has at least
 SMALL_KEPT = 4096  # small images in memory: 200 MB at 64 pixels and 3 bands
-DIM = (0.55, 1.05)  # brightness of thick clouds: light leaves small ones by their sides, and a low sun lights all less
+DIM = (0.25, 0.55, 1.05)  # brightness of thick clouds over dark and over bright ground at least, and at most
 PARALLAX = 3.0  # pixels, at most, of thick clouds between the first band and the last
 LOOKED_AT = 100  # training images that are looked at for clouds of their own
 
@@ -160,7 +160,9 @@ class CloudedImagesDataset(PairDataset):
             half = min(self.regions[image][2:]) >= 2 * self.size and rng.random() < self.coarser
             clear, valid = self._window(image, rng, reduce=2 if half else 1)
         return self.as_sample(
-            self._under_clouds(clear, valid, rng, self.other_sensors, self.reflectance, self.flat, DIM, PARALLAX),
+            self._under_clouds(
+                clear, valid, rng, self.other_sensors, self.reflectance, self.flat, dim=True, parallax=PARALLAX
+            ),
             self.names[index],
         )
 
@@ -184,7 +186,7 @@ class CloudedImagesDataset(PairDataset):
         other_sensors: float = 0.0,
         reflectance: float = 0.0,
         flat: float = 0.0,
-        brightness: tuple[float, float] = BRIGHTNESS,
+        dim: bool = False,
         parallax: float = 0.0,
     ) -> Arrays:
         """Lay clouds over an image in [0, 1], and return both in stored units, rounded as the file's type rounds."""
@@ -196,7 +198,7 @@ class CloudedImagesDataset(PairDataset):
             clear, wavelengths = as_false_colour(clear, rng)
         dark = rng.random() < reflectance
         if dark:
-            clear = as_reflectance(clear, rng)
+            clear = as_reflectance(clear, rng, wavelengths)
         elif rng.random() < flat:  # not both: `end_of_range` would make all flat, clear ground white
             clear = as_flat(clear, rng)
         body = None
@@ -205,7 +207,7 @@ class CloudedImagesDataset(PairDataset):
             body = partial(_body_of, path)
         apart = rng.uniform(0, parallax) if parallax else 0.0
         cloudy, mask, thickness = draw_clouds(
-            clear, rng, wavelengths, self.shares, self.thickness, body, brightness, apart
+            clear, rng, wavelengths, self.shares, self.thickness, body, dim_over(clear) if dim else BRIGHTNESS, apart
         )
         if other or dark:
             bands, height, width = clear.shape
@@ -357,6 +359,19 @@ class CloudedImages(PairDataModule):
                 "at them, and leave out what is cloudy",
                 some(cloudy),
             )
+
+
+def dim_over(clear: np.ndarray) -> tuple[float, float]:
+    """Return how bright thick clouds over an image may be: somewhat brighter than its bright ground, up to white.
+
+    Light leaves small clouds by their sides, and a low sun lights all less.
+
+    Shapes: (C, H, W).
+    Units: [0, 1].
+    """
+    darkest, brightest, most = DIM
+    ground = float(np.percentile(clear[:, ::4, ::4], 90))
+    return float(np.clip(1.2 * ground, darkest, brightest)), most
 
 
 def band_wavelengths(names: Sequence[str], given: Sequence[float] | None) -> tuple[float, ...]:

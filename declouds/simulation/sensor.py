@@ -1,11 +1,14 @@
 """A clear image as another sensor, or another way of making pictures of its data, would have given it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
 from declouds.simulation.noise import fractal_noise
 from declouds.wavelengths import CENTRES
 
+AIR = 0.12  # of reflectance at 0.49 micrometres: the most that clear air adds, in products without its correction
 TINT, UNEVEN = 0.04, 0.015  # standard deviations of the bands' gains, and of their changes from place to place
 SHOWN = [centre for name, centre in CENTRES.items() if name not in ("water_vapour", "cirrus")]
 
@@ -49,16 +52,20 @@ def as_flat(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(colour + rise + texture, 0, 1).astype(np.float32)
 
 
-def as_reflectance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def as_reflectance(image: np.ndarray, rng: np.random.Generator, wavelengths: Sequence[float]) -> np.ndarray:
     """Undo the curve and the gain by which pictures are made of reflectances: ground is dark beside clouds.
 
-    In pictures ground fills the range of values. As reflectance most of it is below 0.2, and clouds are 0.4 to 1.
+    In pictures ground fills the range of values. As reflectance most of it is below 0.2, and clouds are 0.3 to 1. In
+    half of the images clear air shines above the ground as well, as at the top of the atmosphere: by Rayleigh's law it
+    goes with the wavelength to the power of -4.
 
-    Shapes: (C, H, W) -> (C, H, W) float32.
+    Shapes: (C, H, W), wavelengths (C,) in micrometres -> (C, H, W) float32.
     Units: [0, 1].
     """
     gamma, gain = rng.uniform(1, 2.2), np.exp(rng.uniform(np.log(0.2), 0))
-    return (np.clip(image, 0, 1) ** gamma * gain).astype(np.float32)
+    dark = np.clip(image, 0, 1) ** gamma * gain
+    air = max(0.0, rng.uniform(-AIR, AIR)) * (np.asarray(wavelengths) / CENTRES["blue"]) ** -4.0
+    return (dark * (1 - air[:, None, None]) + air[:, None, None]).astype(np.float32)
 
 
 def white_of(bands: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from declouds import image_io
-from declouds.datamodules.clouded_images import CloudedImages, CloudedImagesDataset
+from declouds.datamodules.clouded_images import CloudedImages, CloudedImagesDataset, dim_over
 from declouds.errors import UserError
 from declouds.image_io import write_image
 from declouds.registry import DATAMODULES
@@ -360,3 +360,9 @@ def test_real_clear_images(shared):
         data = CloudedImagesDataset(folder, size=size, upsample=True, val=None, test=None)
         sample = data.draw(3, 0)
         assert sample["cloudy"].shape == (3, size, size) and (sample["clear"].amax() > -0.5)
+
+
+def test_thick_clouds_are_brighter_than_ground_dark_or_bright():
+    for ground, least in ((0.02, 0.25), (0.35, 0.42), (0.8, 0.55)):
+        low, high = dim_over(np.full((3, 16, 16), ground, np.float32))
+        assert low == pytest.approx(least) and high > 1

@@ -224,14 +224,23 @@ def test_another_sensor_changes_the_image_within_reason():
 
 def test_reflectance_is_darker_than_a_picture_and_keeps_the_order_of_its_values():
     image = clear_scene(np.random.default_rng(0), 64, 64)
-    means = []
-    for seed in SEEDS:
-        dark = as_reflectance(image, np.random.default_rng(seed))
+    means, airs = [], []
+    for seed in range(24):
+        dark, black = (as_reflectance(one, np.random.default_rng(seed), RGB) for one in (image, 0 * image))
         assert dark.shape == image.shape and dark.dtype == np.float32
-        assert 0 <= dark.min() and (dark <= image).all()
-        assert (np.diff(dark.ravel()[np.argsort(image.ravel())]) >= 0).all()
-        means.append(dark.mean() / image.mean())
+        assert 0 <= dark.min() and (dark <= image + black).all()
+        for band, values in zip(dark, image, strict=True):
+            assert (np.diff(band.ravel()[np.argsort(values.ravel())]) >= 0).all()
+        means.append((dark - black).mean() / image.mean())
+        airs.append(black[:, 0, 0])
+        assert (np.ptp(black, axis=(1, 2)) == 0).all()
     assert min(means) < 0.3 and max(means) > 0.5
+    airs = np.array(airs)
+    assert 6 < (airs == 0).all(1).sum() < 18 and 0.1 < airs.max() <= 0.12
+    shining = airs[airs[:, 0] > 0]
+    np.testing.assert_allclose(
+        shining / shining[:, -1:], (np.array([RGB]) / 0.49) ** -4.0 * np.ones((len(shining), 1)), rtol=1e-4
+    )
 
 
 def test_the_end_of_a_range_is_that_of_the_scene_or_higher():
