@@ -11,7 +11,7 @@ from declouds.download import cache_folder, download, file_digest, offline
 from declouds.errors import UserError, nearest
 
 GENERAL = "general"
-PACKAGED = Path(__file__).with_name("general-4.safetensors")  # a new number when the weights change
+PACKAGED = Path(__file__).with_name("general-5.safetensors")  # a new number when the weights change
 MODEL_CARD = "docs/general_model.md"
 
 
