@@ -93,7 +93,8 @@ def _thick(
     reach = max(2, round(0.1 * scale)), min(48, round(0.4 * scale))  # clouds are about as high as wide
     shape = body or partial(clustered_body, scale=scale, cover=covered)
     look = partial(translucent, brightness=brightness)
-    colour = cloud_reflectance(wavelengths, ice, rng.uniform(*TOPS) + ABOVE_FREEZING * ice)
+    height = rng.spawn(1)[0].uniform(*TOPS) + ABOVE_FREEZING * ice  # drawn apart: no other draw depends on it
+    colour = cloud_reflectance(wavelengths, ice, height)
     for _ in range(TRIES):  # small clouds may all lie beside the image
         thick = add_thick_cloud(clear, rng, wavelengths, shape, look, reach, colour, SKYLIGHT, parallax)
         if thick.mask.any():
