@@ -55,6 +55,15 @@ def test_every_image_is_cleared_by_networks_that_have_not_seen_it(tool, pairs, c
     assert "stage" not in again and again.splitlines()[-4:] == printed.splitlines()[-4:]
 
 
+def test_a_folder_of_other_folds_or_options_is_refused(tool, pairs):
+    out = pairs.parent / "out"
+    tool.measure(pairs, out, 2, TINY)
+    with pytest.raises(UserError, match="other data"):
+        tool.measure(pairs, out, 3, TINY)
+    with pytest.raises(UserError, match="another config"):
+        tool.measure(pairs, out, 2, [*TINY, "seed=1"])
+
+
 def test_more_folds_than_images_are_refused(tool, pairs):
     with pytest.raises(UserError, match="--folds 4: there are 3 images: give 2 to 3"):
         tool.measure(pairs, pairs.parent / "out", 4, TINY)

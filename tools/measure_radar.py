@@ -50,18 +50,20 @@ class WithCloud(Dataset):
         return {**sample, "mask": (difference.amax(0, keepdim=True) > CHANGED).float()}
 
 
-def fold_rows(data: Path, split: Path, of: str, out: Path, options: Sequence[str]) -> dict[str, list[Row]]:
-    """Train one model on a fold, unless ``out`` has it already; return the rows of the cloudy image and its own."""
+def fold_rows(data: Path, split: Path, of: str, out: Path, options: Sequence[str]) -> tuple[list[Row], list[Row]]:
+    """Train one model on a fold, or go on with its run; return the rows of the cloudy images and of its results.
+
+    Raises:
+        UserError: ``out`` holds a run of other images or options.
+    """
     config = load_config(CONFIG, [f"datamodule.root={data}", f"datamodule.split={split}", *MODELS[of], *options])
-    weights = out / "model.safetensors"
-    if not weights.exists():
-        CoarseToFine(config, out).run(resume=out.exists())
+    weights = CoarseToFine(config, out).run(resume=out.exists())
     datamodule = DATAMODULES.build(config.datamodule)
     datamodule.setup("test")
     model = load_model(weights)
     images = WithCloud(datamodule.test_dataset)
     rows = evaluate_model(model, images, protocols=("reflectance",), variants=("cloudy",))
-    return {"cloudy": rows["cloudy"], of: rows[model.method]}
+    return rows["cloudy"], rows[model.method]
 
 
 def as_line(title: str, rows: Sequence[Row], minus: Sequence[Row] | None = None) -> str:
@@ -79,12 +81,12 @@ def measure(data: Path, out: Path, folds: int, options: Sequence[str]) -> None:
     """Train and test every fold, and print the scores.
 
     Raises:
-        UserError: there are fewer images than folds.
+        UserError: there are fewer images than folds, or ``out`` holds other folds.
     """
     names = sorted(images_in(data / "cloudy"))
     if not 2 <= folds <= len(names):
         raise UserError(f"--folds {folds}: there are {len(names)} images: give 2 to {len(names)}")
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[Row]] = {method: [] for method in ("cloudy", *MODELS)}
     for fold in range(folds):
         folder, test = out / f"fold_{fold}", names[fold::folds]
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,9 +94,9 @@ def measure(data: Path, out: Path, folds: int, options: Sequence[str]) -> None:
         split.write_text(json.dumps(dict(train=[name for name in names if name not in test], test=test)))
         for of in MODELS:
             print(f"fold {fold + 1} of {folds}, {of}", flush=True)
-            rows_of_fold = fold_rows(data, split.absolute(), of, folder / of.replace(" ", "_"), options)
-            for method, own in rows_of_fold.items():
-                rows.setdefault(method, []).extend(own if method == of or of == "without radar" else [])
+            cloudy, own = fold_rows(data, split.absolute(), of, folder / of.replace(" ", "_"), options)
+            rows[of] += own
+        rows["cloudy"] += cloudy
     for group, least in {"all images": 0.0, f"cover above {HALF:.0%}": HALF}.items():
         members = {row["name"] for row in rows["cloudy"] if row["image.cover"] > least}
         chosen = {method: [row for row in own if row["name"] in members] for method, own in rows.items()}

@@ -96,9 +96,8 @@ def add_haze(
     depth = _with_mean(depth / (1 + _with_mean(depth) / DENSEST))
     depth = (depth * habit.density * np.exp(rng.uniform(*np.log(thickness)))).astype(np.float32)
     mask = 1 - np.exp(-depth) > FAINTEST
-    light = airlight(rng, wavelengths, habit.grey) * cloud_reflectance(
-        wavelengths, ice, rng.spawn(1)[0].uniform(*habit.heights)
-    )
+    height = rng.spawn(1)[0].uniform(*habit.heights)  # drawn apart: no other draw depends on it
+    light = airlight(rng, wavelengths, habit.grey) * cloud_reflectance(wavelengths, ice, height)
     hazy = veil(clear, depth, wavelengths, rng.uniform(*habit.exponents), light)
     return Haze(np.where(mask, hazy, clear), mask, np.where(mask, depth, 0))
 

@@ -55,7 +55,7 @@ def as_flat(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def as_reflectance(image: np.ndarray, rng: np.random.Generator, wavelengths: Sequence[float]) -> np.ndarray:
     """Undo the curve and the gain by which pictures are made of reflectances: ground is dark beside clouds.
 
-    In pictures ground fills the range of values. As reflectance most of it is below 0.2, and clouds are 0.3 to 1. In
+    In pictures ground fills the range of values. As reflectance most of it is below 0.2, and clouds are 0.25 to 1. In
     half of the images clear air shines above the ground as well, as at the top of the atmosphere: by Rayleigh's law it
     goes with the wavelength to the power of -4.
 

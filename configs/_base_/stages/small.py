@@ -39,7 +39,7 @@ _de = [
     _stage("fusion_fine", ["fusion"], 75, batch_size=2, lr=4e-4),
 ]
 
-# Four minutes on one core, with a prior that is trained already: a denoiser, DE's with its fusion, or the prior itself.
+# Six minutes on one core, with a prior that is trained already: a denoiser, DE's with its fusion, or the prior itself.
 _denoiser = [
     _stage("coarse", ["denoiser"], 500, batch_size=8, lr=1e-3, reduce=2),
     _stage("fine", ["denoiser"], 110, 20, batch_size=4, lr=5e-4),
