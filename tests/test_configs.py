@@ -8,12 +8,16 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 import declouds.models  # noqa: F401 (registers the models)
+from declouds.datamodules.folder_sources import folder_sources
+from declouds.datamodules.pair_sources import with_flags
 from declouds.errors import UserError
 from declouds.models import OnePass, model_class
 from declouds.models.one_pass import build_loss
 from declouds.registry import DATAMODULES, DISCRIMINATORS
+from declouds.sources import image_source
 from declouds.training.config import REQUIRED, load_config
 from declouds.training.stage import read_stages
+from declouds.value_range import ValueRange
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.py"))
@@ -39,6 +43,15 @@ def bases_of(path):
     return {path.resolve()}.union(*(bases_of((path.parent / base).resolve()) for base in bases))
 
 
+def inputs_of(data):
+    """Return the sources of the input as training fills them in from the data; nothing if the image is alone."""
+    image = image_source(len(data.band_names), data.band_names, ValueRange(0, 1))
+    published = data.kwargs.get("data_set")
+    more = published.sources if published else [one.source(image) for one in folder_sources(data.kwargs.get("sources"))]
+    sources = [image, *with_flags(more, data.kwargs.get("drop") or {})] if more else []
+    return dict(inputs=[source.config() for source in sources]) if more else {}
+
+
 def test_there_are_configs_for_every_data_set():
     names = {path.stem for path in COMPLETE}
     assert {"de_cuhkcr_thick", "de_cuhkcr_thin", "de_rice1", "de_rice2", "de_simulated"} <= names
@@ -59,7 +72,7 @@ def test_a_config_is_read_and_built(path):
     data = DATAMODULES.build(config.datamodule)
     bands = len(data.band_names)
     with torch.device("meta" if config.model.type == "OnePass" else "cpu"):  # without weights it takes no time
-        model = MODELS.build({"bands": bands, **config.model})
+        model = MODELS.build({"bands": bands, **inputs_of(data), **config.model})
     assert model.bands == bands
     parts = {part for part in model.existing_parts() if any(True for _ in getattr(model, part).parameters())}
     trained = {part for stage in stages for part in stage.train}

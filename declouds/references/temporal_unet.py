@@ -52,6 +52,29 @@ def attend(features: torch.Tensor, scores: torch.Tensor, there: torch.Tensor) ->
     return (weight.unsqueeze(3) * features.unflatten(2, (heads, -1))).sum(1).flatten(1, 2)
 
 
+class DateChoice(nn.Module):
+    """What to add to the image so that other dates replace it, weighed by attention per pixel; nothing at first.
+
+    Shapes: hidden (B, C, H, W), features (B, T, C, H, W), images (B, T, bands, H, W) and there (B, T, 1, H, W) bool of
+    the cloudy image and the dates after it -> (B, bands, H, W).
+    """
+
+    def __init__(self, channels: int, key: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, key, 1)
+        self.keys = nn.Conv2d(channels, key, 1)
+        self.share = zero_init(nn.Conv2d(channels, 1, 3, padding=1))
+
+    def forward(
+        self, hidden: torch.Tensor, features: torch.Tensor, images: torch.Tensor, there: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the share of the image that is replaced, times what the mean of the dates differs from it by."""
+        keys = self.keys(features[:, 1:].flatten(0, 1)).unflatten(0, (len(hidden), -1))
+        scores = (self.query(hidden).unsqueeze(1) * keys).sum(2, keepdim=True).float() / keys.shape[2] ** 0.5
+        weight = scores.masked_fill(~there[:, 1:], torch.finfo(scores.dtype).min).softmax(1) * there[:, 1:]
+        return self.share(hidden).float() * (weight * (images[:, 1:] - images[:, :1])).sum(1)
+
+
 @REFERENCES.register_module()
 class TemporalUNet(nn.Module):
     """A U-Net over several dates: one encoder for all, attention over dates at every scale, one decoder.
@@ -59,7 +82,11 @@ class TemporalUNet(nn.Module):
     As U-TAE (Garnot and Landrieu, ICCV 2021, arXiv 2107.07933, section 3) and UnCRtainTS (Ebel et al. 2023, arXiv
     2304.05464): every date, the cloudy image among them, passes the same encoder. At the coarsest level a learned query
     scores the dates per pixel and head; the same scores, enlarged, weigh them at every level, each head its group of
-    channels. A decoder makes one correction of the cloudy image of it, which starts as none. Blocks are NAFNet's.
+    channels. Blocks are NAFNet's.
+
+    The decoder ends in a correction of the cloudy image, which starts as none, and beyond U-TAE in a second attention
+    at full size, by which the dates replace the image (`DateChoice`): ground that another date shows need not be
+    painted from features.
 
     Days, where the sources have them, are encoded as sines and cosines and added to what the scores are made of.
     Dates that are missing, as a whole or at single pixels, have no weight there. All further sources but the dates,
@@ -123,6 +150,7 @@ class TemporalUNet(nn.Module):
         )
         self.decoder = nn.ModuleList(_blocks(*level) for level in zip(channels[:-1], blocks[:-1], strict=True))
         self.last = zero_init(nn.Conv2d(width, bands, 3, padding=1))
+        self.choice = DateChoice(width, key) if self.dates else None
         days = [0.0, *(float("nan") if source.days is None else source.days for source in found)]
         encoded = time_embedding(torch.tensor(days), channels[-1], PERIOD).nan_to_num(0)  # of unknown days: nothing
         self.register_buffer("days", encoded, persistent=False)
@@ -148,7 +176,10 @@ class TemporalUNet(nn.Module):
         for index in reversed(range(len(self.downs))):
             skip = attend(levels[index], scores, _reduced(there, index))
             hidden = self.decoder[index](self.ups[index](hidden) + skip)
-        return cloudy[:, : self.bands] + self.last(hidden)[..., :height, :width].float()
+        restored = frames[:, 0, : self.bands] + self.last(hidden).float()
+        if self.choice is not None:
+            restored = restored + self.choice(hidden, levels[0], frames[:, :, : self.bands], there)
+        return restored[..., :height, :width]
 
     def _frames(self, cloudy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return image and dates, alike in channels: bands, other sources, which dates do not have, and a flag.

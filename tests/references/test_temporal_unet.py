@@ -36,7 +36,7 @@ def images(channels, seed=0, size=SIZE):
 def test_it_starts_as_the_identity_and_has_the_documented_size():
     cloudy = images(9)
     assert torch.equal(TemporalUNet(3, 9, dates=2, **SMALL)(cloudy), cloudy[:, :3])
-    assert sum(parameter.numel() for parameter in TemporalUNet(3, 9, dates=2).parameters()) == 2_549_123
+    assert sum(parameter.numel() for parameter in TemporalUNet(3, 9, dates=2).parameters()) == 2_549_676
 
 
 @torch.no_grad()
@@ -92,7 +92,7 @@ def test_it_takes_what_the_cloud_hides_from_the_date_that_shows_it():
             loss.backward()
             optimizer.step()
         errors[name] = loss.item()
-    assert errors["shown"] < 0.5 * errors["hidden"]
+    assert errors["shown"] < 0.3 * errors["hidden"]
 
 
 def test_a_de_takes_it_as_its_reference():

@@ -74,6 +74,7 @@ _dates = [
     _stage("denoiser", ["denoiser"], 200, 20, batch_size=8, lr=2e-3, crop=64),
     _stage("fusion", ["fusion"], 20, 5, batch_size=8, lr=2e-3, crop=64),
 ]
+_dates_reference = [_stage("reference", ["reference"], 1500, 50, batch_size=8, lr=1.5e-3, crop=64)]
 
 # With radar, of which few pairs of many bands are at hand.
 _radar = [_stage("reference", ["reference"], 500, 25, batch_size=8, lr=1e-3, crop=64)]
