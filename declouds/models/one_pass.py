@@ -87,7 +87,8 @@ class OnePass(CloudRemover):
                     f"{', '.join(outputs)}"
                 )
             if of == "restorations":
-                value = sum(term(only_valid(output.float(), clear, valid), clear) for output in outputs[of])
+                more = (cloudy[:, : clear.shape[1]],) if getattr(term, "takes_cloudy", False) else ()
+                value = sum(term(only_valid(output.float(), clear, valid), clear, *more) for output in outputs[of])
             else:
                 value = term(outputs[of], attention_target(cloudy, clear) if of == "attention" else None)
             losses[f"loss_{index}_{type(term).__name__.lower()}"] = weight * value

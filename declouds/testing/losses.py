@@ -8,7 +8,10 @@ from declouds.testing.parts import check_description, random_images, random_nois
 
 
 def check_loss(config: dict) -> None:
-    """Check ``(output, target) -> scalar`` for the loss's attribute ``takes``: images by default."""
+    """Check ``(output, target) -> scalar`` for the loss's attribute ``takes``: images by default.
+
+    A loss with ``takes_cloudy`` gets the cloudy image as a third argument.
+    """
     check_description(LOSSES, config)
     loss = LOSSES.build(config)
     checks = dict(images=_check_images, logits=_check_logits, latent=_check_latent)
@@ -25,7 +28,7 @@ def _check_images(loss: nn.Module) -> None:
         values = []
         for deviation in (0.0, 0.1, 0.5):
             output = (target + deviation * random_noise(2, 2, 3, size)).requires_grad_()
-            value = loss(output, target)
+            value = loss(output, target, *((target,) if getattr(loss, "takes_cloudy", False) else ()))
             require(value.shape == (), f"a loss must be one number, not of shape {tuple(value.shape)}")
             (gradient,) = torch.autograd.grad(value, output)
             require(

@@ -9,6 +9,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from declouds.losses.edge import Edge, finest_level
 from declouds.losses.ssim import SSIM
+from declouds.models import OnePass
 from declouds.registry import LOSSES
 
 
@@ -45,6 +46,19 @@ def test_roots_weigh_dark_ground_more(least):
 def test_a_constant_deviation_gives_the_closed_form(config, deviation, value):
     target = torch.linspace(-0.9, 0.6, 2 * 3 * 8 * 10).reshape(2, 3, 8, 10)
     assert LOSSES.build(config)(target + deviation, target).item() == pytest.approx(value, rel=1e-4)
+
+
+def test_only_what_is_worse_than_the_cloudy_image_is_harm():
+    clear = torch.zeros(1, 1, 1, 4)
+    cloudy = clear + torch.tensor([0.4, 0.4, 0.0, -0.2])
+    output = clear + torch.tensor([0.1, 0.5, -0.3, 0.2])
+    assert loss("NoHarm")(output, clear, cloudy).item() == pytest.approx((0 + 0.1 + 0.3 + 0) / 4)
+
+
+def test_leaving_an_image_with_further_channels_as_it_is_does_no_harm():
+    model = OnePass(dict(type="Identity"), [dict(type="NoHarm")], bands=2, in_bands=3)
+    clear, cloudy = images(bands=3)
+    assert [value.item() for value in model.losses(cloudy, clear[:, :2], ["a", "b"]).values()] == [0.0]
 
 
 def test_the_psnr_is_averaged_over_images_not_their_errors():
