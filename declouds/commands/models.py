@@ -1,6 +1,7 @@
 """`declouds models`: the models and parts that a config can name."""
 
 import argparse
+from typing import Any
 
 HELP = "list every registered part with its one-line description"
 
@@ -12,22 +13,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print all parts by kind, including those of plugins."""
-    from mmengine.registry import MODELS
     from rich.console import Console
     from rich.table import Table
 
     from declouds.errors import UserError
-    from declouds.models.cloud_remover import CloudRemover
     from declouds.registry import PART_REGISTRIES, describe, load_plugins
 
     load_plugins()
-    whole = {name: model for name, model in MODELS.module_dict.items() if issubclass(model, CloudRemover)}
-    kinds = {"model": whole} | {registry.name: registry.parts() for registry in PART_REGISTRIES}
+    kinds = {"model": _models} | {registry.name: registry.parts for registry in PART_REGISTRIES}
     if args.kind and args.kind not in kinds:
         raise UserError(f"unknown kind of part {args.kind!r}: known: {', '.join(kinds)}")
-    for kind, parts in kinds.items():
-        if args.kind in (None, kind):
-            table = Table(title=kind, title_justify="left", show_header=False, box=None, padding=(0, 2))
-            for name in sorted(parts):
-                table.add_row(name, describe(parts[name]))
-            Console().print(table)
+    for kind in [args.kind] if args.kind else kinds:
+        parts = kinds[kind]()  # imports the parts of this kind alone
+        table = Table(title=kind, title_justify="left", show_header=False, box=None, padding=(0, 2))
+        for name in sorted(parts):
+            table.add_row(name, describe(parts[name]))
+        Console().print(table)
+
+
+def _models() -> dict[str, Any]:
+    """Return the whole models by their names."""
+    from mmengine.registry import MODELS
+
+    from declouds.models.cloud_remover import CloudRemover
+
+    return {name: model for name, model in MODELS.module_dict.items() if issubclass(model, CloudRemover)}
