@@ -94,6 +94,7 @@ def _build(cfg: Any, registry: PartRegistry, **defaults: Any) -> Any:
         raise UserError(f"{registry.name} {part.__name__} cannot be built: {error}") from error
 
 
+MODELS = PartRegistry("model", "models")
 DENOISERS = PartRegistry("denoiser", "denoisers")
 REFERENCES = PartRegistry("reference", "references")
 FUSIONS = PartRegistry("fusion", "fusions")
@@ -117,6 +118,7 @@ PART_REGISTRIES = (
     DATAMODULES,
     CLOUD_DETECTORS,
 )
+REGISTRIES = (MODELS, *PART_REGISTRIES)
 
 
 def describe(part: Any) -> str:

@@ -5,15 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
-import declouds.models  # noqa: F401 (registers the models)
 from declouds.datamodules.folder_sources import folder_sources
 from declouds.datamodules.pair_sources import with_flags
 from declouds.errors import UserError
 from declouds.models import OnePass, model_class
 from declouds.models.one_pass import build_loss
-from declouds.registry import DATAMODULES, DISCRIMINATORS
+from declouds.registry import DATAMODULES, DISCRIMINATORS, MODELS
 from declouds.sources import image_source
 from declouds.training.config import REQUIRED, load_config
 from declouds.training.stage import read_stages

@@ -1,7 +1,6 @@
 """`declouds models`: the models and parts that a config can name."""
 
 import argparse
-from typing import Any
 
 HELP = "list every registered part with its one-line description"
 
@@ -17,24 +16,15 @@ def run(args: argparse.Namespace) -> None:
     from rich.table import Table
 
     from declouds.errors import UserError
-    from declouds.registry import PART_REGISTRIES, describe, load_plugins
+    from declouds.registry import REGISTRIES, describe, load_plugins
 
     load_plugins()
-    kinds = {"model": _models} | {registry.name: registry.parts for registry in PART_REGISTRIES}
+    kinds = {registry.name: registry for registry in REGISTRIES}
     if args.kind and args.kind not in kinds:
         raise UserError(f"unknown kind of part {args.kind!r}: known: {', '.join(kinds)}")
     for kind in [args.kind] if args.kind else kinds:
-        parts = kinds[kind]()  # imports the parts of this kind alone
+        parts = kinds[kind].parts()  # imports the parts of this kind alone
         table = Table(title=kind, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for name in sorted(parts):
             table.add_row(name, describe(parts[name]))
         Console().print(table)
-
-
-def _models() -> dict[str, Any]:
-    """Return the whole models by their names."""
-    from mmengine.registry import MODELS
-
-    from declouds.models.cloud_remover import CloudRemover
-
-    return {name: model for name, model in MODELS.module_dict.items() if issubclass(model, CloudRemover)}

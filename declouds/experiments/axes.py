@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmengine.registry import MODELS
-
 from declouds.errors import UserError, did_you_mean
+from declouds.registry import MODELS
 from declouds.training.config import known_keys
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # what a folder may be called everywhere

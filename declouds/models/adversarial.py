@@ -1,17 +1,18 @@
 """A reference network trained with a discriminator."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from mmengine.dist import all_reduce_params
-from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import MODELS
 from torch import nn
 
-from declouds.models.cloud_remover import only_valid
+from declouds.models.cloud_remover import only_valid, sum_of
 from declouds.models.one_pass import OnePass, build_loss
-from declouds.registry import DISCRIMINATORS
+from declouds.registry import DISCRIMINATORS, MODELS
+
+if TYPE_CHECKING:
+    from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 
 @MODELS.register_module()
@@ -51,7 +52,7 @@ class Adversarial(OnePass):
         self.gradient_penalty = gradient_penalty
         self.train_only([])
 
-    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
+    def train_step(self, data: dict[str, Any], optim_wrapper: "OptimWrapperDict") -> dict[str, torch.Tensor]:
         """Update the discriminator and the reference once each, and return their losses."""
         data = self.data_preprocessor(data, True)
         cloudy, clear = data["cloudy"], data["clear"]
@@ -62,15 +63,15 @@ class Adversarial(OnePass):
 
         with optim_wrapper["discriminator"].optim_context(self):
             terms = self._discriminator_losses(cloudy, clear, restored.detach())
-        _step(optim_wrapper["discriminator"], _total(terms), self.discriminator)
+        _step(optim_wrapper["discriminator"], sum_of(terms), self.discriminator)
 
         self.discriminator.requires_grad_(False)
         with optim_wrapper["reference"].optim_context(self):
             own = self._losses_of(outputs, cloudy, clear, valid)
             own["loss_adversarial"] = self.adversarial_weight * self._judge(cloudy, restored, real=True)
-        _step(optim_wrapper["reference"], _total(own), self.reference)
+        _step(optim_wrapper["reference"], sum_of(own), self.reference)
         self.discriminator.requires_grad_(True)
-        losses = {"loss": _total(own), **own, **terms}
+        losses = {"loss": sum_of(own), **own, **terms}
         return {key: value.detach() for key, value in losses.items()}
 
     def _discriminator_losses(
@@ -98,11 +99,7 @@ class Adversarial(OnePass):
             return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
-def _total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(losses.values())).sum()
-
-
-def _step(optim_wrapper: OptimWrapper, loss: torch.Tensor, network: nn.Module) -> None:
+def _step(optim_wrapper: "OptimWrapper", loss: torch.Tensor, network: nn.Module) -> None:
     """Take one optimisation step of ``network``, with gradients averaged over all processes."""
     optim_wrapper.zero_grad()
     optim_wrapper.backward(loss)

@@ -1,20 +1,23 @@
 """The model contract: what training, evaluation, scenes and reports require of every method."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from mmengine.model import BaseModel
+from torch import nn
 
 from declouds.errors import UserError
 from declouds.scenes.sampling.passes import Pass, whole_passes
 from declouds.sources import Source, image_source, read_sources
 from declouds.value_range import ValueRange
 
+if TYPE_CHECKING:
+    from mmengine.optim import OptimWrapper
+
 Record = Callable[[dict[str, torch.Tensor]], None]
 
 
-class CloudRemover(BaseModel):
+class CloudRemover(nn.Module):
     """A model of named parts, some trained, the rest frozen.
 
     A method derives from this class, declares the class attributes below and implements `losses` and `predict`. It can
@@ -45,6 +48,7 @@ class CloudRemover(BaseModel):
         variant_names: every name that `variants` may return.
         quality_band: description of the extra band of `passes` with ``quality``, if there is one.
         precision: ``fp32`` or ``bf16``, see `declouds.inference.use_precision`.
+        record: what a weights file says of its training, once the model is loaded from one.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
@@ -61,6 +65,8 @@ class CloudRemover(BaseModel):
     variant_names: ClassVar[tuple[str, ...]] = ()
     quality_band: str | None = None
     precision = "fp32"
+    place: torch.Tensor
+    record: dict[str, Any]
 
     def __init__(
         self,
@@ -71,7 +77,8 @@ class CloudRemover(BaseModel):
         inputs: Sequence[dict[str, Any]] | None = None,
         any_units: bool = False,
     ) -> None:
-        super().__init__(dict(type="BaseDataPreprocessor", non_blocking=True))  # copies beside computation
+        super().__init__()
+        self.register_buffer("place", torch.empty(0), persistent=False)  # lies on the device, whatever the parts are
         self.bands = bands
         self.in_bands = in_bands or bands
         self.value_range = ValueRange(*value_range)
@@ -250,6 +257,33 @@ class CloudRemover(BaseModel):
         if samples > 1 and not self.draws_noise:
             raise UserError("this model draws no noise, so all samples would be equal: omit --samples")
 
+    # What MMEngine's runner, its wrapper for several processes and its evaluation call. Its own base class has all this
+    # too, but imports what trains on many machines, which takes `declouds predict` longer than PyTorch.
+
+    def data_preprocessor(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Return the batch with its tensors on the device of the model, copied beside the computation."""
+        tensors = {key: value for key, value in batch.items() if isinstance(value, torch.Tensor)}
+        return batch | {key: value.to(self.place.device, non_blocking=True) for key, value in tensors.items()}
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: "OptimWrapper") -> dict[str, torch.Tensor]:
+        """Take one optimisation step, and return the losses."""
+        with optim_wrapper.optim_context(self):
+            losses = self(**self.data_preprocessor(data, True), mode="loss")
+        total, losses = self.parse_losses(losses)
+        optim_wrapper.update_params(total)
+        return losses
+
+    def parse_losses(self, losses: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the sum of the losses, and all of them with it."""
+        total = sum_of(losses)
+        return total, dict(loss=total, **losses)
+
+    def val_step(self, data: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what `forward` gives the metrics."""
+        return self(**self.data_preprocessor(data), mode="predict")
+
+    test_step = val_step
+
     def forward(self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], mode: str, **extra: Any) -> Any:
         """Called by MMEngine: ``mode='loss'`` returns losses, ``mode='predict'`` one dict per image for the metrics.
 
@@ -267,6 +301,11 @@ class CloudRemover(BaseModel):
             sample = dict(result=result, clear=clear[index], name=name[index])
             samples.append(sample | {key: extra[key][index] for key in ("mask", "valid") if extra.get(key) is not None})
         return samples
+
+
+def sum_of(losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the sum of named losses."""
+    return torch.stack(list(losses.values())).sum()
 
 
 def only_valid(output: torch.Tensor, target: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:

@@ -5,14 +5,13 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 
 from declouds.errors import UserError
 from declouds.models.cloud_remover import CloudRemover, Record, only_valid
 from declouds.models.degraded_prior import DegradedPrior
 from declouds.models.one_pass import OnePass, training_of_reference
 from declouds.noise_schedules.process import Process
-from declouds.registry import DENOISERS, DIFFUSION_LOSSES, FUSIONS, NOISE_SCHEDULES, REFERENCES, SAMPLERS
+from declouds.registry import DENOISERS, DIFFUSION_LOSSES, FUSIONS, MODELS, NOISE_SCHEDULES, REFERENCES, SAMPLERS
 from declouds.scenes.sampling.passes import Pass, sampling_passes, whole_passes
 
 

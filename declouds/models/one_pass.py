@@ -4,12 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from mmengine.registry import MODELS
 from torch import nn
 
 from declouds.errors import UserError
 from declouds.models.cloud_remover import CloudRemover, Record, check_parts, only_valid
-from declouds.registry import LOSSES, REFERENCES
+from declouds.registry import LOSSES, MODELS, REFERENCES
 
 
 @MODELS.register_module()

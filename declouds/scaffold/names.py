@@ -6,7 +6,6 @@ import importlib.util
 import keyword
 import re
 import sys
-from typing import Any
 
 from declouds.errors import UserError
 from declouds.scaffold.kinds import KINDS
@@ -69,23 +68,13 @@ def check_class_name(kind: str, name: str, source: str) -> None:
     wanted = class_of(name)
     if hasattr(builtins, wanted) or wanted in re.findall(r"\w+", source):
         raise UserError(f"{name} gives a class {wanted}, a name that its own file uses otherwise: choose another name")
-    for taken, part in _registered(kind).items():
+    from declouds.registry import REGISTRIES, load_plugins
+
+    load_plugins()
+    (registry,) = (registry for registry in REGISTRIES if registry.name == kind)
+    for taken, part in registry.parts().items():
         if taken.lower() == wanted.lower():
             raise UserError(
                 f"{name} gives a class {wanted}, and a {kind} called {taken} is there already ({part.__module__}): "
                 "choose another name"
             )
-
-
-def _registered(kind: str) -> dict[str, Any]:
-    """Return the parts of a kind, importing no other."""
-    from declouds.registry import PART_REGISTRIES, load_plugins
-
-    load_plugins()
-    if kind != "model":
-        return next(registry.parts() for registry in PART_REGISTRIES if registry.name == kind)
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401 (registers ours)
-
-    return dict(MODELS.module_dict)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-SKIPPED = {"training", "trained", "restore", "record", "data_preprocessor"}  # attributes of models that change no pixel
+SKIPPED = {"training", "trained", "restore", "record"}  # attributes of models that change no pixel
 
 
 def model_digest(model: Any) -> str:

@@ -120,9 +120,7 @@ def _check_keys(path: Path, config: Config) -> None:
 
 def known_keys(config: Any) -> list[str]:
     """Return the valid keys of a config: the general ones, and those of its model's parts."""
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401  (registers them)
+    from declouds.registry import MODELS
 
     model = MODELS.get(str(config["model"].get("type")))  # an unknown model is reported when it is built
     parts = [*config["model"]] if model is None else model.parts

@@ -15,13 +15,12 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from mmengine.dist import get_world_size
-from mmengine.registry import MODELS
 
 import declouds
 from declouds.atomic_file import replacing
 from declouds.download import file_digest
 from declouds.errors import UserError
-from declouds.registry import PART_REGISTRIES
+from declouds.registry import REGISTRIES
 from declouds.training import checkpoint
 from declouds.training.settings import Settings, plain, without_places
 from declouds.training.stage_run import StageRun
@@ -115,8 +114,8 @@ def _plugin_sources(value: Any) -> Iterator[str]:
             yield from _plugin_sources(item)
     elif isinstance(value, dict):
         yield from _plugin_sources(list(value.values()))
-        for parts in (*(registry.parts() for registry in PART_REGISTRIES), MODELS.module_dict):
-            part = parts.get(str(value.get("type")))
+        for registry in REGISTRIES:
+            part = registry.get(str(value.get("type")))
             if part is not None and not part.__module__.startswith(("declouds.", "mmengine.")):
                 yield f"{part.__module__} {file_digest(Path(inspect.getfile(part)))}"
 

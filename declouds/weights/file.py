@@ -177,18 +177,12 @@ def check_parts(config: dict[str, Any], source: str) -> None:
     Raises:
         UserError: names the unknown part.
     """
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401  (registers them)
-    from declouds.registry import DATAMODULES, PART_REGISTRIES, failed_plugins, load_plugins
+    from declouds.registry import DATAMODULES, REGISTRIES, failed_plugins, load_plugins
 
     load_plugins()
-    registries = [registry for registry in PART_REGISTRIES if registry is not DATAMODULES]
+    registries = [registry for registry in REGISTRIES if registry is not DATAMODULES]
     for name in _types_in(config):
-        known = isinstance(name, str) and (
-            name in MODELS.module_dict or any(name in registry.parts() for registry in registries)
-        )
-        if not known:
+        if not isinstance(name, str) or not any(name in registry.parts() for registry in registries):
             raise UserError(
                 f"{source} asks for {name!r}, which is not a registered part: install its plugin here{failed_plugins()}"
             )

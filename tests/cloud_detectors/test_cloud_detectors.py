@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from mmengine.registry import MODELS
 
 from declouds.cloud_detectors.bright_white import BrightWhite
 from declouds.cloud_detectors.named_bands import find_bands
@@ -15,7 +14,7 @@ from declouds.cloud_detectors.ukis_csmask import UkisCsmask
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.models import OnePass
-from declouds.registry import CLOUD_DETECTORS
+from declouds.registry import CLOUD_DETECTORS, MODELS
 from declouds.value_range import ValueRange
 
 RGB = ("red", "green", "blue")

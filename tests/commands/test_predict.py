@@ -15,9 +15,7 @@ from declouds.image_io import read_image, write_image
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A model that returns its input: bands red, green, blue, 0 to 255."""
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401
+    from declouds.registry import MODELS
     from declouds.weights.file import save_weights
 
     config = dict(type="OnePass", reference=dict(type="Identity"), bands=3, band_names=("red", "green", "blue"))
@@ -61,8 +59,7 @@ def test_a_scene_goes_in_and_comes_out(scene, checkpoint, tmp_path, capsys):
 
 
 def test_values_out_of_range_are_told(checkpoint, tmp_path, capsys):
-    from mmengine.registry import MODELS
-
+    from declouds.registry import MODELS
     from declouds.weights.file import save_weights
 
     config = dict(type="OnePass", reference=dict(type="Identity"), bands=1, value_range=(0, 1000))

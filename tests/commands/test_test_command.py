@@ -37,9 +37,7 @@ def alone_and_offline(monkeypatch, tmp_path):
 @pytest.fixture
 def setting(tmp_path):
     """Three test pairs of 8 bits, a config, and models of random weights."""
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401
+    from declouds.registry import MODELS
 
     random = np.random.default_rng(0)
     for name in ("cloud", "label"):

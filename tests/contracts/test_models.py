@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import pytest
 import torch
-from mmengine.registry import MODELS
 
 from declouds.models.cloud_remover import CloudRemover
+from declouds.registry import MODELS
 from declouds.testing import check_model
 
 NET = dict(base=8, multipliers=(1, 2), blocks=1, attention_at=())

@@ -5,12 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from mmengine.registry import MODELS
 
-import declouds.models  # noqa: F401 (registers the models)
 from declouds.noise_schedules.cosine import CosineSchedule
 from declouds.noise_schedules.linear import LinearSchedule
-from declouds.registry import SAMPLERS
+from declouds.registry import MODELS, SAMPLERS
 from declouds.samplers.ddim import DDIM
 from declouds.samplers.ddpm import DDPM
 from declouds.samplers.pyramid import Pyramid

@@ -86,9 +86,7 @@ def table(tmp_path, data):
 
 def save(tmp_path, draw=0, **record):
     """Write the weights of a run, as if it were trained by the config."""
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401
+    from declouds.registry import MODELS
     from declouds.weights.file import save_weights
 
     torch.manual_seed(draw)

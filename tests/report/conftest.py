@@ -22,14 +22,12 @@ MODEL = dict(
 def measured_run(tmp_path_factory):
     """The folder of a run: config, weights, logs of two stages, and scores of three images, one of a hostile name."""
     import torch
-    from mmengine.registry import MODELS
 
-    import declouds.models  # noqa: F401
     from declouds.evaluation.evaluate_model import evaluate_model
     from declouds.evaluation.protocols import PROTOCOLS
     from declouds.evaluation.tables import Evaluation, write_evaluation
     from declouds.image_io import write_image
-    from declouds.registry import DATAMODULES
+    from declouds.registry import DATAMODULES, MODELS
     from declouds.weights.file import load_model, save_weights
 
     folder = tmp_path_factory.mktemp("runs") / "small"

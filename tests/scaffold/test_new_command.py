@@ -8,7 +8,7 @@ import pytest
 
 from declouds.cli import main
 from declouds.errors import UserError
-from declouds.registry import PART_REGISTRIES, PLUGIN_GROUP
+from declouds.registry import PLUGIN_GROUP, REGISTRIES
 from declouds.scaffold.kinds import KINDS
 from declouds.scaffold.plugin import write_plugin
 
@@ -20,7 +20,7 @@ def refused(kind, name, out):
 
 
 def test_every_kind_of_part_that_a_config_can_name_can_be_written():
-    assert list(KINDS) == ["model", *(registry.name for registry in PART_REGISTRIES)]
+    assert list(KINDS) == [registry.name for registry in REGISTRIES]
 
 
 def test_the_package_is_written_and_what_to_do_with_it_is_said(tmp_path, capsys):

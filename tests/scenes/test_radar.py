@@ -8,7 +8,6 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
-from mmengine.registry import MODELS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
@@ -17,6 +16,7 @@ from declouds.cli import main
 from declouds.datamodules.sen12mscr import SEN12MSCR
 from declouds.errors import UserError
 from declouds.models.cloud_remover import CloudRemover
+from declouds.registry import MODELS
 from declouds.scenes.sampling.noise import noise_field
 from declouds.scenes.sampling.passes import Pass, clear_name, noise_of
 from declouds.weights.file import save_weights

@@ -152,9 +152,7 @@ def test_bad_calls_with_a_path_are_refused_before_the_model_is_loaded(scene, tmp
 
 def test_weights_by_path_and_diffusion(tmp_path):
     """A whole Diffusion Enhancement model, too small to be any good, over windows of a size it has to pad."""
-    from mmengine.registry import MODELS
-
-    import declouds.models  # noqa: F401
+    from declouds.registry import MODELS
     from declouds.weights.file import save_weights
 
     config = dict(
