@@ -11,6 +11,7 @@ from declouds import __version__
 from declouds.errors import UserError
 
 NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
+FOR_TRAINING = ("torchgeo", "lightning", "requests", "distutils", "timm", "torchmetrics", "lpips", "tensorboard")
 COMMANDS = (
     "train",
     "adapt",
@@ -64,6 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # An error in a data loader's worker arrives wrapped in a traceback, with its message last.
         message = str(error).rsplit("declouds.errors.UserError: ", 1)[-1].strip()
         print(f"declouds: {message}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] not in FOR_TRAINING:
+            raise
+        needs = f"declouds {args.command} needs {error.name} here, which comes with what training needs"
+        print(f'declouds: {needs}: pip install "declouds[train]"', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("declouds: interrupted", file=sys.stderr)
