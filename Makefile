@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help env test lint demo demo-train clean
+.PHONY: help env test pytest lint demo demo-train clean
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE  # or every process would compile all that it imports anew
 
@@ -11,6 +11,7 @@ help:
 	@echo "make demo-train  train on simulated clouds, evaluate, clear a scene, in minutes: results in demo_output/"
 	@echo "make test        every check: ruff, mypy, import contracts, pytest"
 	@echo "make lint        the same without pytest"
+	@echo "make pytest      pytest alone"
 	@echo "make env         only make .venv (with another Python: make env PYTHON=python3.12)"
 	@echo "make clean       remove .venv, caches and the demos' results; trained runs in work_dirs/ stay"
 
@@ -22,7 +23,11 @@ demo: env
 demo-train: env
 	$(BIN)/python tools/demo_train.py
 
-test: lint
+# Both at once: mypy keeps one core busy for a minute, pytest waits for processes now and then.
+test: env
+	@$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: env
 	@echo "== pytest"
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2
 
