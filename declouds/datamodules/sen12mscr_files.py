@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from declouds.datamodules.pair_sources import sar_source
 from declouds.datamodules.pairs import BandFile, Pair, check_partners, images_in, natural_order
-from declouds.datamodules.published import Parts, split_by_place
+from declouds.datamodules.published import Parts, PublishedSet, split_by_place
 from declouds.errors import UserError
 
 BAND_NAMES = tuple("B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split())
+VALUE_RANGE = (0.0, 10000.0)  # reflectance 0 to 1
 SCENE = re.compile(r"ROIs(\d+)_([a-z]+)_s2_cloudy")
 TEST = (
     "ROIs1158_spring_31", "ROIs1158_spring_44", "ROIs1158_spring_106", "ROIs1158_spring_123", "ROIs1158_spring_140",
@@ -35,6 +38,23 @@ def band_names_of(bands: Sequence[int] | None) -> tuple[str, ...]:
 def is_sen12mscr(root: Path) -> bool:
     """Tell whether a folder holds the tree of SEN12MS-CR."""
     return any(SCENE.fullmatch(path.name) for path in root.glob("ROIs*_s2_cloudy"))
+
+
+def sen12mscr(sar: bool = True, bands: Sequence[int] | None = None) -> PublishedSet:
+    """Return SEN12MS-CR.
+
+    Args:
+        sar: with the Sentinel-1 image of each patch as a source.
+        bands: Sentinel-2 bands to use, counted from 1.
+    """
+    return PublishedSet(
+        "SEN12MS-CR",
+        partial(sen12mscr_pairs, sar=sar, bands=bands),
+        dict(published=published_split),
+        VALUE_RANGE,
+        band_names_of(bands),
+        (sar_source(),) if sar else (),
+    )
 
 
 def sen12mscr_pairs(root: Path, sar: bool = False, bands: Sequence[int] | None = None) -> list[Pair]:

@@ -12,11 +12,10 @@ import numpy as np
 from declouds.datamodules.pair_sources import sar_source
 from declouds.datamodules.pairs import BandFile, Pair, images_in, natural_order
 from declouds.datamodules.published import PublishedSet, split_by_place
-from declouds.datamodules.sen12mscr_files import band_names_of
+from declouds.datamodules.sen12mscr_files import VALUE_RANGE, band_names_of
 from declouds.errors import UserError, some
 from declouds.sources import Source
 
-VALUE_RANGE = (0.0, 10000.0)  # reflectance 0 to 1
 INTERVAL = 365 / 30  # days between two dates of a place, on average
 COVERS = "covers.json"
 PATCH = re.compile(r".*_patch_(\d+)")

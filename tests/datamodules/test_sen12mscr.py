@@ -7,14 +7,19 @@ import pytest
 import torch
 
 from declouds.commands import data
-from declouds.datamodules.sen12mscr import SEN12MSCR, SEN12MSCRDataset
-from declouds.datamodules.sen12mscr_files import TEST, VAL
+from declouds.datamodules.published_dataset import PublishedDataset
+from declouds.datamodules.sen12mscr import CLOUD_DETECTOR, SEN12MSCR
+from declouds.datamodules.sen12mscr_files import TEST, VAL, sen12mscr
 from declouds.datamodules.splits import digest
 from declouds.errors import UserError
 from declouds.image_io import read_image, write_image
 from declouds.sources import read_sources
 
 SIDES = {"s2_cloudy": 13, "s2": 13, "s1": 2}
+
+
+def part(root, name, *, sar=True, bands=None, cloud_detector=CLOUD_DETECTOR, **arguments):
+    return PublishedDataset(sen12mscr(sar, bands), root, name, cloud_detector=cloud_detector, **arguments)
 
 
 @pytest.fixture
@@ -78,7 +83,7 @@ def test_the_split_is_by_published_regions(make_tree):
     record = module.split_record()["test"]
     assert record == dict(count=2, digest=digest(module.test_dataset.names), split="published")
     own = dict(train=["ROIs1970_fall_139_p1"], test=["ROIs1970_fall_1_p1"])
-    assert SEN12MSCRDataset(root, "train", sar=False, split=own, val=None).names == ("ROIs1970_fall_139_p1",)
+    assert part(root, "train", sar=False, split=own, val=None).names == ("ROIs1970_fall_139_p1",)
 
 
 def test_radar_is_dropped_from_a_share_of_training_samples_alone(make_tree):
@@ -99,11 +104,11 @@ def test_radar_is_dropped_from_a_share_of_training_samples_alone(make_tree):
 def test_missing_files_and_pixels_are_flagged(make_tree):
     root = make_tree("fall_1_p1", "fall_1_p2", "fall_139_p1", without=[("fall_1_p1", "s1")])
     with pytest.raises(UserError, match=r"ROIs1970_fall_1_p1 without source sar: .*drop=dict\(sar=0\.1\)"):
-        SEN12MSCRDataset(root, "train", val=None)
+        part(root, "train", val=None)
     holes = np.full((2, 16, 24), -10, "float32")
     holes[0, 3, 4] = np.nan
     write_image(root / "ROIs1970_fall_s1/s1_1/ROIs1970_fall_s1_1_p2.tif", holes, overwrite=True)
-    missing, holed = (sample["cloudy"] for sample in SEN12MSCRDataset(root, "train", val=None, drop=dict(sar=0)))
+    missing, holed = (sample["cloudy"] for sample in part(root, "train", val=None, drop=dict(sar=0)))
     assert (missing[13:15] == 0).all() and (missing[15] == -1).all()
     assert holed[15, 3, 4] == -1 and (holed[13:15, 3, 4] == 0).all() and holed[15].sum() == 16 * 24 - 2
 
@@ -113,22 +118,22 @@ def test_without_a_flag_pixels_without_data_take_their_neighbours_values(make_tr
     holes = np.full((2, 16, 24), -10, "float32")
     holes[:, 3, 4] = np.nan
     write_image(root / "ROIs1970_fall_s1/s1_1/ROIs1970_fall_s1_1_p1.tif", holes, overwrite=True)
-    cloudy = SEN12MSCRDataset(root, "train", val=None)[0]["cloudy"]
+    cloudy = part(root, "train", val=None)[0]["cloudy"]
     assert len(cloudy) == 15 and (cloudy[13] == cloudy[13, 0, 0]).all()
 
 
 def test_masks_are_made_by_the_detector(make_tree):
     root = make_tree("fall_1_p1", "fall_139_p1")
-    mask = SEN12MSCRDataset(root, "train", val=None)[0]["mask"]
+    mask = part(root, "train", val=None)[0]["mask"]
     assert mask.shape == (1, 16, 24) and mask[0, :, :9].all() and not mask[0, :, 18:].any()
-    assert "mask" not in SEN12MSCRDataset(root, "train", val=None, cloud_detector=None)[0]
+    assert "mask" not in part(root, "train", val=None, cloud_detector=None)[0]
     with pytest.raises(UserError, match=r"CloudScore needs the bands .* B01, B10, B11 are missing: .*BrightWhite"):
-        SEN12MSCRDataset(root, "train", val=None, bands=[4, 3, 2])
-    SEN12MSCRDataset(root, "train", val=None, bands=[4, 3, 2], cloud_detector=dict(type="BrightWhite"))
+        part(root, "train", val=None, bands=[4, 3, 2])
+    part(root, "train", val=None, bands=[4, 3, 2], cloud_detector=dict(type="BrightWhite"))
 
 
 def test_a_plot_shows_true_colour_and_radar(make_tree):
-    dataset = SEN12MSCRDataset(make_tree("fall_1_p1", "fall_139_p1"), "train", val=None)
+    dataset = part(make_tree("fall_1_p1", "fall_139_p1"), "train", val=None)
     assert dataset.rgb == (3, 2, 1)
     figure = dataset.plot(dataset[0])
     assert [axis.get_title() for axis in figure.axes] == ["cloudy", "sar", "clear", "mask"]
@@ -146,7 +151,7 @@ def test_a_plot_shows_true_colour_and_radar(make_tree):
 )
 def test_wrong_arguments(make_tree, arguments, message):
     with pytest.raises(UserError, match=message):
-        SEN12MSCRDataset(make_tree("fall_1_p1", "fall_139_p1"), "train", val=None, **arguments)
+        part(make_tree("fall_1_p1", "fall_139_p1"), "train", val=None, **arguments)
 
 
 def test_radar_that_does_not_fit_is_refused(make_tree):
@@ -158,25 +163,25 @@ def test_radar_that_does_not_fit_is_refused(make_tree):
     ):
         write_image(path, values, overwrite=True)
         with pytest.raises(UserError, match=message):
-            SEN12MSCRDataset(root, "train", val=None)
+            part(root, "train", val=None)
     write_image(path, np.full((2, 16, 24), 0.1, "float32"), overwrite=True)  # linear, not dB
     with pytest.raises(UserError, match=r"99 % of VV .* lie outside the range of source sar, -25 to 0"):
-        SEN12MSCRDataset(root, "train", val=None)[0]
+        part(root, "train", val=None)[0]
 
 
 def test_images_without_a_partner_and_other_files_are_named(make_tree):
     with pytest.raises(UserError, match=r"images without a partner, only in .*s2_cloudy_1: p2"):
-        SEN12MSCRDataset(make_tree("fall_1_p1", "fall_1_p2", without=[("fall_1_p2", "s2")]), "train")
+        part(make_tree("fall_1_p1", "fall_1_p2", without=[("fall_1_p2", "s2")]), "train")
 
 
 def test_decoded_files_depend_on_the_sources(make_tree, tmp_path):
     root = make_tree("fall_1_p1", "fall_139_p1")
     keys = {
-        SEN12MSCRDataset(root, "train", val=None, **arguments).decoded_key(0)
+        part(root, "train", val=None, **arguments).decoded_key(0)
         for arguments in (dict(), dict(sar=False), dict(drop=dict(sar=0)), dict(cloud_detector=None))
     }
     assert len(keys) == 4
-    kept = [SEN12MSCRDataset(root, "train", val=None, cache=tmp_path / "kept") for _ in range(2)]
+    kept = [part(root, "train", val=None, cache=tmp_path / "kept") for _ in range(2)]
     first, again = (dataset[0]["cloudy"] for dataset in kept)
     assert torch.equal(first, again) and len(list((tmp_path / "kept").glob("*.npy"))) == 1
 
