@@ -85,11 +85,13 @@ def recognise(
     empty if the folder has none of the layouts in `EXPECTED`.
 
     Raises:
-        UserError: the folder does not exist.
+        UserError: the folder does not exist, or ``bands`` are given for a published data set.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder of a data set")
     if (cloudy, clear) == ("cloud", "label") and (published := list(_published(root, split))):
+        if bands:
+            raise UserError(f"{root} is {published[0].data_set}, of which all bands are checked: omit --bands")
         return published
     subsets = [*_cuhk_cr(root), *_sen12mscr(root, split, bands)]
     for name, folder in _plain_folders(root, cloudy).items():

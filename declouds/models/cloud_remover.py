@@ -257,8 +257,8 @@ class CloudRemover(nn.Module):
         if samples > 1 and not self.draws_noise:
             raise UserError("this model draws no noise, so all samples would be equal: omit --samples")
 
-    # What MMEngine's runner, its wrapper for several processes and its evaluation call. Its own base class has all this
-    # too, but imports what trains on many machines, which takes `declouds predict` longer than PyTorch.
+    # What MMEngine's runner, its wrapper for several processes and its evaluation call. MMEngine has a base class with
+    # all this; importing it brings what trains on many machines, and half as much again to the start of a `predict`.
 
     def data_preprocessor(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Return the batch with its tensors on the device of the model, copied beside the computation."""

@@ -83,3 +83,8 @@ def test_data_check_knows_the_layout(root, capsys):
     check(root, "--clear", "reference")  # one's own names
     text = capsys.readouterr().out
     assert "T-CLOUD" not in text and "ready for training" in text
+
+
+def test_data_check_does_not_leave_bands_unread_that_were_asked_for(root):
+    with pytest.raises(UserError, match="is T-CLOUD, of which all bands are checked: omit --bands"):
+        check(root, "--bands", "3,2,1")
