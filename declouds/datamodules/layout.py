@@ -11,9 +11,9 @@ from declouds.datamodules.pair_units import UNTOLD, Given
 from declouds.datamodules.pairs import Pair, images_in, pairs_in, part_folders
 from declouds.datamodules.published import PublishedSet
 from declouds.datamodules.sen2_mtc_files import is_sen2_mtc_new, is_sen2_mtc_old, sen2_mtc_new, sen2_mtc_old
-from declouds.datamodules.sen12mscr_files import is_sen12mscr, published_split, sen12mscr_pairs
+from declouds.datamodules.sen12mscr_files import is_sen12mscr, sen12mscr
 from declouds.datamodules.sen12mscr_ts_files import is_sen12mscr_ts, sen12mscr_ts
-from declouds.datamodules.splits import choose, find_split
+from declouds.datamodules.splits import find_split
 from declouds.datamodules.t_cloud_files import is_t_cloud, t_cloud
 from declouds.datamodules.whus2_cr_files import is_whus2_cr, whus2_cr
 from declouds.errors import UserError, some
@@ -137,11 +137,7 @@ def _sen12mscr(root: Path, split: str | None, bands: Sequence[int] | None) -> It
     sources = with_flags([sar_source()], dict(sar=0))  # files may be missing: they are counted
     given = Given((0, 10000))
     try:
-        pairs = sen12mscr_pairs(root, sar=True, bands=bands)
-        parts = published_split(pairs)
-        if split is not None:
-            chosen = find_split(split, root)
-            parts = {part: choose(pairs, chosen, part) for part in chosen.parts}
+        parts = sen12mscr(bands=bands).parts(root, "published" if split is None else split)
     except UserError as error:
         yield Subset("SEN12MS-CR", "", [], [str(error)])
         return

@@ -115,7 +115,7 @@ def _plugin_sources(value: Any) -> Iterator[str]:
     elif isinstance(value, dict):
         yield from _plugin_sources(list(value.values()))
         for registry in REGISTRIES:
-            part = registry.get(str(value.get("type")))
+            part = registry.parts().get(str(value.get("type")))
             if part is not None and not part.__module__.startswith(("declouds.", "mmengine.")):
                 yield f"{part.__module__} {file_digest(Path(inspect.getfile(part)))}"
 
