@@ -1,8 +1,13 @@
 """declouds: remove clouds from optical satellite images.
 
 The package root is light; ``load_model`` and ``remove_clouds`` import what they need when they are first used.
+xarray's images get an accessor, ``image.declouds``: see `declouds.scenes.xarray_accessor`.
 """
 
+import importlib.util
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 from declouds.errors import UserError
@@ -22,3 +27,28 @@ def __getattr__(name: str) -> Any:
 
         return remove_clouds
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _AfterXarray(MetaPathFinder):
+    """Adds the accessor when xarray is imported: importing it here would cost everyone a second."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != "xarray":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_add(module: Any) -> None:
+                execute(module)
+                importlib.import_module("declouds.scenes.xarray_accessor")
+
+            spec.loader.exec_module = execute_and_add  # type: ignore[method-assign]
+        return spec
+
+
+if "xarray" in sys.modules:
+    importlib.import_module("declouds.scenes.xarray_accessor")
+else:
+    sys.meta_path.insert(0, _AfterXarray())

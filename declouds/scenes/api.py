@@ -29,7 +29,7 @@ from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.scene_file import open_scene, transparency
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.ranks import Ranks
-from declouds.scenes.xarray_image import is_xarray, like, mask_of
+from declouds.scenes.xarray_image import is_lazy, is_xarray, like, mask_of
 from declouds.units import recorded_units
 from declouds.value_range import ValueRange
 
@@ -54,6 +54,8 @@ def remove_clouds(
     Radar for a model that was trained with it is ``sar``: of a file a file on any grid, of an image in memory one in
     memory, (bands, height, width), of the same kind and on the same grid.
     Of a DataArray with a dimension ``time``, the image of the day ``target`` is cleared, and all others fill it.
+    A DataArray of dask chunks comes back as one of the same chunks, each computed when it is asked for, to the same
+    pixels; with other dates or radar it is computed at once, and held in memory.
 
     Args:
         image: a NumPy array or torch tensor (bands, height, width), an xarray DataArray (band, y, x) as rioxarray gives
@@ -121,7 +123,9 @@ def _clear_in_memory(
         raise UserError(f"target = {target!r}: is the day of an image with other dates: give dates=[...] too")
     options["mask"] = as_array(options.get("mask"), "mask")
     needs_days = dates is not None and options.get("composite") != "median"
-    own = array_image(image, "the image", day_of_image(image, target, "the image") if needs_days else None)
+    lazy = is_lazy(image) and dates is None and sar is None
+    day = day_of_image(image, target, "the image") if needs_days else None
+    own = array_image(image, "the image", day, lazy=lazy)
     others, radar = read_dates(dates, masks, image, own, needs_days), radar_image(sar, image)
     chosen = SceneOptions(
         **options,
@@ -129,6 +133,10 @@ def _clear_in_memory(
         date_masks=None if masks is None else [f"date_masks[{number}]" for number in range(len(others))],
     ).with_mask(for_any_units(model))
     chosen.check()
+    if lazy:
+        from declouds.scenes.lazy import clear_lazily
+
+        return like(image, clear_lazily(own, model, chosen, device))
     removing: AbstractContextManager[Remover]
     if model is None and others:
         kind, scale = own.values.dtype, own.tags[0][0]
@@ -153,6 +161,29 @@ def for_any_units(model: Any) -> bool:
     return bool(getattr(model, "any_units", False))
 
 
+def loaded(model: Any) -> tuple[Any, str | None]:
+    """Return a model, read from its file if it is given as one, and what it is called if it comes with the package.
+
+    Args:
+        model: see `remove_clouds`.
+
+    Raises:
+        UserError: the weights are unusable, or that is no model.
+    """
+    from declouds.weights.zoo import MODEL_CARD, PACKAGED, find_weights, general_weights
+
+    if model is None:
+        model = general_weights()
+        _log.info("no weights were given: clearing by %s, which comes with declouds (%s)", model.stem, MODEL_CARD)
+    if isinstance(model, str | os.PathLike):
+        from declouds.weights.file import load_model
+
+        return load_model(model), PACKAGED.stem if find_weights(model) == PACKAGED else None
+    if not hasattr(model, "passes"):
+        raise UserError(f"a model is a `CloudRemover` or the path of its weights, and not a {type(model).__name__}")
+    return model, None
+
+
 @contextmanager
 def remover_of(model: Any, options: SceneOptions, device: str | torch.device | None = None) -> Iterator[Remover]:
     """Give what a scene needs of a model, which is in evaluation mode inside the context.
@@ -165,22 +196,12 @@ def remover_of(model: Any, options: SceneOptions, device: str | torch.device | N
     Raises:
         UserError: the weights are unusable, or the model cannot do what was chosen.
     """
-    from declouds.weights.zoo import MODEL_CARD, PACKAGED, find_weights, general_weights
-
-    if model is None:
-        model = general_weights()
-        _log.info("no weights were given: clearing by %s, which comes with declouds (%s)", model.stem, MODEL_CARD)
-    from_file = isinstance(model, str | os.PathLike)
-    name = None
+    from_file = model is None or isinstance(model, str | os.PathLike)
     chosen = pick_device(str(device or "auto")) if device or from_file else None
-    if from_file:
-        from declouds.weights.file import load_model
-
-        name = PACKAGED.stem if find_weights(model) == PACKAGED else None
-        model = load_model(model)
-    elif not hasattr(model, "passes"):
-        raise UserError(f"a model is a `CloudRemover` or the path of its weights, and not a {type(model).__name__}")
-    elif options.precision != "auto" or options.steps is not None or options.compile or recorded(model):
+    model, name = loaded(model)
+    if not from_file and (
+        options.precision != "auto" or options.steps is not None or options.compile or recorded(model)
+    ):
         model = copy.deepcopy(model)  # prepared below; the caller's stays as it is
     if chosen is not None:
         model = model.to(chosen)

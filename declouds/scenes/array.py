@@ -3,6 +3,7 @@
 import datetime
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_
 from declouds.scenes.sampling.image import Image, Read, samples
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.ranks import Ranks
-from declouds.scenes.sampling.scene_range import check_given, find_range
+from declouds.scenes.sampling.scene_range import SceneRange, check_given, find_range
 from declouds.scenes.sampling.store import MemoryJob
 from declouds.scenes.sampling.tiles import Window
 from declouds.units import check_units, choose_units
@@ -58,24 +59,16 @@ def clear_array(
         UserError: the array is not an image, or has other bands or units than the model takes; or an option is for
             files; see also `radar_in_memory`, `laid_dates` and `filled_from`.
     """
-    _check(image, options, remover)
-    units = choose_units("the array", tags, options.scale, options.offset, "scale and offset")
+    check_array(image, options, remover)
     missing = nodata if options.nodata is None else options.nodata
     options = options.with_mask(remover.value_range is None)
     target = ArrayImage("the array", image, nodata, tags, day=day)
     size = height, width = image.shape[-2], image.shape[-1]
-    read: Read = functools.partial(target.read, nodata=missing, stored=None)
-    if remover.value_range is None:
-        found = find_range("the array", read, *size, units, options.value_range)
-        stored, reflectance = found.stored, found.reflectance
-    else:
-        check_given(options.value_range)
-        stored = reflectance = units.stored(remover.value_range)
-    read = functools.partial(target.read, nodata=missing, stored=stored)
-    if remover.value_range is not None:
-        check_units("the array", samples(read, height, width), remover.value_range, units, remover.trained)
+    found = range_of(target, size, options, remover)
+    stored = found.stored
+    read: Read = functools.partial(target.read, nodata=missing, stored=stored)
     radar = radar_in_memory(sar, remover.radar)
-    seen = range_seen(remover.detector, stored, reflectance)
+    seen = range_seen(remover.detector, stored, found.reflectance)
     mask = _mask(options, read, seen, size, remover)
     whole = Image(height, width, read, stored, missing, None if mask is None else mask.alpha)
     job, tally = MemoryJob(*size), Tally()
@@ -97,8 +90,35 @@ def clear_array(
     return result
 
 
-def _check(image: np.ndarray, options: SceneOptions, remover: Remover) -> None:
-    """Refuse what is not an image, and options that do not apply to arrays."""
+def range_of(target: ArrayImage, size: tuple[int, int], options: SceneOptions, remover: Remover) -> SceneRange:
+    """Return the range of an image in memory: the model's, or for a model of any units its own.
+
+    Args:
+        target: the image; windows of it are looked at.
+        size: its rows and columns.
+        options: the user's choices.
+        remover: what will be done with it.
+
+    Raises:
+        UserError: see `choose_units`, `find_range` and `check_units`.
+    """
+    units = choose_units("the array", target.tags, options.scale, options.offset, "scale and offset")
+    read = functools.partial(target.read, nodata=target.nodata if options.nodata is None else options.nodata)
+    if remover.value_range is None:
+        return find_range("the array", functools.partial(read, stored=None), *size, units, options.value_range)
+    check_given(options.value_range)
+    stored = units.stored(remover.value_range)
+    looked_at = samples(functools.partial(read, stored=stored), *size)
+    check_units("the array", looked_at, remover.value_range, units, remover.trained)
+    return SceneRange(stored, stored)
+
+
+def check_array(image: Any, options: SceneOptions, remover: Remover) -> None:
+    """Refuse what is not an image, and options that do not apply to arrays, by shape and type alone.
+
+    Raises:
+        UserError: as said.
+    """
     for name in FOR_FILES:
         if getattr(options, name):
             raise UserError(f"{name} = {getattr(options, name)!r}: applies to files only, not to arrays")

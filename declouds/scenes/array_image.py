@@ -55,14 +55,16 @@ def kind_of(image: Any) -> str | None:
     return "NumPy array" if isinstance(image, np.ndarray) else "tensor" if isinstance(image, torch.Tensor) else None
 
 
-def array_image(image: Any, name: str, day: datetime.date | None = None, mask: np.ndarray | None = None) -> ArrayImage:
-    """Return an image in memory, of any kind, with its attributes.
+def array_image(
+    image: Any, name: str, day: datetime.date | None = None, mask: np.ndarray | None = None, lazy: bool = False
+) -> ArrayImage:
+    """Return an image in memory, of any kind, with its attributes; ``lazy`` leaves its chunks of dask as they are.
 
     Raises:
         UserError: NumPy has no such type as a tensor's; see also `from_xarray`.
     """
     if is_xarray(image):
-        values, nodata = from_xarray(image)
+        values, nodata = from_xarray(image, lazy)
         return ArrayImage(name, values, nodata, tags_of(image), names_of(image), day, mask)
     return ArrayImage(name, as_array(image, name), day=day, mask=mask)
 

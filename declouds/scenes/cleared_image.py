@@ -72,15 +72,16 @@ class Block:
     left: np.ndarray | None = None
 
 
+def has_work(image: Image, window: Window) -> bool:
+    """Tell whether a window has data and something to clear."""
+    _, valid = image.read(window)
+    return bool((valid if image.alpha is None else valid & (image.alpha(window) > 0)).any())
+
+
 def grid_of(image: Image, options: SceneOptions, tally: Tally) -> list[Window]:
     """Return the windows that have data and something to clear."""
     grid = windows(image.height, image.width, options.tile, options.overlap)
-
-    def has_work(window: Window) -> bool:
-        _, valid = image.read(window)
-        return bool((valid if image.alpha is None else valid & (image.alpha(window) > 0)).any())
-
-    wanted = [window for window in grid if has_work(window)]
+    wanted = [window for window in grid if has_work(image, window)]
     tally.windows, tally.skipped = len(grid), len(grid) - len(wanted)
     return wanted
 

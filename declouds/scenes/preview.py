@@ -67,18 +67,23 @@ def write_preview(
     gap = np.zeros((4, one.shape[1], GAP), np.uint8)
     write_whole(png, _png(np.concatenate([one, gap, other], axis=2)))
     details = {name: value for name, value in (summary or {}).items() if name != "source"}  # already among the facts
-    write_whole(html, _page(title, one, other, {"scene": facts, **details}, before.height * before.width))
+    write_whole(html, page_of(title, one, other, {"scene": facts, **details}, before.height * before.width))
 
 
 def _bands_to_show(result: DatasetReader) -> list[int]:
     """Return the numbers of the three bands, or of the one, that make the picture."""
-    words = spectral_words(result.descriptions)
-    if set(COLOURS) <= set(words):
-        return [words.index(colour) + 1 for colour in COLOURS]
+    if by_name := named_colours(result.descriptions):
+        return [place + 1 for place in by_name]
     if set(RGB) <= set(result.colorinterp):
         return [result.colorinterp.index(colour) + 1 for colour in RGB]
     image = [band for band in result.indexes if result.colorinterp[band - 1] != ColorInterp.alpha]
     return image[:3] if len(image) >= 3 else result.indexes[:1]
+
+
+def named_colours(names: Sequence[str | None]) -> list[int]:
+    """Return the places of red, green and blue among bands of these names; nothing if one is not there."""
+    words = spectral_words(names)
+    return [words.index(colour) for colour in COLOURS] if set(COLOURS) <= set(words) else []
 
 
 def _images(
@@ -92,11 +97,26 @@ def _images(
         for file, chosen in ((before, [indexes[band - 1] for band in bands]), (result, bands))
     ]
     valid = _valid(before, indexes, result, bands, size) & valid_pixels(np.concatenate(values), None)
-    limits = [(0.0, 255.0)] * len(bands)
-    if not _are_colours(result, bands) and valid.any():
-        limits = [tuple(np.percentile(band[valid], PERCENTILES)) for band in values[1]]
-    one, other = (_picture(image, valid, limits) for image in values)
-    return one, other
+    return stretched(*values, valid, as_they_are=_are_colours(result, bands))
+
+
+def stretched(
+    before: np.ndarray, after: np.ndarray, valid: np.ndarray, *, as_they_are: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two images as pictures in the same colours, those of the second one's percentiles.
+
+    Args:
+        before: the scene, 1 or 3 bands.
+        after: the result.
+        valid: which pixels have data; the others are transparent.
+        as_they_are: the values are colours of 8 bits, which are not stretched.
+
+    Shapes: (1 or 3, h, w), valid (h, w) bool -> (4, h, w) uint8 each, the last is opacity.
+    """
+    limits = [(0.0, 255.0)] * len(after)
+    if not as_they_are and valid.any():
+        limits = [tuple(np.percentile(band[valid], PERCENTILES)) for band in after]
+    return _picture(before, valid, limits), _picture(after, valid, limits)
 
 
 def _are_colours(result: DatasetReader, bands: Sequence[int]) -> bool:
@@ -154,8 +174,16 @@ def _crs_name(file: DatasetReader) -> str:
     return text.split('"')[1] if '"' in text else text
 
 
-def _page(title: str, one: np.ndarray, other: np.ndarray, groups: Mapping[str, Any], pixels: int) -> bytes:
-    """Fill in the page."""
+def page_of(title: str, one: np.ndarray, other: np.ndarray, groups: Mapping[str, Any], pixels: int) -> bytes:
+    """Return the page with the slider, which needs no other file.
+
+    Args:
+        title: what it is called.
+        one: the picture before, see `stretched`.
+        other: the picture after.
+        groups: figures to show below, by groups.
+        pixels: of the scene, for the shares of those that are counted.
+    """
     height, width = one.shape[1:]
     images = {
         name: "data:image/png;base64," + base64.b64encode(_png(picture)).decode()

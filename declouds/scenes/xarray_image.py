@@ -59,10 +59,15 @@ def check_coordinates(other: Any, image: Any, name: str) -> None:
             )
 
 
-def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:
+def is_lazy(image: Any) -> bool:
+    """Tell whether this is an image of xarray whose pixels are chunks of dask, computed when they are asked for."""
+    return is_xarray(image) and bool(getattr(image, "chunks", None))
+
+
+def from_xarray(image: Any, lazy: bool = False) -> tuple[Any, float | None]:
     """Return the pixels and the nodata value, None if it has none or NaN stands for it.
 
-    Chunks (dask) are computed and held in memory: give a larger scene as a file.
+    Chunks (dask) are computed and held in memory, unless ``lazy`` leaves them as they are.
 
     Shapes: (band, y, x), or (y, x) for one band -> (C, H, W).
     Units: as stored in the array.
@@ -74,7 +79,7 @@ def from_xarray(image: Any) -> tuple[np.ndarray, float | None]:
         names = ", ".join(map(str, image.data_vars))
         raise UserError(f"a Dataset of the variables {names}: give one image, such as ds.to_dataarray('band')")
     _check_dims(image.dims)
-    values = image.to_numpy()
+    values = image.data if lazy else image.to_numpy()
     return values if values.ndim == 3 else values[None], _nodata(image)
 
 

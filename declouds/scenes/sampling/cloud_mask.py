@@ -81,8 +81,13 @@ def range_seen(detector: Any, of_model: ValueRange, reflectance: ValueRange | No
     return of_model if reflectance is None or getattr(detector, "as_model", False) else reflectance
 
 
+def block_side(detector: Any) -> int:
+    """Return the side of the blocks, in pixels, that a detector sees at a time."""
+    return getattr(detector, "block", BLOCK)
+
+
 def detect_clouds(
-    detector: Any, read: Read, value_range: ValueRange, height: int, width: int
+    detector: Any, read: Read, value_range: ValueRange, height: int, width: int, area: Window | None = None
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Find the clouds of a scene block by block; pixels without data are not cloud.
 
@@ -94,13 +99,15 @@ def detect_clouds(
         value_range: stored values that stand for -1 and 1.
         height: of the scene.
         width: of the scene.
+        area: the part of the scene to look at, which begins where a block does; all of it if None.
 
     Yields:
         blocks from left to right and from top to bottom, and their cloud. Shapes: (block.height, block.width) bool.
     """
-    block = getattr(detector, "block", BLOCK)
-    for row, col in product(range(0, height, block), range(0, width, block)):
-        window = Window(row, col, min(block, height - row), min(block, width - col))
+    block = block_side(detector)
+    top, left, rows, cols = area or Window(0, 0, height, width)
+    for row, col in product(range(top, top + rows, block), range(left, left + cols, block)):
+        window = Window(row, col, min(block, top + rows - row), min(block, left + cols - col))
         around = around_of(window, detector.margin, height, width)
         values, valid = read(around)
         inside = inside_of(window, around)

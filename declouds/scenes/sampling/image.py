@@ -40,12 +40,16 @@ class Image:
     complete: Callable[[np.ndarray, Window], np.ndarray] | None = None
 
 
-def samples(read: Read, height: int, width: int) -> np.ndarray:
-    """Return valid values of small windows all over an image, its corners among them. Shapes: (C, n)."""
+def sample_windows(height: int, width: int) -> list[Window]:
+    """Return small windows all over an image, its corners among them."""
     rows, cols = min(SAMPLE_SIZE, height), min(SAMPLE_SIZE, width)
-    found = []
-    for y, x in product(range(SAMPLES), repeat=2):
-        window = Window((height - rows) * y // (SAMPLES - 1), (width - cols) * x // (SAMPLES - 1), rows, cols)
-        values, valid = read(window)
-        found.append(values[:, valid])
-    return np.concatenate(found, axis=1)
+    return [
+        Window((height - rows) * y // (SAMPLES - 1), (width - cols) * x // (SAMPLES - 1), rows, cols)
+        for y, x in product(range(SAMPLES), repeat=2)
+    ]
+
+
+def samples(read: Read, height: int, width: int) -> np.ndarray:
+    """Return the valid values of the `sample_windows` of an image. Shapes: (C, n)."""
+    found = (read(window) for window in sample_windows(height, width))
+    return np.concatenate([values[:, valid] for values, valid in found], axis=1)

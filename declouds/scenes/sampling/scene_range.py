@@ -134,14 +134,19 @@ def _range_of(low: float, high: float, dtype: np.dtype, units: Units) -> SceneRa
     return SceneRange(stored, ValueRange(stored.low, stored.low + full))
 
 
+def places(height: int, width: int) -> list[Window]:
+    """Return the windows of a scene that its range is found in: fixed places all over it, or all of a small one."""
+    if height <= GRID * SIDE and width <= GRID * SIDE:
+        return [Window(0, 0, height, width)]
+    rows, cols = min(SIDE, height), min(SIDE, width)
+    return [Window(row, col, rows, cols) for row, col in product(_starts(height, rows), _starts(width, cols))]
+
+
 def _sample(read: Read, height: int, width: int) -> np.ndarray:
     """Return valid values of fixed places all over a scene, or of all of a small one. Shapes: (C, n)."""
-    if height <= GRID * SIDE and width <= GRID * SIDE:
-        return _values(*read(Window(0, 0, height, width)))
-    rows, cols = min(SIDE, height), min(SIDE, width)
-    places = product(_starts(height, rows), _starts(width, cols))
-    sample = np.concatenate([_values(*read(Window(row, col, rows, cols))) for row, col in places], axis=1)
-    if sample.shape[1] >= FEW:
+    windows = places(height, width)
+    sample = np.concatenate([_values(*read(window)) for window in windows], axis=1)
+    if len(windows) == 1 or sample.shape[1] >= FEW:
         return sample
     step = -(-height * width // MOST)  # data in a few places: all of it, every so many pixels in a huge scene
     blocks = product(range(0, height, 256), range(0, width, 2048))

@@ -132,6 +132,14 @@ def touches(window: Window, area: Window) -> bool:
     )
 
 
+def common_of(window: Window, area: Window) -> Window:
+    """Return what two rectangles share, of no height or width if that is nothing."""
+    top, left = max(window.row, area.row), max(window.col, area.col)
+    bottom = min(window.row + window.height, area.row + area.height)
+    right = min(window.col + window.width, area.col + area.width)
+    return Window(top, left, max(bottom - top, 0), max(right - left, 0))
+
+
 def around_of(window: Window, margin: int, height: int, width: int) -> Window:
     """Return the window with ``margin`` pixels more on each side, as far as the scene goes."""
     top, left = max(window.row - margin, 0), max(window.col - margin, 0)
