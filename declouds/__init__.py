@@ -4,7 +4,7 @@ The package root is light; ``load_model`` and ``remove_clouds`` import what they
 xarray's images get an accessor, ``image.declouds``: see `declouds.scenes.xarray_accessor`.
 """
 
-import importlib.util
+import importlib
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -35,13 +35,15 @@ class _AfterXarray(MetaPathFinder):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != "xarray":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = [finder for finder in sys.meta_path if finder is not self]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_add(module: Any) -> None:
                 execute(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 importlib.import_module("declouds.scenes.xarray_accessor")
 
             spec.loader.exec_module = execute_and_add  # type: ignore[method-assign]

@@ -114,9 +114,3 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
         held.release()
         with suppress(OSError):  # another process may hold it by now: it finds the file whole
             lock.unlink()
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

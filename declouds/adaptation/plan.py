@@ -18,7 +18,7 @@ from mmengine.hooks import Hook
 
 from declouds.adaptation.scores import score
 from declouds.adaptation.survey import Choice, Survey, survey
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.models import model_class
 from declouds.training.coarse_to_fine import CoarseToFine

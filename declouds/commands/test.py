@@ -115,7 +115,7 @@ def measure(args: Choices, only_existing: bool = False) -> None:
     """
     _check_arguments(args)
 
-    from declouds.download import file_digest
+    from declouds.digests import file_digest
     from declouds.errors import UserError
     from declouds.evaluation.evaluate_model import evaluate_model, variants_of
     from declouds.evaluation.inference_search import TOLERANCE, Search, search_inference

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.evaluation.load_checked import load_checked
 from declouds.evaluation.results import RunResults

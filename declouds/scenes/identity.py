@@ -5,10 +5,11 @@ import inspect
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from declouds.digests import source_digest
 
 SKIPPED = {"training", "trained", "restore", "record"}  # attributes of models that change no pixel
 
@@ -67,10 +68,8 @@ def _bytes(tensor: torch.Tensor) -> bytes:
 
 
 def _source(kind: type) -> dict[str, str]:
-    """Return the digest of the file of a class that has no version here."""
+    """Return the digest of the source of a class that has no version here."""
     if kind.__module__.split(".")[0] in ("declouds", "torch", "builtins", "numpy", "mmengine", "timm"):
         return {}
-    try:
-        return {"source": hashlib.sha256(Path(inspect.getfile(kind)).read_bytes()).hexdigest()}
-    except (OSError, TypeError):  # typed at a prompt, or built in
-        return {}
+    digest = source_digest(kind)
+    return {} if digest is None else {"source": digest}

@@ -14,7 +14,7 @@ from mmengine.dist import barrier, get_world_size, is_main_process
 
 import declouds
 from declouds.atomic_file import replacing
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.layers.timm_encoder import without_pretrained
 from declouds.models import build_model, model_class

@@ -9,31 +9,7 @@ from mmengine.config import Config
 
 from declouds.errors import UserError, did_you_mean
 from declouds.registry import load_plugins
-
-REQUIRED = ("model", "datamodule", "stages")
-RUNTIME = ("seed", "num_workers", "precision", "compile", "ema", "log_interval", "checkpoint_interval", "val")
-KNOWN = (
-    *REQUIRED,
-    "load_from",
-    "test_datamodule",
-    *RUNTIME,
-    "custom_imports",
-    "custom_hooks",
-)
-
-
-VALUES: dict[str, tuple[tuple[type, ...], str]] = {
-    "model": ((dict,), "dict(type=..., ...)"),
-    "datamodule": ((dict,), "dict(type=..., ...)"),
-    "test_datamodule": ((dict,), "dict(type=..., ...)"),
-    "num_workers": ((int,), "an integer"),
-    "precision": ((str,), "'fp32', 'bf16' or 'auto'"),
-    "compile": ((bool,), "True or False"),
-    "ema": ((dict, type(None)), "dict(decay=NUMBER), or None to disable it"),
-    "log_interval": ((int,), "an integer number of iterations"),
-    "checkpoint_interval": ((int,), "an integer number of iterations"),
-    "val": ((dict,), "dict(images=..., panels=..., tile=..., overlap=...)"),
-}
+from declouds.training.config_keys import KEYS, KEYS_OF_A_PART, REQUIRED
 
 
 def read_config(path: Path) -> Config:
@@ -106,16 +82,23 @@ def _parse_options(options: list[str]) -> dict[str, Any]:
 def _check_keys(path: Path, config: Config) -> None:
     """Refuse unknown keys, which would be silently ignored; names with a leading `_` are private to the file."""
     known = known_keys(config)
-    for key in config:
-        if key not in known and not key.startswith("_"):
-            raise UserError(f"{path}: unknown config key {key!r}: {did_you_mean(key, known)}known: {', '.join(known)}")
-    for key, (kinds, takes) in VALUES.items():
-        value = config.get(key, kinds[0]())
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise UserError(f"{path}: {key} must be {takes}, got {value!r}")
+    for name in config:
+        if name not in known and not name.startswith("_"):
+            raise UserError(
+                f"{path}: unknown config key {name!r}: {did_you_mean(name, known)}known: {', '.join(known)}"
+            )
+    for name, key in KEYS.items():
+        value = config.get(name)
+        if name in config and key.kinds and not _is_one_of(value, key.kinds):
+            raise UserError(f"{path}: {name} must be {key.takes}, got {value!r}")
     seed = config.get("seed", 0)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise UserError(f"{path}: seed must be an integer from 0 to 2**32 - 1, got {seed!r}")
+        raise UserError(f"{path}: seed must be {KEYS['seed'].takes}, got {seed!r}")
+
+
+def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Return whether a value is of these types; True and False are no integers here."""
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
 def known_keys(config: Any) -> list[str]:
@@ -124,7 +107,7 @@ def known_keys(config: Any) -> list[str]:
 
     model = MODELS.get(str(config["model"].get("type")))  # an unknown model is reported when it is built
     parts = [*config["model"]] if model is None else model.parts
-    return [*KNOWN, *(f"{part}_{what}" for part in parts for what in ("weights", "stages"))]
+    return [*KEYS, *(key.replace("PART", part) for part in parts for key in KEYS_OF_A_PART)]
 
 
 def _import_custom_modules(config: Config) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.config import Config
 
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.evaluation.load_checked import differing_parts
 from declouds.hardware import pick_device

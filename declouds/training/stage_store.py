@@ -5,7 +5,6 @@ identical in both. Entries that only affect sampling are not part of the digest.
 """
 
 import hashlib
-import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from mmengine.dist import get_world_size
 
 import declouds
 from declouds.atomic_file import replacing
-from declouds.download import file_digest
+from declouds.digests import source_digest
 from declouds.errors import UserError
 from declouds.registry import REGISTRIES
 from declouds.training import checkpoint
@@ -117,7 +116,7 @@ def _plugin_sources(value: Any) -> Iterator[str]:
         for registry in REGISTRIES:
             part = registry.parts().get(str(value.get("type")))
             if part is not None and not part.__module__.startswith(("declouds.", "mmengine.")):
-                yield f"{part.__module__} {file_digest(Path(inspect.getfile(part)))}"
+                yield f"{part.__module__} {source_digest(part)}"
 
 
 class StageStore:

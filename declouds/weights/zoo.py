@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from declouds.download import cache_folder, download, file_digest, offline
+from declouds.digests import file_digest
+from declouds.download import cache_folder, download, offline
 from declouds.errors import UserError, nearest
 
 GENERAL = "general"

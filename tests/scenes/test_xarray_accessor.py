@@ -33,7 +33,8 @@ def image():
 
 @pytest.mark.parametrize("first, second", [("declouds", "xarray"), ("xarray", "declouds")])
 def test_it_is_there_whichever_is_imported_first(first, second):
-    code = f"import {first}, {second}; import sys; print(xarray.DataArray.declouds.__name__, 'torch' in sys.modules)"
+    code = f"import {first}; import importlib.util; importlib.util.find_spec('xarray')\n"  # many packages look only
+    code += f"import {second}, sys; print(sys.modules['xarray'].DataArray.declouds.__name__, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["CloudsOfImage", "False"], done.stderr
 

@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 import declouds
 from declouds.cli import main
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.runs import cost
 from declouds.runs import recorder as run_record

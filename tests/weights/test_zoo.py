@@ -8,7 +8,7 @@ import torch
 import declouds
 from declouds.cli import main
 from declouds.datamodules.splits import digest
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.image_io import read_image
 from declouds.weights import zoo as zoo_module

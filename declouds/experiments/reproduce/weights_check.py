@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.experiments.reproduce.data_check import MISSING, TO_TRAIN, WRONG, Data, Obstacle
 from declouds.experiments.reproduce.table import Row

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from declouds.download import file_digest
+from declouds.digests import file_digest
 from declouds.errors import UserError
 from declouds.value_range import ValueRange
 from declouds.weights.file import WeightsFile, check_output, model_of, read_weights, save_weights
