@@ -12,7 +12,7 @@ from typing import Any
 
 from declouds.errors import UserError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["UserError", "__version__", "load_model", "remove_clouds"]
 
 

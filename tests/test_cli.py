@@ -53,28 +53,6 @@ print("loaded:", [name for name in {HEAVY} if name in sys.modules])
     assert answer.stdout.splitlines()[-1] == "loaded: []", answer.stderr
 
 
-def test_scenes_are_cleared_without_what_training_needs_and_training_says_what_is_missing(tmp_path):
-    code = f"""
-import sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {cli.FOR_TRAINING}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Missing())
-import numpy as np
-from declouds.cli import main
-from declouds.image_io import write_image
-write_image("scene.tif", np.random.default_rng(0).integers(40, 255, (3, 64, 64)).astype(np.uint8))
-main(["predict", "scene.tif", "-o", "clear.tif", "--mask", "none"])
-main(["train", sys.argv[1]])
-"""
-    answer = command(str(ROOT / "configs" / "de_simulated.py"), code=code, cwd=tmp_path)
-    assert (tmp_path / "clear.tif").is_file(), answer.stderr
-    assert answer.returncode == 2
-    wanted = 'declouds train needs torchgeo here, which comes with what training needs: pip install "declouds[train]"'
-    assert answer.stderr.splitlines()[-1] == f"declouds: {wanted}"
-
-
 def all_commands(parser, path=()):
     yield path
     for action in parser._actions:
