@@ -5,10 +5,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from declouds.errors import UserError
 from declouds.models.cloud_remover import CloudRemover, Record, check_parts, only_valid
 from declouds.registry import LOSSES, MODELS, REFERENCES
+
+NEIGHBOURHOOD = 25  # pixels a side of the squares in which texture is measured
 
 
 @MODELS.register_module()
@@ -24,16 +27,33 @@ class OnePass(CloudRemover):
         reference: config of the network.
         losses: configs of losses, each with an optional ``weight`` and ``of``, the output that it applies to (default:
             the restorations).
+        leave_flat: two textures, see `texture`. An image, or window of a scene, is returned as it is if both it and the
+            estimate have less than the first, and cleared if either has more than the second; between them the two are
+            blended. Where nothing but a colour is seen, haze and bright ground look the same. If None, every image is
+            cleared.
         **record: ``bands``, ``in_bands``, ``value_range``, ``band_names`` and ``inputs``, as ``CloudRemover``.
+
+    Raises:
+        UserError: ``leave_flat`` is not two rising numbers.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("reference",)
+    sampling_entries: ClassVar[frozenset[str]] = frozenset(("leave_flat",))
     stage_entries: ClassVar[tuple[str, ...]] = ("losses", "discriminator", "adversarial_loss", "gradient_penalty")
     fine_tuning: ClassVar[Mapping[str, float]] = dict(reference=1.0)
     unused_parameters: ClassVar[bool] = True  # official references hold unused layers
 
-    def __init__(self, reference: dict, losses: Sequence[dict] = (dict(type="L1"),), **record: Any) -> None:
+    def __init__(
+        self,
+        reference: dict,
+        losses: Sequence[dict] = (dict(type="L1"),),
+        leave_flat: Sequence[float] | None = None,
+        **record: Any,
+    ) -> None:
         super().__init__(**record)
+        if leave_flat is not None and not (len(leave_flat) == 2 and 0 <= leave_flat[0] < leave_flat[1]):
+            raise UserError(f"leave_flat = {leave_flat}: give two rising numbers, such as [0.04, 0.06], or None")
+        self.leave_flat = leave_flat
         self.reference = REFERENCES.build(reference, bands=self.bands, in_bands=self.in_bands, inputs=self.inputs)
         self.loss_weights = [loss.get("weight", 1.0) for loss in losses]
         self.loss_of = [loss.get("of", "restorations") for loss in losses]
@@ -62,7 +82,13 @@ class OnePass(CloudRemover):
         record: Record | None = None,
     ) -> torch.Tensor:
         """Return the clear image; ``noise`` is not used. Shapes: (B, in_bands, H, W) -> (B, bands, H, W)."""
-        return (self.reference(cloudy, name) if self.needs_names else self.reference(cloudy)).float()
+        clear = (self.reference(cloudy, name) if self.needs_names else self.reference(cloudy)).float()
+        if self.leave_flat is None:
+            return clear
+        image, (least, enough) = cloudy[:, : self.bands].float(), self.leave_flat
+        seen = torch.maximum(texture(image), texture(clear))  # a dense veil hides texture that the estimate has
+        weight = ((seen - least) / (enough - least)).clamp(0, 1)
+        return torch.lerp(image, clear, weight)
 
     def losses(
         self, cloudy: torch.Tensor, clear: torch.Tensor, name: list[str], valid: torch.Tensor | None = None
@@ -92,6 +118,18 @@ class OnePass(CloudRemover):
                 value = term(outputs[of], attention_target(cloudy, clear) if of == "attention" else None)
             losses[f"loss_{index}_{type(term).__name__.lower()}"] = weight * value
         return losses
+
+
+def texture(image: torch.Tensor) -> torch.Tensor:
+    """Return how much images vary from place to place: the standard deviation in small squares, averaged over these.
+
+    Shapes: (B, C, H, W), any H and W -> (B, 1, 1, 1).
+    Units: those of the image; the bands are averaged first.
+    """
+    grey = image.mean(1, keepdim=True)
+    squares = dict(stride=NEIGHBOURHOOD // 3, padding=NEIGHBOURHOOD // 2, count_include_pad=False)
+    mean, of_squares = (functional.avg_pool2d(values, NEIGHBOURHOOD, **squares) for values in (grey, grey.square()))
+    return (of_squares - mean.square()).clamp(min=0).sqrt().mean((2, 3), keepdim=True)
 
 
 # Entries that every model takes, most of them copied from the data.

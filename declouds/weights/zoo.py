@@ -12,7 +12,7 @@ from declouds.download import cache_folder, download, offline
 from declouds.errors import UserError, nearest
 
 GENERAL = "general"
-PACKAGED = Path(__file__).with_name("general-5.safetensors")  # a new number when the weights change
+PACKAGED = Path(__file__).with_name("general-6.safetensors")  # a new number when the weights change
 MODEL_CARD = "docs/general_model.md"
 
 

@@ -10,5 +10,6 @@ model = dict(
         decoder_blocks=(2, 1, 1),
         gain=True,
     ),
+    leave_flat=(0.04, 0.06),  # sea, sand: haze and bright ground look the same there
     any_units=True,
 )
