@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from declouds import __version__
 from declouds.errors import UserError
 
-NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
+NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(,[-+.\de]+)*$", re.IGNORECASE)
 FOR_TRAINING = ("torchgeo", "lightning", "requests", "distutils", "timm", "torchmetrics", "lpips", "tensorboard")
 COMMANDS = (
     "train",
     "adapt",
     "test",
     "evaluate",
+    "fetch",
     "predict",
+    "mask",
+    "app",
     "sweep",
     "cell",
     "compare",

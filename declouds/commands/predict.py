@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--restart", action="store_true", help="discard unfinished work of an earlier command")
     _add_engine(parser.add_argument_group("many scenes"))
-    _add_input(parser.add_argument_group("input"))
+    add_input(parser.add_argument_group("input"))
     _add_mask(parser.add_argument_group("cloud mask"))
     _add_dates(parser.add_argument_group("several dates"))
     _add_radar(parser.add_argument_group("radar"))
@@ -40,7 +41,8 @@ def _add_engine(group: Any) -> None:
     group.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster (default: one on this machine)")
 
 
-def _add_input(group: Any) -> None:
+def add_input(group: Any) -> None:
+    """Add what says how a scene is read."""
     group.add_argument(
         "--bands",
         metavar="B,B,...",
@@ -67,6 +69,18 @@ def _add_mask(group: Any) -> None:
         "product: any that it is delivered with; auto: that, else a detector; none: clears the whole scene (default: "
         "auto for weights that fit any units, as those that come with declouds; none for all others",
     )
+    add_mask_rules(group)
+    group.add_argument(
+        "--feather",
+        type=int,
+        default=0,
+        metavar="N",
+        help="width in pixels of the fade inside the cloud edge (default: 0)",
+    )
+
+
+def add_mask_rules(group: Any) -> None:
+    """Add what says which pixels are cloud."""
     group.add_argument(
         "--mask-kind", metavar="KIND", help="what the mask raster is: scl, qa_pixel, udm2 or fmask (Fmask 4)"
     )
@@ -82,13 +96,6 @@ def _add_mask(group: Any) -> None:
         "--detector", metavar="NAME", help="cloud detector of --mask auto, for every scene (default: BrightWhite)"
     )
     group.add_argument("--dilate", type=int, default=0, metavar="N", help="pixels to dilate clouds by (default: 0)")
-    group.add_argument(
-        "--feather",
-        type=int,
-        default=0,
-        metavar="N",
-        help="width in pixels of the fade inside the cloud edge (default: 0)",
-    )
 
 
 def _add_dates(group: Any) -> None:
@@ -171,7 +178,7 @@ def _add_windows(group: Any) -> None:
         "--compile", action="store_true", help="compile the networks first: takes a minute, pays on a GPU"
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
-    group.add_argument("--memory", type=_bytes, metavar="SIZE", help="memory limit, such as 4G")
+    group.add_argument("--memory", type=size_in_bytes, metavar="SIZE", help="memory limit, such as 4G")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -189,7 +196,7 @@ def run(args: argparse.Namespace) -> None:
         if args.dates:
             raise UserError("--target takes the other dates from the scenes: give all of them there, and omit --date")
         target, others = find_series(args.scenes, args.target)
-        args.scenes, args.dates = [str(target)], list(map(str, others))
+        args.scenes, args.dates = [os.fspath(target)], list(map(os.fspath, others))
     any_units, alone = for_any_units(args.checkpoint), args.checkpoint is None and bool(args.dates)
     options = _options(args).with_mask(any_units)
     options.check()
@@ -300,8 +307,6 @@ def _options(args: argparse.Namespace) -> Any:
 
 def _device(name: str, ranks: Any) -> str:
     """Return the device of this process: with several GPUs, each process uses its own."""
-    import os
-
     import torch
 
     if name == "auto" and ranks.world > 1 and torch.cuda.is_available():
@@ -387,9 +392,9 @@ def _numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a comma-separated list of integers such as 8,9,10") from None
 
 
-def _bytes(text: str) -> int:
+def size_in_bytes(text: str) -> int:
     """Return a number of bytes, given plainly or with a suffix K, M, G or T."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a memory size: give one such as 800M or 4G")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give one such as 800M or 4G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))

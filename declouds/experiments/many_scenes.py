@@ -1,5 +1,6 @@
 """Many scenes, each cleared by `declouds predict` in a process of its own: on this machine or on a cluster's nodes."""
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ def clear_scenes(
         # What was begun here is continued.
         kept = [flag for flag in flags if flag != "--restart" or folder.name not in begun]
         begun.add(folder.name)
-        return [sys.executable, "-m", "declouds", "predict", str(source), "-o", str(destination), *kept]
+        return [sys.executable, "-m", "declouds", "predict", os.fspath(source), "-o", str(destination), *kept]
 
     for folder in todo:
         folder.mkdir(parents=True, exist_ok=True)

@@ -127,8 +127,11 @@ def texture(image: torch.Tensor) -> torch.Tensor:
     Units: those of the image; the bands are averaged first.
     """
     grey = image.mean(1, keepdim=True)
-    squares = dict(stride=NEIGHBOURHOOD // 3, padding=NEIGHBOURHOOD // 2, count_include_pad=False)
-    mean, of_squares = (functional.avg_pool2d(values, NEIGHBOURHOOD, **squares) for values in (grey, grey.square()))
+    step, rim = NEIGHBOURHOOD // 3, NEIGHBOURHOOD // 2
+    mean, of_squares = (
+        functional.avg_pool2d(values, NEIGHBOURHOOD, step, rim, count_include_pad=False)
+        for values in (grey, grey.square())
+    )
     return (of_squares - mean.square()).clamp(min=0).sqrt().mean((2, 3), keepdim=True)
 
 

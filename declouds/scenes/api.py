@@ -27,6 +27,7 @@ from declouds.scenes.options import SceneOptions
 from declouds.scenes.radar import RadarInput, radar_image
 from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.scene_file import open_scene, transparency
+from declouds.scenes.rasters.web_path import located
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.xarray_image import is_lazy, is_xarray, like, mask_of
@@ -96,17 +97,17 @@ def remove_clouds(
     if target is not None:
         raise UserError(f"target = {target!r}: is for images in memory; of a file, its name or tags say the day")
     if output is None:
-        raise UserError(f"{os.fspath(image)}: say where the result goes: output='clear.tif'")
+        raise UserError(f"{located(image)}: say where the result goes: output='clear.tif'")
     any_units = for_any_units(model)
     chosen = SceneOptions(**options).with_mask(any_units)
     chosen.check()
     if isinstance(chosen.mask, np.ndarray):
-        raise UserError(f"{os.fspath(image)}: the mask of a file is a raster file, not an array: give its path")
-    alone = model is None and bool(chosen.dates)
-    known = with_colours(chosen, Path(image)) if any_units and not alone else chosen
-    check_files(Path(image), Path(str(output)), **known.for_files())
-    with dates_alone(Path(image), chosen) if alone else remover_of(model, chosen, device) as remover:
-        return clear_scene(remover, image, str(output), chosen, Ranks.here(), progress).path
+        raise UserError(f"{located(image)}: the mask of a file is a raster file, not an array: give its path")
+    alone, source = model is None and bool(chosen.dates), located(image)
+    known = with_colours(chosen, source) if any_units and not alone else chosen
+    check_files(source, Path(str(output)), **known.for_files())
+    with dates_alone(source, chosen) if alone else remover_of(model, chosen, device) as remover:
+        return clear_scene(remover, source, str(output), chosen, Ranks.here(), progress).path
 
 
 def _clear_in_memory(
@@ -178,7 +179,8 @@ def loaded(model: Any) -> tuple[Any, str | None]:
     if isinstance(model, str | os.PathLike):
         from declouds.weights.file import load_model
 
-        return load_model(model), PACKAGED.stem if find_weights(model) == PACKAGED else None
+        name = PACKAGED.stem if find_weights(os.fspath(model)) == PACKAGED else None
+        return load_model(os.fspath(model)), name
     if not hasattr(model, "passes"):
         raise UserError(f"a model is a `CloudRemover` or the path of its weights, and not a {type(model).__name__}")
     return model, None

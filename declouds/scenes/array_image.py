@@ -25,7 +25,7 @@ class ArrayImage:
 
     Args:
         name: for messages.
-        values: as stored, (C, H, W); what a masked array masks has no data.
+        values: as stored, (C, H, W): a NumPy array, or what is indexed as one; what a masked array masks has no data.
         nodata: its own value for "no data".
         tags: its own scale and offset of each band.
         band_names: of its bands, empty if they have none.
@@ -34,7 +34,7 @@ class ArrayImage:
     """
 
     name: str
-    values: np.ndarray
+    values: Any
     nodata: float | None = None
     tags: Sequence[tuple[float, float]] = NO_TAGS
     band_names: Sequence[str] = ()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio.dtypes import in_dtype_range
 from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
@@ -17,6 +16,8 @@ from declouds.nodata import as_stored
 from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.picture import check_picture
 from declouds.scenes.rasters.scene_file import open_scene, source_files
+from declouds.scenes.rasters.web import open_raster
+from declouds.scenes.rasters.web_path import WebPath
 from declouds.scenes.rasters.writer import SIDECARS
 
 LARGEST_BLOCK = 2**28  # bytes
@@ -91,7 +92,7 @@ def _check_blocks(path: Path, has_nodata: bool) -> None:
         UserError: there are such blocks, and no nodata value to explain them; or more blocks than the file has bytes.
     """
     try:
-        part = rasterio.open(path, driver="GTiff")
+        part = open_raster(path, "GTiff")
     except RasterioError:
         return  # of another format, or missing: reported when it is read
     with part:
@@ -105,7 +106,8 @@ def _check_blocks(path: Path, has_nodata: bool) -> None:
                 f"{path}: its blocks of {width} x {height} pixels take {size / 1e9:.3g} GB each, and a block is read "
                 "whole: give it smaller ones (gdal_translate -co TILED=YES)"
             )
-        if len(rows) * len(cols) * len(bands) > path.stat().st_size:  # and each has its place noted in the file
+        on_web, blocks = isinstance(path, WebPath), len(rows) * len(cols) * len(bands)
+        if not on_web and blocks > path.stat().st_size:  # and each has its place noted in the file
             raise UserError(
                 f"{path}: says that it has {part.width} x {part.height} pixels, which its {path.stat().st_size} bytes "
                 "cannot hold: it is damaged; copy or download it again"

@@ -31,7 +31,9 @@ from declouds.scenes.rasters.picture import tell_orientation
 from declouds.scenes.rasters.product_bands import colour_bands
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
-from declouds.scenes.sampling.cloud_mask import CloudMask, detect_clouds, range_seen
+from declouds.scenes.rasters.stamp import stamp_of
+from declouds.scenes.rasters.web_path import located
+from declouds.scenes.sampling.cloud_mask import CloudMask, block_side, detect_clouds, range_seen
 from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.loop import Progress
 from declouds.scenes.sampling.passes import Pass, clear_name
@@ -150,7 +152,7 @@ def clear_scene(
         destination: the GeoTIFF to write.
         options: the user's choices.
         ranks: the processes that share the work, if there are several.
-        progress: called after every batch of windows.
+        progress: called after every block in which clouds are looked for, then after every batch of windows.
 
     Raises:
         UserError: see `SceneOptions.check`, `check_files`, `scene_for`, `open_radar`, `mask_source`, `open_mask` and
@@ -158,7 +160,7 @@ def clear_scene(
             up.
     """
     begin, ranks = time.monotonic(), ranks or Ranks()
-    source, destination = Path(source), Path(destination)
+    source, destination = located(source), Path(destination)
     options = options.with_mask(remover.value_range is None)
     options.check()
     if remover.value_range is None:
@@ -188,7 +190,7 @@ def clear_scene(
         channels |= {"mosaic": len(scene.indexes) + 1} if dates else {}
         channels |= {f"clouds_of_date{n}": 1 for n, date in enumerate(dates) if date.mask is None}
         products.check_space(scene, sum(channels.values()))
-        settings = _settings(remover, files, scene, options, mask)
+        settings = settings_of(remover, files, scene, options, mask)
         job = FileJob.shared(products.work_folder, settings, scene.size, ranks, options.restart)
         tally = Tally()
         try:
@@ -196,7 +198,7 @@ def clear_scene(
                 tell_orientation(source, destination, scene.file)
                 job.reserve(channels)
             ranks.wait()
-            with _image(scene, mask, options, job, ranks) as cloudy:
+            with masked_image(scene, mask, options, job, ranks, progress) as cloudy:
                 image, facts = _filled(cloudy, scene, dates, remover, options, job, ranks)
                 image = image if radar is None else radar.beside(image)
                 buffer = BUFFER
@@ -287,7 +289,7 @@ def _covered(blocks: Iterator[Block], radar: Radar, tally: Tally) -> Iterator[Bl
         yield block
 
 
-def _settings(
+def settings_of(
     remover: Remover, files: Sequence[Path], scene: Scene, options: SceneOptions, mask: MaskSource
 ) -> dict[str, Any]:
     """Return everything that decides the pixels of the result."""
@@ -295,10 +297,7 @@ def _settings(
         [step.title, step.output, step.output_bands, repr(step.inputs), repr(step.step_inputs)]
         for step in remover.passes
     ]
-    stamps = {  # of a sub-dataset, its name alone; the file that it is in comes with it
-        str(path.absolute()): (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
-        for path in files
-    }
+    stamps = {str(path.absolute()): stamp_of(path) for path in files}
     units = (scene.stored_range.low, scene.stored_range.high)
     return dict(
         **dict(version=__version__, model=remover.digest(), device=remover.device, files=stamps),
@@ -328,8 +327,27 @@ def _calibration(remover: Remover, options: SceneOptions) -> dict[str, Any] | No
 
 
 @contextmanager
-def _image(scene: Scene, mask: MaskSource, options: SceneOptions, job: FileJob, ranks: Ranks) -> Iterator[Image]:
-    """Give the image that the scene is, with its cloud mask."""
+def masked_image(
+    scene: Scene,
+    mask: MaskSource,
+    options: SceneOptions,
+    job: FileJob,
+    ranks: Ranks,
+    progress: Progress | None = None,
+) -> Iterator[Image]:
+    """Give the image that the scene is, with its cloud mask.
+
+    Args:
+        scene: the open scene.
+        mask: where its clouds come from.
+        options: the user's choices.
+        job: keeps what a detector finds, as a raster of one channel called ``clouds``.
+        ranks: the processes that share the work.
+        progress: called after every block that a detector has seen.
+
+    Raises:
+        UserError: see `open_mask`.
+    """
 
     def image(cloud: Callable[[Window], np.ndarray] | None) -> Image:
         alpha = None
@@ -343,7 +361,7 @@ def _image(scene: Scene, mask: MaskSource, options: SceneOptions, job: FileJob, 
                 cloud.warn(scene.path)
             yield image(cloud)
     else:
-        yield image(None if mask.detector is None else _detected(mask.detector, scene, job, ranks))
+        yield image(None if mask.detector is None else _detected(mask.detector, scene, job, ranks, progress))
 
 
 def _filled(
@@ -365,13 +383,17 @@ def _filled(
     return filled
 
 
-def _detected(detector: Any, scene: Scene, job: FileJob, ranks: Ranks) -> Callable[[Window], np.ndarray]:
+def _detected(
+    detector: Any, scene: Scene, job: FileJob, ranks: Ranks, progress: Progress | None
+) -> Callable[[Window], np.ndarray]:
     """Find the clouds, unless that was done before, and return what reads them."""
-    whole = Window(0, 0, *scene.size)
+    whole, side = Window(0, 0, *scene.size), block_side(detector)
     if ranks.leads and job.rows_done("clouds", whole) == 0:
-        raster = job.raster("clouds", 1)
-        for window, cloud in _detect(detector, scene, scene.read):
+        raster, blocks = job.raster("clouds", 1), -(-scene.size[0] // side) * -(-scene.size[1] // side)
+        for done, (window, cloud) in enumerate(_detect(detector, scene, scene.read), start=1):
             raster.write(window, cloud[None].astype(np.float32))
+            if progress is not None:
+                progress("finding clouds", done, blocks)
         job.note_rows("clouds", whole, job.height)
     ranks.wait()
     return lambda window: job.raster("clouds", 1).read(window)[0] > 0

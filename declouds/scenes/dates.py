@@ -20,6 +20,7 @@ from declouds.errors import UserError
 from declouds.nodata import merge_stored
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.rasters.spectral import spectral_words
+from declouds.scenes.rasters.web_path import located
 from declouds.scenes.sampling.cloud_mask import CloudMask, Pixels
 from declouds.scenes.sampling.image import Image, Read
 from declouds.scenes.sampling.tiles import Window
@@ -113,7 +114,7 @@ def filled_from(
     assert image.alpha is not None
     alpha, whole, bands = image.alpha, Window(0, 0, image.height, image.width), len(air.wavelengths)
     raster = job.raster("mosaic", bands + 1)  # and where a date is clear
-    facts: list[dict[str, Any]] = [dict(name=Path(date.name).name) for date in dates]
+    facts: list[dict[str, Any]] = [dict(name=located(date.name).name) for date in dates]
     if leads and job.rows_done("mosaic", whole) == 0:
         try:
             facts = _write_mosaic(raster, image, name, air, dates, detect, job, options)
@@ -290,7 +291,7 @@ def _facts(dates: Sequence[Date], fill: Fill) -> list[dict[str, Any]]:
     """Return what was done with each date, for the summary."""
     return [
         dict(
-            name=Path(date.name).name,
+            name=located(date.name).name,
             day=None if date.day is None else date.day.isoformat(),
             shift=None if shift is None else [round(part, 2) for part in shift],
             offset=[round(float(part), 4) for part in colour.offset],

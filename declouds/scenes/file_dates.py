@@ -15,6 +15,7 @@ from declouds.scenes.rasters.date_file import day_of, on_grid_of, split_date
 from declouds.scenes.rasters.mask_file import open_mask
 from declouds.scenes.rasters.scene import Scene, scene_for
 from declouds.scenes.rasters.scene_file import source_files
+from declouds.scenes.rasters.web_path import redacted
 from declouds.scenes.sampling.cloud_mask import Pixels
 
 
@@ -87,7 +88,7 @@ def _check_paths(target: Scene, dates: Sequence[str]) -> None:
     for given in dates:
         path = split_date(given)[0].resolve()
         if path in taken:
-            raise UserError(f"{given}: is {taken[path]}")
+            raise UserError(f"{redacted(given)}: is {taken[path]}")
         taken[path] = "named twice: leave one out"
 
 

@@ -12,17 +12,18 @@ from declouds.scenes.rasters.landsat import is_landsat
 from declouds.scenes.rasters.picture import PICTURES, is_picture
 from declouds.scenes.rasters.scene_file import open_scene, subdataset
 from declouds.scenes.rasters.sentinel2 import is_safe
+from declouds.scenes.rasters.web_path import PREFIXES, WebPath, located, redacted
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")  # what is looked for in a folder
-OWN_SUFFIX = "_quality.tif"  # files beside our results that are not scenes
+BESIDE = ("_quality.tif", "_scl.tif", "_qa_pixel.tif", "_udm2.tif")  # ends of names of files beside scenes
 
 
 def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     """Return each scene with its destination, in the order of the inputs, and by name within one.
 
-    An input is a file, a sub-dataset as GDAL names it (``NETCDF:"file.nc":Band1``), the folder of a Sentinel-2 or
-    Landsat product, a folder whose rasters and products, or else PNG and JPEG files, are scenes (not those of folders
-    in it), or a pattern such as ``2024/*.tif`` where the shell left it as it was.
+    An input is a file, an address on the web, a sub-dataset as GDAL names it (``NETCDF:"file.nc":Band1``), the folder
+    of a Sentinel-2 or Landsat product, a folder whose rasters and products, or else PNG and JPEG files, are scenes (not
+    those of folders in it), or a pattern such as ``2024/*.tif`` where the shell left it as it was.
 
     Args:
         inputs: what the user named.
@@ -40,11 +41,13 @@ def find_scenes(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     if not inputs:
         raise UserError("no input is given: name a scene, a folder or a pattern")
     sources = list(dict.fromkeys(scene for given in inputs for scene in _scenes(given)))
-    alone = len(inputs) == 1 and sources == [Path(inputs[0])]
+    alone = len(inputs) == 1 and sources == [located(inputs[0])]
     if alone and not output.is_dir():
         return [(sources[0], output)]
     if not alone and (output.is_file() or (not output.exists() and output.suffix.lower() in (".tif", ".tiff", ".png"))):
-        raise UserError(f"{output}: {' '.join(inputs)} can be several scenes: give a folder for the results")
+        raise UserError(
+            f"{output}: {' '.join(map(redacted, inputs))} can be several scenes: give a folder for the results"
+        )
     found: dict[Path, Path] = {}
     for source in sources:
         inside = subdataset(source)
@@ -95,21 +98,33 @@ def find_series(inputs: Sequence[str], target: str) -> tuple[Path, list[Path]]:
 
 def _scenes(given: str) -> Iterator[Path]:
     """Yield the scenes of one input."""
-    path = Path(given)
-    if path.exists():
+    path = located(given)
+    if isinstance(path, WebPath):
+        if "*" in path.name:
+            raise UserError(f"{path}: a pattern finds files on this machine alone: name each file on the web")
+        yield path
+    elif path.exists():
         yield from _in_folder(path) if path.is_dir() and not _is_product(path) else [path]
     elif subdataset(path):
         yield path
     elif re.match(r"[a-z][a-z0-9+.-]+://|/vsi", given, re.IGNORECASE):
-        raise UserError(f"{given}: is not on this machine: download it, and give the file")
+        raise UserError(
+            f"{redacted(given)}: files are read from addresses that begin with {', '.join(PREFIXES)}: give such a one, "
+            "or download it, and give the file"
+        )
     elif not glob.has_magic(given):
         raise UserError(f"{given}: no such file: check the path")
     else:
-        matches = [match for match in sorted(glob.glob(given, recursive=True)) if not match.endswith(OWN_SUFFIX)]
+        matches = [match for match in sorted(glob.glob(given, recursive=True)) if not _is_beside(match)]
         if not matches:
             raise UserError(f"{given}: no scene has a name of that pattern: check it")
         for match in matches:
             yield from _scenes(match)
+
+
+def _is_beside(name: str) -> bool:
+    """Tell whether a file is called like the quality of a result, or the mask of a product."""
+    return name.lower().endswith(BESIDE)
 
 
 def _is_product(path: Path) -> bool:
@@ -123,7 +138,7 @@ def _in_folder(folder: Path) -> list[Path]:
     Beside rasters, those are quick-looks.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]  # unfinished work begins so
-    files = [path for path in files if not path.name.endswith(OWN_SUFFIX)]
+    files = [path for path in files if not _is_beside(path.name)]
     scenes = [path for path in files if (_is_product(path) if path.is_dir() else path.suffix.lower() in SUFFIXES)]
     scenes = scenes or [path for path in files if path.suffix.lower() in PICTURES and path.is_file()]
     if not scenes:

@@ -64,7 +64,7 @@ def clear_lazily(image: ArrayImage, model: Any, options: SceneOptions, device: s
         looked_at = places(*size) if remover.value_range is None else sample_windows(*size)
         found = _task(work.look, looked_at, [values[..., *window.slices] for window in looked_at])
         clouds = _clouds(work, values, found, options, remover)
-        lines = []
+        lines: list[list[Any]] = []
         for line in _chunks(*values.chunks[-2:]):
             lines.append([])
             for window in line:
@@ -88,9 +88,10 @@ def _clouds(work: "_Work", values: Any, found: Any, options: SceneOptions, remov
         return da.from_array(mask(Window(0, 0, *work.size)))
     if not options.detects:
         raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
-    block, margin = block_side(remover.detector), remover.detector.margin
+    detector: Any = remover.detector
+    block, margin = block_side(detector), detector.margin
     side = block * max(BLOCK // block, 1)
-    lines = []
+    lines: list[list[Any]] = []
     for line in _chunks(*(_cut(length, side) for length in work.size)):
         lines.append([])
         for window in line:

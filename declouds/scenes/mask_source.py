@@ -1,5 +1,6 @@
 """Where the clouds of a scene are taken from: a file that the user gives, the product's own mask, or a detector."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from declouds.scenes.identity import description
 from declouds.scenes.options import SceneOptions
 from declouds.scenes.rasters.mask_file import mask_files
 from declouds.scenes.rasters.product_mask import OWN, product_mask
+from declouds.scenes.rasters.web_path import located, redacted
 from declouds.scenes.sampling.mask_rule import KINDS, TWO_CLASSES, MaskRule
 
 
@@ -32,7 +34,7 @@ class MaskSource:
         """Return it in words, for the user."""
         if self.file is not None:
             kind = f"{KINDS[self.rule.kind].title}, " if self.rule.kind else ""
-            return f"{self.file} ({kind}{self.rule})"
+            return f"{redacted(self.file)} ({kind}{self.rule})"
         return "the whole scene" if self.detector is None else f"the detector {type(self.detector).__name__}"
 
     @property
@@ -42,12 +44,12 @@ class MaskSource:
 
     def settings(self) -> dict[str, Any]:
         """Return all that decides the mask, apart from the pixels of its files."""
-        return dict(file=self.file, rule=vars(self.rule), detector=description(self.detector))
+        return dict(file=self.file and redacted(self.file), rule=vars(self.rule), detector=description(self.detector))
 
     def summary(self) -> dict[str, Any] | None:
         """Return what a reader of the result should know; None if there is no mask."""
         if self.file is not None:
-            return dict(file=Path(self.file).name, kind=self.rule.kind, cloud=str(self.rule))
+            return dict(file=located(self.file).name, kind=self.rule.kind, cloud=str(self.rule))
         return None if self.detector is None else dict(detector=type(self.detector).__name__)
 
 
@@ -68,7 +70,7 @@ def mask_source(options: SceneOptions, path: Path, scene: DatasetReader, detecto
     if options.from_product or (options.detects and options.detector is None):
         kind = str(options.mask) if options.mask in KINDS else None
         if own := product_mask(path, scene, kind):
-            return MaskSource(str(own[1]), options.rule_of(own[0]))
+            return MaskSource(os.fspath(own[1]), options.rule_of(own[0]))
         if not options.detects:
             what = KINDS[kind].title if kind else f"a mask of its own ({', '.join(KINDS[one].title for one in OWN)})"
             how = f" --mask-kind {kind}" if kind else ""

@@ -13,6 +13,7 @@ import numpy as np
 from declouds.argument_kinds import check_arguments
 from declouds.compositing.composite import HOW
 from declouds.errors import UserError
+from declouds.scenes.rasters.web_path import redacted
 from declouds.scenes.sampling.mask_rule import KINDS, MaskRule, rule_of
 from declouds.scenes.sampling.noise import check_seed
 from declouds.scenes.sampling.tiles import Tiling
@@ -181,7 +182,7 @@ class SceneOptions:
             raise UserError("--date fills clouds, and no mask says where they are: give --mask auto, or a mask file")
         in_file = not (self.detects or self.from_product)
         if in_file and len(self.date_masks or ()) != len(self.dates):
-            own = "mask" if isinstance(self.mask, np.ndarray) else f"--mask {self.mask}"
+            own = "mask" if isinstance(self.mask, np.ndarray) else f"--mask {_without_secrets(self.mask)}"
             raise UserError(
                 f"{own} is the mask of one date: give one --date-mask FILE for each --date, in the same order (in "
                 "Python, date_masks=[...]), or --mask auto for all"
@@ -246,7 +247,9 @@ class SceneOptions:
         """Return the choices that decide the pixels of the result."""
         rest = ("memory", "cog", "preview", "overwrite", "restart")
         mask = dict(mask=None if self.clears_all else self.mask)
-        return {key: value for key, value in (asdict(self) | mask).items() if key not in rest}
+        chosen = {key: value for key, value in (asdict(self) | mask).items() if key not in rest}
+        files = {key: chosen[key] for key in ("mask", "dates", "date_masks", "sar")}
+        return chosen | {key: _without_secrets(value) for key, value in files.items()}
 
     def for_files(self) -> dict[str, Any]:
         """Return what `check_files` has to know."""
@@ -265,6 +268,13 @@ def _listed(name: str, values: Any, kind: Callable[[Any], Any], word: str, usabl
             f"{name} = {shown if len(shown) < LONGEST else shown[:LONGEST] + ' ...'}: give a list of {word}"
         )
     return found
+
+
+def _without_secrets(given: Any) -> Any:
+    """Return paths and addresses as they may be kept."""
+    if isinstance(given, list):
+        return [redacted(one) for one in given]
+    return redacted(given) if isinstance(given, str) else given
 
 
 def _check_word(name: str, word: str, known: Collection[str]) -> None:

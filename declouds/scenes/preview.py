@@ -97,7 +97,7 @@ def _images(
         for file, chosen in ((before, [indexes[band - 1] for band in bands]), (result, bands))
     ]
     valid = _valid(before, indexes, result, bands, size) & valid_pixels(np.concatenate(values), None)
-    return stretched(*values, valid, as_they_are=_are_colours(result, bands))
+    return stretched(values[0], values[1], valid, as_they_are=_are_colours(result, bands))
 
 
 def stretched(

@@ -17,6 +17,7 @@ from declouds.scenes.rasters.bands import plain_name
 from declouds.scenes.rasters.date_file import convert, on_grid_of
 from declouds.scenes.rasters.scene import Scene
 from declouds.scenes.rasters.scene_file import open_scene, source_files
+from declouds.scenes.rasters.web_path import located
 from declouds.scenes.sampling.image import Image, Read, samples
 from declouds.scenes.sampling.tiles import Window, windows
 from declouds.scenes.xarray_image import check_coordinates, is_xarray
@@ -150,11 +151,11 @@ def open_radar(target: Scene, given: Any, wanted: RadarInput | None) -> Iterator
         UserError: see `check_wanted`, `open_scene` and `on_grid_of`; the file has other bands or units than the model
             takes, or no data on the scene.
     """
-    check_wanted(wanted, None if given is None else str(given))
+    check_wanted(wanted, None if given is None else str(located(given)))
     if wanted is None or given is None:
         yield None if wanted is None else Radar(wanted)
         return
-    path = Path(given)
+    path = located(given)
     with open_scene(path) as file:
         indexes = [place + 1 for place in _places(file.descriptions, wanted.source, str(path))]
         tags = [(file.scales[index - 1], file.offsets[index - 1]) for index in indexes]

@@ -30,6 +30,7 @@ def folder(tmp_path, monkeypatch):
             "in/c.vrt",
             "in/d.jp2",
             "in/a_quality.tif",
+            "in/b_SCL.tif",
             "in/.b.tif.12.partial.tif",
             "in/notes.txt",
         ),
@@ -134,9 +135,9 @@ def test_a_quality_file_can_be_named(folder):
             "out",
             r"in/b\.tif and other/b\.tif would both go to out/b\.tif: clear them apart",
         ),
-        (["https://host/a.tif"], "out", r"https://host/a\.tif: is not on this machine: download it"),
-        (["/vsicurl/https://host/a.tif"], "out", "is not on this machine"),
-        (["s3://bucket/*.tif"], "out", "is not on this machine"),
+        (["ftp://host/a.tif"], "out", r"ftp://host/a\.tif: files are read from addresses that begin with http://"),
+        (["/vsizip/https://host/a.zip/a.tif"], "out", "files are read from addresses that begin with"),
+        (["s3://bucket/*.tif"], "out", "a pattern finds files on this machine alone"),
     ],
 )
 def test_inputs_that_cannot_be_meant(folder, inputs, output, message):

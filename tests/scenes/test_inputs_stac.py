@@ -182,14 +182,16 @@ def test_any_type(write, tmp_path, dtype):
 @pytest.mark.parametrize(
     ("href", "message"),
     [
-        ("https://host/a.tif", r"the asset a is not on this machine \(https://host/a\.tif\): download it"),
-        ("s3://bucket/a.tif", "is not on this machine"),
-        ("/vsicurl/https://host/a.tif", "is not on this machine"),
+        ("https://host/a.tif?token=x", r"^https://host/a\.tif\?\.\.\.: is on the web, and \$DECLOUDS_OFFLINE forbids"),
+        ("s3://bucket/a.tif", r"^s3://bucket/a\.tif: is on the web"),
+        ("/vsicurl/https://host/a.tif", r"^https://host/a\.tif: is on the web"),
+        ("ftp://host/a.tif", r"the asset a has an address that cannot be read \(ftp://host/a\.tif\): download it"),
         ("none.tif", r"none\.tif: no such file, and a should be there"),
         ("item & more.json", r"item & more\.json: cannot be read as a raster, and a should be there"),
     ],
 )
-def test_an_asset_that_is_not_there(write, tmp_path, href, message):
+def test_an_asset_that_is_not_there(write, tmp_path, monkeypatch, href, message):
+    monkeypatch.setenv("DECLOUDS_OFFLINE", "1")
     with pytest.raises(UserError, match=message), open_scene(write({"a": href}), ["a"]):
         pass
 

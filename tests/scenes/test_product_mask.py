@@ -142,10 +142,20 @@ def test_the_mask_of_a_stac_item(landsat, key):
     assert found(path, ["red"]) == ("qa_pixel", f"{LANDSAT}_QA_PIXEL.TIF")
     assert found(item(folder / "b.json", red=landsat.name), ["red"]) is None
     away = item(folder / "c.json", red=landsat.name, scl="https://host/SCL.tif")
-    with pytest.raises(UserError, match=r"the asset scl is not on this machine .*: download it into the folder"):
-        found(away, ["red"])
+    assert found(away, ["red"]) == ("scl", "SCL.tif")
+    with open_scene(away, ["red"]) as scene:
+        assert str(product_mask(away, scene)[1]) == "https://host/SCL.tif"
     raster(folder / "SCL.tif", np.full((40, 40), 9, np.uint8))
     assert found(away, ["red"]) == ("scl", "SCL.tif")
+    with open_scene(away, ["red"]) as scene:
+        assert product_mask(away, scene)[1] == folder / "SCL.tif"  # that was downloaded
+
+
+def test_the_mask_with_the_name_of_the_scene(tmp_path):
+    scene = raster(tmp_path / "2024-06-25.tif", np.ones((40, 40), np.uint8))
+    assert found(scene) is None
+    raster(tmp_path / "2024-06-25_SCL.tif", np.full((40, 40), 9, np.uint8))
+    assert found(scene) == found(scene, kind="scl") == ("scl", "2024-06-25_SCL.tif")
 
 
 def cleared(tmp_path, landsat, name, **options):

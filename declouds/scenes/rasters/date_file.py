@@ -21,6 +21,8 @@ from declouds.nodata import valid_pixels
 from declouds.scenes.rasters.mask_file import place_on
 from declouds.scenes.rasters.scene import Scene
 from declouds.scenes.rasters.scene_file import reason
+from declouds.scenes.rasters.web import patiently
+from declouds.scenes.rasters.web_path import located, redacted
 from declouds.scenes.sampling.image import Read
 from declouds.scenes.sampling.tiles import Window
 from declouds.value_range import ValueRange
@@ -40,11 +42,11 @@ def split_date(given: str) -> tuple[Path, datetime.date | None]:
     """
     match = re.fullmatch(r"(.+)@(\d{4}-\d{1,2}-\d{1,2})", given)
     if match is None:
-        return Path(given), None
+        return located(given), None
     try:
-        return Path(match[1]), datetime.date.fromisoformat(match[2])
+        return located(match[1]), datetime.date.fromisoformat(match[2])
     except ValueError as error:
-        raise UserError(f"{given}: {match[2]} is no date: write it as 2018-06-25") from error
+        raise UserError(f"{redacted(given)}: {match[2]} is no date: write it as 2018-06-25") from error
 
 
 def day_of(file: DatasetReader, path: Path) -> datetime.date | None:
@@ -89,14 +91,15 @@ def on_grid_of(
             **dict(src_nodata=date.nodata, nodata=date.nodata, add_alpha=not own_alpha, UNIFIED_SRC_NODATA="YES"),
         )
     except (RasterioError, CRSError, ValueError) as error:
-        raise UserError(f"{name}: cannot be laid on the scene {target.file.name} ({reason(error)})") from error
+        raise UserError(f"{name}: cannot be laid on the scene {target.path} ({reason(error)})") from error
     opacity = file.colorinterp.index(ColorInterp.alpha) + 1 if own_alpha else file.count + 1
 
     def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
         part = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
-            values = raster.read(date.indexes, window=part)
-            covered = raster.read([opacity], window=part)
+            values, covered = patiently(
+                file, lambda: (raster.read(date.indexes, window=part), raster.read([opacity], window=part))
+            )
         except RasterioError as error:
             raise UserError(f"{name}: cannot be read ({reason(error)}): is the file whole?") from error
         valid = valid_pixels(values, date.nodata, covered, date.stored_range)

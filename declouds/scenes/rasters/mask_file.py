@@ -21,6 +21,8 @@ from declouds.errors import UserError
 from declouds.image_io import check_one_page
 from declouds.scenes.rasters.scene_file import reason, source_files
 from declouds.scenes.rasters.stack import Layer, stack
+from declouds.scenes.rasters.web import open_raster, patiently
+from declouds.scenes.rasters.web_path import located, redacted
 from declouds.scenes.sampling.mask_classes import MaskClasses
 from declouds.scenes.sampling.mask_rule import KINDS, TWO_CLASSES, MaskRule
 from declouds.scenes.sampling.tiles import Window
@@ -50,11 +52,11 @@ def open_mask(
             scene (no grid and another size, a grid without a CRS, ground control points, no overlap); its type or
             values do not go with the rule, see `MaskRule`; it is damaged.
     """
-    name = os.fspath(path)
+    name = str(located(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            file = _opened(name, rule)
+            file = _opened(path, rule)
     except RasterioError as error:
         raise UserError(f"{name}: cannot be read as a mask ({reason(error)}): give a raster of classes") from error
     with file:
@@ -68,17 +70,17 @@ def open_mask(
                 add_alpha=ColorInterp.alpha not in file.colorinterp,  # shows where the file has pixels
             )
         except (RasterioError, CRSError) as error:
-            raise UserError(f"{name}: cannot be laid on the scene {scene.name} ({reason(error)})") from error
+            raise UserError(f"{name}: cannot be laid on the scene {redacted(scene.name)} ({reason(error)})") from error
         with raster:
 
             def read(window: Window) -> tuple[np.ndarray, np.ndarray]:
                 part = rasterio.windows.Window(window.col, window.row, window.width, window.height)
                 try:
-                    known = raster.read_masks(1, window=part) != 0
+                    known = patiently(file, lambda: raster.read_masks(1, window=part)) != 0
                     if rule.bands:
-                        layers = raster.read(range(1, len(rule.bands) + 1), window=part)
+                        layers = patiently(file, lambda: raster.read(range(1, len(rule.bands) + 1), window=part))
                         return _bits_of(layers, rule, name), known
-                    return raster.read(1, window=part), known
+                    return patiently(file, lambda: raster.read(1, window=part)), known
                 except RasterioError as error:
                     raise UserError(f"{name}: the mask cannot be read ({reason(error)}): is the file whole?") from error
 
@@ -91,22 +93,24 @@ def mask_files(path: str) -> list[Path]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
-                return [Path(path), *source_files(file)]
+            with open_raster(path) as file:
+                return [located(path), *source_files(file)]
     except RasterioError:
-        return [Path(path)]  # the fault is named when it is opened
+        return [located(path)]  # the fault is named when it is opened
 
 
-def _opened(name: str, rule: MaskRule) -> DatasetReader:
+def _opened(path: str | os.PathLike[str], rule: MaskRule) -> DatasetReader:
     """Open a mask: of several bands those of the rule, none of which GDAL then takes for transparency."""
-    file = rasterio.open(name)
+    file = open_raster(path)
     if not rule.bands:
         return file
     with file:
         kind = KINDS[str(rule.kind)]
         if file.count != kind.bands:
-            raise UserError(f"{name}: has {file.count} bands, and {kind.title} has {kind.bands}: give that file")
-        return rasterio.open(stack([Layer(Path(name), str(band), band) for band in rule.bands], masks=False))
+            raise UserError(
+                f"{located(path)}: has {file.count} bands, and {kind.title} has {kind.bands}: give that file"
+            )
+        return rasterio.open(stack([Layer(located(path), str(band), band) for band in rule.bands], masks=False))
 
 
 def _bits_of(layers: np.ndarray, rule: MaskRule, name: str) -> np.ndarray:
@@ -140,11 +144,11 @@ def place_on(file: DatasetReader, name: str, scene: DatasetReader, what: str = "
     Raises:
         UserError: it cannot be laid on the scene, see `open_mask`.
     """
-    ours, theirs = _georeference(scene), _georeference(file)
+    ours, theirs, scene_name = _georeference(scene), _georeference(file), redacted(scene.name)
     if ours == theirs == "grid" and scene.crs and file.crs:
         if not _overlap(file, scene):
             raise UserError(
-                f"{name}: does not overlap the scene {scene.name}: the {what} spans {_span(file)}, the scene "
+                f"{name}: does not overlap the scene {scene_name}: the {what} spans {_span(file)}, the scene "
                 f"{_span(scene)}: is it the {what} of another scene, or is its CRS wrong?"
             )
         return dict(crs=scene.crs, transform=scene.transform)
@@ -154,7 +158,7 @@ def place_on(file: DatasetReader, name: str, scene: DatasetReader, what: str = "
         if "points" in (ours, theirs):
             lacks, cure = "ground control points or RPCs in place of a grid", "warp it to a grid first (gdalwarp)"
         raise UserError(
-            f"{name}: cannot be laid on the scene {scene.name}: {which} has {lacks}: {cure}, or give a {what} on the "
+            f"{name}: cannot be laid on the scene {scene_name}: {which} has {lacks}: {cure}, or give a {what} on the "
             "scene's own pixels"
         )
     if file.shape != scene.shape:
@@ -166,7 +170,7 @@ def place_on(file: DatasetReader, name: str, scene: DatasetReader, what: str = "
         )
     if ours == "none" != theirs:
         logging.getLogger("declouds").warning(
-            "%s: lies on the scene %s pixel by pixel, since the scene is not georeferenced", name, scene.name
+            "%s: lies on the scene %s pixel by pixel, since the scene is not georeferenced", name, scene_name
         )
     return PIXEL_PLANE | {f"src_{key}": value for key, value in PIXEL_PLANE.items()}
 

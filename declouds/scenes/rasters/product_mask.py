@@ -11,6 +11,7 @@ from declouds.scenes.rasters import landsat
 from declouds.scenes.rasters.scene_file import source_files
 from declouds.scenes.rasters.sentinel2 import is_safe
 from declouds.scenes.rasters.stac import asset_file, is_stac
+from declouds.scenes.rasters.web_path import WebPath
 
 OWN = ("scl", "qa_pixel", "udm2")  # kinds that a product is delivered with; Fmask's is computed afterwards
 IN_SAFE = {  # the finest first
@@ -67,11 +68,15 @@ def _found(path: Path, scene: DatasetReader, kind: str) -> Iterator[Path]:
             yield file
     else:
         for part in sorted({path, *source_files(scene)}):
-            yield from _beside(part, *BESIDE[kind])
+            yield from _beside(part, kind, *BESIDE[kind])
 
 
-def _beside(part: Path, product: str, rest: str) -> Iterator[Path]:
-    """Yield the masks of the product that a file is of, from its folder, or from that of pixels of 20 m."""
+def _beside(part: Path, kind: str, product: str, rest: str) -> Iterator[Path]:
+    """Yield the masks of the product that a file is of, from its folder or that of pixels of 20 m, or of its name."""
+    if isinstance(part, WebPath):  # a folder there cannot be listed
+        return
+    if (own := part.with_name(f"{part.stem}_{kind.upper()}.tif")).is_file():  # as `declouds fetch` writes it
+        yield own
     begin = re.match(product, part.name, re.IGNORECASE)
     if begin is None:
         return

@@ -19,7 +19,10 @@ from declouds.scenes.rasters.bands import find_bands
 from declouds.scenes.rasters.landsat import is_landsat, landsat_layers
 from declouds.scenes.rasters.sentinel2 import is_safe, safe_layers
 from declouds.scenes.rasters.stac import is_stac, stac_layers
-from declouds.scenes.rasters.stack import stack
+from declouds.scenes.rasters.stack import Layer, stack
+from declouds.scenes.rasters.web import open_raster, patiently
+from declouds.scenes.rasters.web_path import WebPath, located, redacted
+from declouds.scenes.rasters.web_settings import folder_settings, http_settings
 from declouds.scenes.sampling.tiles import Window
 
 GDAL_OPTIONS = {
@@ -46,20 +49,16 @@ def open_scene(path: Path, bands: Sequence[str] | None = None) -> Iterator[Datas
             none, are of several types or nodata values, or hold complex numbers or palette indices. See also
             `check_one_page`, `safe_layers`, `landsat_layers`, `stac_layers` and `stack`.
     """
-    with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS):
+    with warnings.catch_warnings(), rasterio.Env(**GDAL_OPTIONS, **http_settings()):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset = _dataset(path, bands)
-        try:
-            scene = rasterio.open(dataset)
-        except RasterioError as error:
-            raise UserError(f"{path}: cannot be read as a raster ({reason(error)}): give a GeoTIFF") from error
-        except UnicodeError as error:
-            raise UserError(f"{path!r}: GDAL takes names in UTF-8 alone: rename it") from error
-        with scene:
+        dataset, on_web = _dataset(path, bands)
+        with rasterio.Env(**folder_settings(on_web)), _opened(dataset, path) as scene:
             if scene.count == 0:
                 some = "; ".join(scene.subdatasets[:3]) + ("; ..." if len(scene.subdatasets) > 3 else "")
                 raise UserError(f"{path}: holds no bands of its own: give one of its sub-datasets: {some or 'none'}")
             check_one_page(scene, path)
+            if on_web and scene.driver in ("PNG", "JPEG"):
+                raise UserError(f"{path}: pictures are read from this machine alone: download it, and give the file")
             if scene.count > MOST_BANDS:
                 raise UserError(f"{path}: says that it has {scene.count} bands, more than any image: is it damaged?")
             try:
@@ -92,10 +91,7 @@ def read_window(
     place = rasterio.windows.Window(window.col, window.row, window.width, window.height)
     indexes = list(scene.indexes) if indexes is None else list(indexes)
     try:
-        values = scene.read(indexes, window=place)
-        masks = [scene.read_masks(index, window=place) for index in _masks(scene, indexes)]
-        masks += [scene.read(index, window=place) for index in transparency(scene) if index not in indexes]
-        return values, np.stack(masks) if masks else None
+        return patiently(scene, lambda: _read(scene, place, indexes))
     except RasterioError as error:
         raise UserError(
             f"{source or scene.name}: is damaged or cut short in rows {window.row} to "
@@ -107,14 +103,14 @@ def read_window(
 def source_files(scene: DatasetReader) -> set[Path]:
     """Return every file that the pixels come from, through mosaics of mosaics."""
     found: set[Path] = set()
-    waiting = [Path(name) for name in scene.files]
+    waiting = [located(name) for name in scene.files]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             try:
-                with rasterio.open(path, driver="VRT") as mosaic:
-                    waiting += map(Path, mosaic.files)
+                with open_raster(path, "VRT") as mosaic:
+                    waiting += map(located, mosaic.files)
             except RasterioError:
                 continue  # no mosaic
     return found
@@ -133,17 +129,51 @@ def subdataset(path: Path) -> tuple[str, Path, str] | None:
 def reason(error: BaseException) -> str:
     """Return GDAL's own words, on one line."""
     cause: Any = error.__cause__ or error
-    return " ".join(str(getattr(cause, "errmsg", cause)).split())
+    return " ".join(redacted(str(getattr(cause, "errmsg", cause))).split())
 
 
-def _dataset(path: Path, bands: Sequence[str] | None) -> str | Path:
-    """Return what GDAL opens: the path, or the text of a stack of the files that it stands for."""
+def _opened(dataset: str | Path, path: Path) -> DatasetReader:
+    """Open what GDAL opens, see `_dataset`."""
+    try:
+        return open_raster(dataset) if isinstance(dataset, Path) else rasterio.open(dataset)
+    except RasterioError as error:
+        raise UserError(f"{path}: cannot be read as a raster ({reason(error)}): give a GeoTIFF") from error
+    except UnicodeError as error:
+        raise UserError(f"{path!r}: GDAL takes names in UTF-8 alone: rename it") from error
+
+
+def _read(
+    scene: DatasetReader, place: rasterio.windows.Window, indexes: list[int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read values and masks, see `read_window`."""
+    values = scene.read(indexes, window=place)
+    masks = [scene.read_masks(index, window=place) for index in _masks(scene, indexes)]
+    masks += [scene.read(index, window=place) for index in transparency(scene) if index not in indexes]
+    return values, np.stack(masks) if masks else None
+
+
+def _dataset(path: Path, bands: Sequence[str] | None) -> tuple[str | Path, bool]:
+    """Return what GDAL opens, and whether that is on the web: the path, or a stack of the files that it stands for."""
+    if isinstance(path, WebPath) and path.suffix.lower() in (*ARCHIVES, ".safe"):
+        raise UserError(f"{path}: folders and archives are read from this machine alone: give a file or a STAC item")
+    if (layers := _layers(path, bands)) is not None:
+        return stack(layers), any(isinstance(layer.path, WebPath) for layer in layers)
+    if isinstance(path, WebPath):
+        return path, True
+    return _local(path), False
+
+
+def _layers(path: Path, bands: Sequence[str] | None) -> list[Layer] | None:
+    """Return the bands of a product; None for any other path."""
     if is_safe(path):
-        return stack(safe_layers(path, bands))
+        return safe_layers(path, bands)
     if is_landsat(path):
-        return stack(landsat_layers(path, bands))
-    if is_stac(path):
-        return stack(stac_layers(path, bands))
+        return landsat_layers(path, bands)
+    return stac_layers(path, bands) if is_stac(path) else None
+
+
+def _local(path: Path) -> str | Path:
+    """Return what GDAL opens of a path on this machine."""
     if path.is_dir():
         raise UserError(f"{path}: is a folder: give one GeoTIFF")
     if inside := subdataset(path):

@@ -5,17 +5,19 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from declouds.errors import UserError
 from declouds.scenes.rasters.bands import plain_name
 from declouds.scenes.rasters.stack import Layer
+from declouds.scenes.rasters.web_json import read_json
+from declouds.scenes.rasters.web_path import WebPath, located, redacted
 
 
 def is_stac(path: Path) -> bool:
-    """Tell whether a path is called like a STAC item."""
-    return path.suffix.lower() in (".json", ".geojson")
+    """Tell whether a path is called like a STAC item: on the web also as an API calls it."""
+    return path.suffix.lower() in (".json", ".geojson") or (isinstance(path, WebPath) and path.parent.name == "items")
 
 
 def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
@@ -25,15 +27,29 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
     files' own.
 
     Args:
-        path: the item's JSON file; addresses of assets in it are relative to it. An asset with a remote address is
-            looked for in the item's folder, by the last part of the address.
-        bands: names of assets; ``NAME:2`` is the second band of an asset that has several.
+        path: the item's JSON file; addresses of assets in it are relative to it. An asset on the web is first looked
+            for in the folder of an item on this machine, by the last part of its address.
+        bands: names of assets; ``NAME:2`` is the second band of an asset that has several. A name that no asset has is
+            the common name of the only band of one, such as ``red``.
 
     Raises:
-        UserError: no bands are given; one is not an asset of the item; an asset is not on this machine; the file is not
-            a STAC item; or pystac is not installed.
+        UserError: no bands are given; one is not an asset of the item; an asset has an address of another kind than
+            `located` knows; the file is not a STAC item, or not there; or pystac is not installed.
     """
-    item = _item(path)
+    return layers_of(_item(path), path, bands)
+
+
+def layers_of(item: Any, path: Path, bands: Sequence[str] | None) -> list[Layer]:
+    """Return the same of an item that was read.
+
+    Args:
+        item: of pystac.
+        path: that it was read from.
+        bands: see `stac_layers`.
+
+    Raises:
+        UserError: as there.
+    """
     listing = ", ".join(item.assets)
     if not bands:
         raise UserError(f"{path}: choose assets of this STAC item as bands (--bands); it has {listing}")
@@ -47,7 +63,9 @@ def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
         if units.get("offset") and _has_offsets_applied(item):
             applied.setdefault(units["offset"], []).append(key)
             units["offset"] = 0.0
-        layers.append(Layer(_local(item, key, path), key if band is None else f"{key}:{band}", band, **units))
+        own_name = key if band is None else f"{key}:{band}"
+        called = own_name if plain_name(own_name) == plain_name(name) else name.strip()
+        layers.append(Layer(_file_of(item, key, path), called, band, **units))
     for offset, keys in applied.items():
         _say_applied(path, offset, ", ".join(dict.fromkeys(keys)))
     return layers
@@ -71,11 +89,15 @@ def asset_file(path: Path, keys: Sequence[str]) -> Path | None:
         keys: of assets, in lower case.
 
     Raises:
-        UserError: the asset is not on this machine; or as `stac_layers`.
+        UserError: as `stac_layers`.
     """
-    item = _item(path)
+    return asset_of(_item(path), path, keys)
+
+
+def asset_of(item: Any, path: Path, keys: Sequence[str]) -> Path | None:
+    """Return the same of an item that was read from a path."""
     own = {key.casefold(): key for key in item.assets}
-    return next((_local(item, own[key], path) for key in keys if key in own), None)
+    return next((_file_of(item, own[key], path) for key in keys if key in own), None)
 
 
 def _has_offsets_applied(item: Any) -> bool:
@@ -98,9 +120,12 @@ def _item(path: Path) -> Any:
         raise UserError(
             f'{path}: STAC items are read by pystac, which is not installed: pip install "declouds[stac]"'
         ) from error
-    if not path.is_file():
+    if not isinstance(path, WebPath) and not path.is_file():
         raise UserError(f"{path}: no such file: check the path")
+    content: Any = read_json(path) if isinstance(path, WebPath) else None
     try:
+        if isinstance(path, WebPath):
+            return pystac.Item.from_dict(content, href=path.address)
         return pystac.Item.from_file(path)
     except (
         pystac.STACError,
@@ -113,7 +138,8 @@ def _item(path: Path) -> Any:
         RecursionError,
     ) as error:
         raise UserError(
-            f"{path}: cannot be read as a STAC item ({' '.join(str(error).split())}): give the JSON file of one item"
+            f"{path}: cannot be read as a STAC item ({' '.join(redacted(str(error)).split())}): give the JSON file of "
+            "one item"
         ) from error
 
 
@@ -122,26 +148,44 @@ def _asset(item: Any, name: str) -> tuple[str | None, int | None]:
     own_keys = {plain_name(key): key for key in item.assets}
     if plain_name(name) in own_keys:
         return own_keys[plain_name(name)], None
+    common = [key for key, asset in item.assets.items() if _common_names(asset) == [name.strip().casefold()]]
+    if len(common) == 1:
+        return common[0], None
     asset, _, number = name.rpartition(":")
     band = int(number) if number.isdecimal() else 0
     return (own_keys.get(plain_name(asset)), band) if band else (None, None)
 
 
-def _local(item: Any, key: str, path: Path) -> Path:
-    """Return the asset's file."""
+def _common_names(asset: Any) -> list[str]:
+    """Return what the extension for optical data calls the bands of an asset."""
+    bands = asset.extra_fields.get("eo:bands") or asset.extra_fields.get("bands") or []
+    if not isinstance(bands, list) or not all(isinstance(band, dict) for band in bands):
+        return []
+    return [str(band.get("common_name") or band.get("eo:common_name") or "").casefold() for band in bands]
+
+
+def _file_of(item: Any, key: str, path: Path) -> Path:
+    """Return the asset's file, on this machine if it is there."""
+    if isinstance(path, WebPath):
+        return _on_web(urljoin(path.address, item.assets[key].href), key, path)
     href = item.assets[key].get_absolute_href() or item.assets[key].href
     scheme = urlsplit(href).scheme
     if scheme == "file":
         return Path(url2pathname(urlsplit(href).path))
     if len(scheme) > 1 or href.startswith("/vsi"):  # one letter is a drive
         downloaded = path.parent / unquote(urlsplit(href).path).rpartition("/")[2]
-        if downloaded.is_file():
-            return downloaded
-        raise UserError(
-            f"{path}: the asset {key} is not on this machine ({href}): download it into the folder of the item, "
-            "or let the item name the file"
-        )
+        return downloaded if downloaded.is_file() else _on_web(href, key, path)
     return Path(href)
+
+
+def _on_web(href: str, key: str, path: Path) -> WebPath:
+    """Return an asset on the web: an item there names no file of this machine."""
+    if isinstance(on_web := located(href), WebPath):
+        return on_web
+    raise UserError(
+        f"{path}: the asset {key} has an address that cannot be read ({redacted(href)}): download it and the item into "
+        "one folder, and give the item there"
+    )
 
 
 def _units(item: Any, key: str, band: int, path: Path) -> dict[str, float]:

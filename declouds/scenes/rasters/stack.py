@@ -15,6 +15,8 @@ from rasterio.io import DatasetReader
 
 from declouds.errors import UserError
 from declouds.image_io import check_one_page
+from declouds.scenes.rasters.web import open_raster
+from declouds.scenes.rasters.web_path import WebPath
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ def stack(layers: Sequence[Layer], *, masks: bool = True) -> str:
     first: _Header | None = None
     masked: list[tuple[str, str]] = []
     for number, layer in enumerate(layers, 1):
-        path = os.path.abspath(layer.path)
+        path = os.fspath(layer.path) if isinstance(layer.path, WebPath) else os.path.abspath(layer.path)
         with _opened(layer) as file:
             check_one_page(file, layer.path)
-            band = _band_number(file, layer)
+            band = band_number(file, layer)
             header = _Header((file.width, file.height), file.dtypes[band - 1], file.crs, file.transform)
             if first is None:
                 first = header
@@ -100,10 +102,10 @@ def stack(layers: Sequence[Layer], *, masks: bool = True) -> str:
 
 def _opened(layer: Layer) -> DatasetReader:
     """Open a layer's file."""
-    if not layer.path.is_file():
+    if not isinstance(layer.path, WebPath) and not layer.path.is_file():
         raise UserError(f"{layer.path}: no such file, and {layer.name} should be there: copy or download it again")
     try:
-        return rasterio.open(layer.path)
+        return open_raster(layer.path)
     except RasterioError as error:
         raise UserError(
             f"{layer.path}: cannot be read as a raster, and {layer.name} should be there: copy or download it again, "
@@ -111,8 +113,12 @@ def _opened(layer: Layer) -> DatasetReader:
         ) from error
 
 
-def _band_number(file: DatasetReader, layer: Layer) -> int:
-    """Return which band of its file a layer is."""
+def band_number(file: DatasetReader, layer: Layer) -> int:
+    """Return which band of its file a layer is.
+
+    Raises:
+        UserError: it has no such band, or several and the layer does not say which.
+    """
     if layer.band is None and file.count > 1:
         choices = ", ".join(f"{layer.name}:{index}" for index in file.indexes)
         raise UserError(f"{layer.path}: {layer.name} holds {file.count} bands: choose among {choices}")
