@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help env test pytest lint demo demo-train clean
+.PHONY: help env test pytest lint demo demo-train qgis-plugin site site-serve clean
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE  # or every process would compile all that it imports anew
 
@@ -12,6 +12,9 @@ help:
 	@echo "make test        every check: ruff, mypy, import contracts, pytest"
 	@echo "make lint        the same without pytest"
 	@echo "make pytest      pytest alone"
+	@echo "make qgis-plugin pack the plugin for QGIS: dist/declouds_processing.zip"
+	@echo "make site        the documentation as a site: site/index.html"
+	@echo "make site-serve  the same on http://127.0.0.1:8000, built anew whenever a page changes"
 	@echo "make env         only make .venv (with another Python: make env PYTHON=python3.12)"
 	@echo "make clean       remove .venv, caches and the demos' results; trained runs in work_dirs/ stay"
 
@@ -22,6 +25,17 @@ demo: env
 
 demo-train: env
 	$(BIN)/python tools/demo_train.py
+
+# Needs no .venv.
+qgis-plugin:
+	@$(PYTHON) qgis/package.py dist/declouds_processing.zip
+
+# Without the advertisement of the theme for its successor.
+site: env
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+site-serve: env
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
 # Both at once: mypy keeps one core busy for a minute, pytest waits for processes now and then.
 test: env
@@ -42,7 +56,7 @@ lint: env
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv build dist demo_output *.egg-info .*_cache .hypothesis .dist_test
+	rm -rf .venv build dist site demo_output *.egg-info .*_cache .hypothesis .dist_test
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew when the dependencies change; the stamp comes last, so an interrupted installation is gone on with.

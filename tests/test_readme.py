@@ -30,7 +30,7 @@ PREFIX_OF_TOOL = {
 }
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# Stands in for configs/de_simulated.py, so that the commands of the README take seconds.
+# Stands in for configs/de_simulated.py, so that the commands of README and tour take seconds.
 TINY = """
 seed = 0
 log_interval = 1
@@ -108,6 +108,11 @@ def test_commands_are_understood_by_todays_parsers(page, monkeypatch):
             build_parser().parse_args(words[words.index("declouds") + 1 :])
         elif words[0] == "xdg-open":
             assert words[1:] == [f"{Path(word).stem}.html" for word in previous if word.endswith("_cleared.tif")], line
+        elif words[0] == "qgis_process":
+            plugin = "".join(path.read_text() for path in (ROOT / "qgis" / "declouds_processing").glob("*.py"))
+            named = re.findall(r"declouds:(\w+)|--(\w+)=", line)
+            assert all(f'"{algorithm or parameter}"' in plugin for algorithm, parameter in named), line
+            assert named or words[1:] == ["plugins", "enable", "declouds_processing"], line
         elif words[0] == "make":
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), line
         else:
@@ -136,10 +141,10 @@ def test_names_in_the_table_of_equations_are_in_the_files_it_gives():
     assert checked > 25
 
 
-def test_places_for_measured_figures_are_marked():
-    for page in (ROOT / "README.md", ROOT / "docs" / "reproduction.md"):
-        begin, end = (page.read_text().find(f"<!-- results:{word} -->") for word in ("begin", "end"))
-        assert 0 < begin < end
+def test_the_place_for_measured_figures_is_marked():
+    text = (ROOT / "docs" / "reproduction.md").read_text()
+    begin, end = (text.find(f"<!-- results:{word} -->") for word in ("begin", "end"))
+    assert 0 < begin < end
 
 
 @pytest.fixture
@@ -183,13 +188,14 @@ def run_python(text):
         exec(compile(text, "block", "exec"), {"__name__": "block"})
 
 
-def test_the_readme_works_as_it_stands(workshop, capsys):
+def test_the_readme_and_the_tour_work_as_they_stand(workshop, capsys):
     (scene,) = (text for _, text in blocks(ROOT / "docs" / "quick_start.md", "python"))
     run_python(scene)
     write_pairs(Path("my_data"))
     write_part_of_bahamas(Path("tools/demo_images/bahamas.tif"))
     done = set()
-    for language, text in blocks(ROOT / "README.md", "bash", "python"):
+    pages = (ROOT / "README.md", ROOT / "docs" / "tour.md")
+    for language, text in [block for page in pages for block in blocks(page, "bash", "python")]:
         if language == "python":
             run_python(text)
             continue
