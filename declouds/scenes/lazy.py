@@ -4,13 +4,13 @@ Clouds are found in chunks of their own, which the chunks of the result share. A
 all windows of the image that reach into it, so that it does not depend on how the image is cut into chunks.
 """
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from functools import partial
 from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from declouds.nodata import merge
 from declouds.scenes.api import loaded, remover_of
 from declouds.scenes.array import check_array, range_of
 from declouds.scenes.array_image import ArrayImage, clouds_of
+from declouds.scenes.chunks import Chunks, Parts, cut_out, grid, pieces
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import has_work
 from declouds.scenes.options import SceneOptions
@@ -31,7 +32,7 @@ from declouds.scenes.sampling.passes import clear_name
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.scene_range import SceneRange, places
 from declouds.scenes.sampling.store import MemoryJob, MemoryRaster, Raster
-from declouds.scenes.sampling.tiles import Window, around_of, common_of, inside_of, touches, windows
+from declouds.scenes.sampling.tiles import Window, around_of, common_of, inside_of, touches, windows_in
 
 ONE_AT_A_TIME = Lock()  # a network uses all cores by itself
 
@@ -50,58 +51,101 @@ def clear_lazily(image: ArrayImage, model: Any, options: SceneOptions, device: s
     Raises:
         UserError: see `declouds.scenes.array.clear_array`; what is wrong with pixels is found when they are computed.
     """
-    import dask.array as da
+    from dask.graph_manipulation import clone
 
-    values, size = image.values, image.values.shape[-2:]
     given, (model, _) = model, loaded(model)
     device = device if model is given else device or "auto"
     with remover_of(model, options, device) as remover:
         options = options.with_mask(remover.value_range is None)
-        check_array(values, options, remover)
+        check_array(image.values, options, remover)
         radar_in_memory(None, remover.radar)
+        size = image.values.shape[-2:]
         known = replace(options, mask="none") if isinstance(options.mask, np.ndarray) else options
-        work = _Work(replace(image, values=None), size, model, known, device)
+        graph = _Graph(_Work(replace(image, values=None), size, model, known, device))
+        # A chunk of which the range is found is read again to be cleared: else all of them would stay in memory.
         looked_at = places(*size) if remover.value_range is None else sample_windows(*size)
-        found = _task(work.look, looked_at, [values[..., *window.slices] for window in looked_at])
-        clouds = _clouds(work, values, found, options, remover)
-        lines: list[list[Any]] = []
-        for line in _chunks(*values.chunks[-2:]):
-            lines.append([])
-            for window in line:
-                computed, seen = work.reach(window, len(remover.passes))
-                parts = (values[..., *seen.slices], None if clouds is None else clouds[seen.slices])
-                chunk = _task(work.clear, *parts, seen, computed, window, found)
-                shape = (remover.bands, window.height, window.width)
-                lines[-1].append(da.from_delayed(chunk, shape, values.dtype))
-    return da.block(lines)
+        graph.look(Chunks.of(clone(image.values)), looked_at)
+        values = Chunks.of(image.values)
+        clouds = _clouds(graph, values, options, remover)
+        return graph.clear(values, clouds, remover)
 
 
-def _clouds(work: "_Work", values: Any, found: Any, options: SceneOptions, remover: Remover) -> Any:
-    """Return the clouds as a dask array (H, W) bool; None if all is to be cleared."""
+def _clouds(graph: "_Graph", values: Chunks, options: SceneOptions, remover: Remover) -> Chunks | None:
+    """Return the clouds (H, W) bool; None if all is to be cleared."""
     import dask.array as da
 
     if options.clears_all:
         return None
     if isinstance(options.mask, np.ndarray):
-        mask = clouds_of(options.mask, options, work.size)
+        mask = clouds_of(options.mask, options, graph.work.size)
         mask.warn("the array")
-        return da.from_array(mask(Window(0, 0, *work.size)))
+        return Chunks.of(da.from_array(mask(Window(0, 0, *graph.work.size)), values.array.chunks[-2:]))
     if not options.detects:
         raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
-    detector: Any = remover.detector
-    block, margin = block_side(detector), detector.margin
-    side = block * max(BLOCK // block, 1)
-    lines: list[list[Any]] = []
-    for line in _chunks(*(_cut(length, side) for length in work.size)):
-        lines.append([])
-        for window in line:
-            seen = around_of(window, margin, *work.size)
-            chunk = _task(work.detect, values[..., *seen.slices], seen, window, found)
-            lines[-1].append(da.from_delayed(chunk, (window.height, window.width), bool))
-    return da.block(lines)
+    return graph.detect(values, remover.detector)
 
 
-@dataclass(frozen=True)
+class _Graph:
+    """The tasks of an image as dask has them: each in one place, however many others need it.
+
+    Args:
+        work: what they do; it is a task too, which a cluster sends to each of its processes once.
+    """
+
+    def __init__(self, work: "_Work") -> None:
+        self.work, self.name = work, f"declouds-{uuid4().hex}"
+        self.held, self.found = f"{self.name}-work", f"{self.name}-range"
+        self.tasks: dict[Any, Any] = {self.held: work}
+        self.needs: list[Any] = []  # arrays whose chunks the tasks take
+
+    def look(self, values: Chunks, looked_at: Sequence[Window]) -> None:
+        """Add the task that finds the range of the image in some of its windows."""
+        self.needs.append(values.array)
+        parts: list[str] = []
+        for (window,), (key,) in (values.touching(window) for line in values.lines for window in line):
+            if any(touches(window, one) for one in looked_at):
+                parts.append(f"{self.name}-part-{len(parts)}")
+                self.tasks[parts[-1]] = (partial(cut_out, window=window, wanted=looked_at), key)
+        self.tasks[self.found] = (_Work.look, self.held, parts)
+
+    def detect(self, values: Chunks, detector: Any) -> Chunks:
+        """Return the clouds (H, W) bool, in chunks of their own."""
+        block, margin = block_side(detector), detector.margin
+        side = block * max(BLOCK // block, 1)
+        name, size = f"{self.name}-clouds", self.work.size
+        sizes = [pieces(length, side) for length in size]
+        tasks = {}
+        for row, line in enumerate(grid(*sizes)):
+            for col, window in enumerate(line):
+                around, keys = values.touching(around_of(window, margin, *size))
+                call = partial(_Work.detect, around=around, window=window)
+                tasks[name, row, col] = (call, self.held, self.found, keys)
+        return Chunks.of(self._array(name, tasks, [values.array], sizes, bool))
+
+    def clear(self, values: Chunks, clouds: Chunks | None, remover: Remover) -> Any:
+        """Return the cleared image as a dask array."""
+        tasks = {}
+        for row, line in enumerate(values.lines):
+            for col, window in enumerate(line):
+                computed, seen = self.work.reach(window, len(remover.passes))
+                around, keys = values.touching(seen)
+                over, cloud_keys = (None, []) if clouds is None else clouds.touching(seen)
+                call = partial(_Work.clear, around=around, over=over, computed=computed, window=window)
+                tasks[self.name, 0, row, col] = (call, self.held, self.found, keys, cloud_keys)
+        needs = [values.array] if clouds is None else [values.array, clouds.array]
+        sizes = ((remover.bands,), *values.array.chunks[-2:])
+        return self._array(self.name, tasks, needs, sizes, values.array.dtype)
+
+    def _array(self, name: str, tasks: dict[Any, Any], needs: Sequence[Any], sizes: Sequence[Any], kind: Any) -> Any:
+        """Return an array of some tasks, which need the chunks of other arrays."""
+        import dask.array as da
+        from dask.highlevelgraph import HighLevelGraph
+
+        graph = HighLevelGraph.from_collections(name, self.tasks | tasks, [*self.needs, *needs])
+        return da.Array(graph, name, sizes, kind)
+
+
+@dataclass(frozen=True, eq=False)
 class _Work:
     """The work on chunks, in any process: what is known of the image besides its values, and how it is cleared."""
 
@@ -111,51 +155,56 @@ class _Work:
     options: SceneOptions
     device: str | torch.device | None
 
-    def look(self, looked_at: Sequence[Window], values: Sequence[np.ndarray]) -> SceneRange:
+    def look(self, parts: Sequence[Mapping[Window, np.ndarray]]) -> SceneRange:
         """Find the range of the image in some of its windows."""
-        parts = dict(zip(looked_at, values, strict=True))
+        values = Parts({window: part for some in parts for window, part in some.items()})
         with self._remover() as remover:
-            return range_of(replace(self.image, values=_Parts(parts)), self.size, self.options, remover)
+            return range_of(replace(self.image, values=values), self.size, self.options, remover)
 
-    def detect(self, values: np.ndarray, seen: Window, window: Window, found: SceneRange) -> np.ndarray:
-        """Find the clouds of a window, of whose surroundings ``values`` are."""
+    def detect(
+        self, found: SceneRange, values: Sequence[np.ndarray], around: Sequence[Window], window: Window
+    ) -> np.ndarray:
+        """Find the clouds of a window by the values of the chunks around it."""
         with self._remover() as remover:
             units = range_seen(remover.detector, found.stored, found.reflectance)
             cloud = np.zeros((window.height, window.width), bool)
-            read = self._reader(values, seen, found)
+            read = self._reader(around, values, found)
             for block, part in detect_clouds(remover.detector, read, units, *self.size, window):
                 cloud[inside_of(block, window)] = part
             return cloud
 
     def reach(self, window: Window, passes: int) -> tuple[Window, Window]:
         """Return what is computed for a window of the result by all passes but the last, and what is read for it."""
-        computed, grid = window, windows(*self.size, self.options.tile, self.options.overlap)
+        computed = window
         for _ in range(passes - 1):
-            computed = _around([one for one in grid if touches(one, computed)])
-        needed = _around([one for one in grid if touches(one, computed)])
+            computed = _around(self._windows_in(computed))
+        needed = _around(self._windows_in(computed))
         return computed, around_of(needed, self.options.dilate + self.options.feather, *self.size)
 
     def clear(
         self,
-        values: np.ndarray,
-        clouds: np.ndarray | None,
-        seen: Window,
+        found: SceneRange,
+        values: Sequence[np.ndarray],
+        clouds: Sequence[np.ndarray],
+        *,
+        around: Sequence[Window],
+        over: Sequence[Window] | None,
         computed: Window,
         window: Window,
-        found: SceneRange,
     ) -> np.ndarray:
-        """Clear a window, of whose surroundings ``values`` and ``clouds`` are."""
-        read, options = self._reader(values, seen, found), self.options
+        """Clear a window by the values and the clouds of the chunks around it."""
+        read, options = self._reader(around, values, found), self.options
         alpha = None
-        if clouds is not None:
-            cloud = functools.partial(_cut_out, clouds, seen)
+        if over is not None:
+            cloud = Parts(dict(zip(over, clouds, strict=True)))
             rim = (options.dilate, options.feather)
-            alpha = CloudMask(cloud, *self.size, *rim, lambda part: read(part)[1]).alpha
+            alpha = CloudMask(
+                *(lambda part: cloud[part.slices], *self.size, *rim), valid=lambda part: read(part)[1]
+            ).alpha
         image = Image(*self.size, read, found.stored, self._nodata, alpha)
         with self._remover() as remover:
             image = image if remover.radar is None else Radar(remover.radar).beside(image)
-            grid = windows(*self.size, options.tile, options.overlap)
-            wanted = [one for one in grid if touches(one, computed) and has_work(image, one)]
+            wanted = [one for one in self._windows_in(computed) if has_work(image, one)]
             job = _PartJob(computed)
             loop = PassLoop(image, wanted, job, remover.bands, options.tiling, options.seed, remover.device)
             loop.run(remover.passes, [computed], Ranks())
@@ -164,10 +213,14 @@ class _Work:
             cleared = job.raster(clear_name(0), remover.passes[-1].output_bands).read(window)
             return merge(stored[: remover.bands], cleared[: remover.bands], share, found.stored, self._nodata)
 
-    def _reader(self, values: np.ndarray, seen: Window, found: SceneRange) -> Read:
-        """Return what gives the pixels of any window of the image within ``seen``."""
-        part = replace(self.image, values=_Parts({seen: values}))
-        return functools.partial(part.read, nodata=self._nodata, stored=found.stored)
+    def _windows_in(self, area: Window) -> list[Window]:
+        """Return the windows of the image that reach into an area."""
+        return windows_in(area, *self.size, self.options.tile, self.options.overlap)
+
+    def _reader(self, around: Sequence[Window], values: Sequence[np.ndarray], found: SceneRange) -> Read:
+        """Return what gives the pixels of any window of the image within some chunks."""
+        part = replace(self.image, values=Parts(dict(zip(around, values, strict=True))))
+        return partial(part.read, nodata=self._nodata, stored=found.stored)
 
     @property
     def _nodata(self) -> float | None:
@@ -178,24 +231,6 @@ class _Work:
         """Give what the image needs of the model, which computes one chunk at a time."""
         with ONE_AT_A_TIME, remover_of(self.model, self.options, self.device) as remover:
             yield remover
-
-
-class _Parts:
-    """Some windows of an image, indexed as the whole image is."""
-
-    def __init__(self, parts: Mapping[Window, np.ndarray]) -> None:
-        self.parts = parts
-
-    def __getitem__(self, key: tuple[Any, slice, slice]) -> np.ndarray:
-        rows, cols = key[-2:]
-        wanted = Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-        for window, values in self.parts.items():
-            if common_of(wanted, window) == wanted:
-                return values[..., *inside_of(wanted, window)]
-        raise UserError(
-            "the array: too few of its pixels have data to find its range in some windows: say which values are dark "
-            "and bright (value_range), or load it (image.load())"
-        )
 
 
 class _PartJob(MemoryJob):
@@ -231,30 +266,8 @@ class _PartRaster(MemoryRaster):
         self.values[:, *inside_of(window, self.area)] = values
 
 
-def _task(function: Any, *arguments: Any) -> Any:
-    """Return a call that dask makes when its result is needed."""
-    import dask
-
-    return dask.delayed(function, pure=False)(*arguments)
-
-
-def _cut(length: int, side: int) -> list[int]:
-    """Return the lengths of the pieces of an axis."""
-    return [min(side, length - start) for start in range(0, length, side)]
-
-
-def _chunks(heights: Sequence[int], widths: Sequence[int]) -> list[list[Window]]:
-    """Return the windows of a grid of chunks, row by row."""
-    rows, cols = (list(zip(accumulate(sizes, initial=0), sizes, strict=False)) for sizes in (heights, widths))
-    return [[Window(row, col, height, width) for col, width in cols] for row, height in rows]
-
-
 def _around(inside: Sequence[Window]) -> Window:
     """Return the rectangle around some windows."""
     top, left = min(one.row for one in inside), min(one.col for one in inside)
     bottom, right = max(one.row + one.height for one in inside), max(one.col + one.width for one in inside)
     return Window(top, left, bottom - top, right - left)
-
-
-def _cut_out(values: np.ndarray, seen: Window, window: Window) -> np.ndarray:
-    return values[inside_of(window, seen)]

@@ -85,9 +85,7 @@ def test_what_inputs_may_be(tmp_path):
     assert find_scenes([ADDRESS, "s3://b/other.tif"], tmp_path / "out") == list(
         zip([one, other], destinations, strict=True)
     )
-    for given, message in (
-        ("ftp://host/a.tif?sig=x", r"a\.tif\?\.\.\.: files are read from addresses"),
-    ):
+    for given, message in (("ftp://host/a.tif?sig=x", r"a\.tif\?\.\.\.: files are read from addresses"),):
         with pytest.raises(UserError, match=message):
             find_scenes([given], tmp_path / "out")
 

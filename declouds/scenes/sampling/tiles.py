@@ -91,6 +91,18 @@ def windows(height: int, width: int, tile: int, overlap: int) -> list[Window]:
     ]
 
 
+def windows_in(area: Window, height: int, width: int, tile: int, overlap: int) -> list[Window]:
+    """Return those of the `windows` of an image that share a pixel with an area, without making all of them."""
+    rows, cols = min(tile, height), min(tile, width)
+    found = (
+        Window(row, col, rows, cols)
+        for row in _starts(height, rows, overlap)
+        if row < area.row + area.height and area.row < row + rows
+        for col in _starts(width, cols, overlap)
+    )
+    return [window for window in found if touches(window, area)]
+
+
 def blend_weights(window: Window, height: int, width: int, overlap: int, taper: str = "cosine") -> np.ndarray:
     """Return how much each pixel of ``window`` counts in the blend over an image of ``height`` x ``width``.
 
