@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"{args.output}: is a file, and files go into a folder: choose another one (-o)")
     if args.dates < 0 or not 0 <= args.max_cloud <= 100:
         raise UserError(
-            f"--dates {args.dates} --max-cloud {args.max_cloud:g}: days are counted, and 0 to 100 % is cloud"
+            f"--dates {args.dates} --max-cloud {args.max_cloud:g}: 0 or more days, and 0 to 100 per cent of cloud"
         )
     request = Request(
         *(args.stac, args.collection, _box(args.bbox), _days(args.datetime)),
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     chosen = plan(request, args.output)
     _print_plan(chosen)
     if args.dry_run:
-        print("nothing was fetched: leave --dry-run out")
+        print("nothing was fetched: leave out --dry-run to fetch these")
         return
     fetch(chosen, args.output)
     print(f"next: {_next(chosen, args.output)}")
@@ -69,11 +69,12 @@ def _print_plan(chosen: Any) -> None:
     for dated in (chosen.target, *chosen.others):
         cloud = "cloud unknown" if dated.cloud is None else f"{dated.cloud:.0f} % cloud"
         what = "to be cleared" if dated is chosen.target else "to fill it"
-        print(f"{dated.day} {dated.item.id}: {cloud}, {what}")
+        name = "".join(letter if letter.isprintable() else "?" for letter in dated.item.id)  # a terminal obeys others
+        print(f"{dated.day} {name}: {cloud}, {what}")
     todo = [file for file in chosen.files if not file.complete]
     size = sum(file.size for file in todo) / 1e6
     there = f", {len(chosen.files) - len(todo)} are there already" if len(todo) < len(chosen.files) else ""
-    print(f"{len(todo)} files of {size:.3g} MB before compression{there}")
+    print(f"{len(todo)} file{'' if len(todo) == 1 else 's'} of {size:.3g} MB before compression{there}")
 
 
 def _next(chosen: Any, folder: Path) -> str:

@@ -93,7 +93,10 @@ def _covers(item: Any, box: Box) -> bool:
     geometry: dict[str, Any] = item.geometry or {}
     polygons = geometry.get("coordinates", ())
     for rings in [polygons] if geometry.get("type") == "Polygon" else polygons:
-        ring = np.asarray(rings[0], np.float64)[:, :2]
+        try:
+            ring = np.asarray(rings[0], np.float64)[:, :2]
+        except (IndexError, KeyError, TypeError, ValueError):
+            continue  # a server may send anything
         if any(Polygon(ring).contains_points(corners, radius=radius).all() for radius in (TOUCHING, -TOUCHING)):
             return True  # the sign is that of the direction in which the ring runs
     return False

@@ -51,8 +51,15 @@ def clear_lazily(image: ArrayImage, model: Any, options: SceneOptions, device: s
     Raises:
         UserError: see `declouds.scenes.array.clear_array`; what is wrong with pixels is found when they are computed.
     """
-    from dask.graph_manipulation import clone
+    from dask.graph_manipulation import bind
 
+    if options.compile:
+        raise UserError("compile = True: every chunk would compile the networks anew: leave it out, or load the image")
+    if np.isnan(image.values.shape).any():
+        raise UserError(
+            "the array: dask does not know the sizes of its chunks: find them first "
+            "(image.copy(data=image.data.compute_chunk_sizes()))"
+        )
     given, (model, _) = model, loaded(model)
     device = device if model is given else device or "auto"
     with remover_of(model, options, device) as remover:
@@ -62,10 +69,10 @@ def clear_lazily(image: ArrayImage, model: Any, options: SceneOptions, device: s
         size = image.values.shape[-2:]
         known = replace(options, mask="none") if isinstance(options.mask, np.ndarray) else options
         graph = _Graph(_Work(replace(image, values=None), size, model, known, device))
-        # A chunk of which the range is found is read again to be cleared: else all of them would stay in memory.
         looked_at = places(*size) if remover.value_range is None else sample_windows(*size)
-        graph.look(Chunks.of(clone(image.values)), looked_at)
-        values = Chunks.of(image.values)
+        found = graph.look(Chunks.of(image.values), looked_at)
+        # Chunks are read again to be cleared, once the range is found: else all of them would wait in memory.
+        values = Chunks.of(bind(image.values, found))
         clouds = _clouds(graph, values, options, remover)
         return graph.clear(values, clouds, remover)
 
@@ -98,8 +105,11 @@ class _Graph:
         self.tasks: dict[Any, Any] = {self.held: work}
         self.needs: list[Any] = []  # arrays whose chunks the tasks take
 
-    def look(self, values: Chunks, looked_at: Sequence[Window]) -> None:
-        """Add the task that finds the range of the image in some of its windows."""
+    def look(self, values: Chunks, looked_at: Sequence[Window]) -> Any:
+        """Add the task that finds the range of the image in some of its windows, and return it."""
+        from dask.delayed import Delayed
+        from dask.highlevelgraph import HighLevelGraph
+
         self.needs.append(values.array)
         parts: list[str] = []
         for (window,), (key,) in (values.touching(window) for line in values.lines for window in line):
@@ -107,6 +117,7 @@ class _Graph:
                 parts.append(f"{self.name}-part-{len(parts)}")
                 self.tasks[parts[-1]] = (partial(cut_out, window=window, wanted=looked_at), key)
         self.tasks[self.found] = (_Work.look, self.held, parts)
+        return Delayed(self.found, HighLevelGraph.from_collections(self.found, self.tasks, self.needs))
 
     def detect(self, values: Chunks, detector: Any) -> Chunks:
         """Return the clouds (H, W) bool, in chunks of their own."""
@@ -202,7 +213,7 @@ class _Work:
                 *(lambda part: cloud[part.slices], *self.size, *rim), valid=lambda part: read(part)[1]
             ).alpha
         image = Image(*self.size, read, found.stored, self._nodata, alpha)
-        with self._remover() as remover:
+        with replace(self, options=replace(options, mask="none"))._remover() as remover:  # clouds are found already
             image = image if remover.radar is None else Radar(remover.radar).beside(image)
             wanted = [one for one in self._windows_in(computed) if has_work(image, one)]
             job = _PartJob(computed)

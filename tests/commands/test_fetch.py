@@ -96,7 +96,7 @@ def test_complete_files_are_kept_and_others_are_not_replaced(api, server, tmp_pa
     ]
     server.fail("/33TWM_2024-06-25/blue.tif", None)
     fetch(api)
-    assert "1 files of" in capsys.readouterr().out
+    assert "1 file of" in capsys.readouterr().out
     now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "box").iterdir()}
     assert now.items() >= kept.items() and "2024-06-25.tif" in now
     assert "is there already, and of another box, item or bands" in refused(capsys, api, bands="red,green")
@@ -130,7 +130,7 @@ def test_the_target_and_the_others_are_chosen(api, capsys):
         ([], dict(days="2024-07-01/2024-06-01"), "the first day is after the last one"),
         ([], dict(days="2024-07-01"), "give the first and the last day"),
         (["--target", "July"], {}, "--target July: is no day"),
-        (["--max-cloud", "101"], {}, "0 to 100 % is cloud"),
+        (["--max-cloud", "101"], {}, "0 to 100 per cent of cloud"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_fetched(api, tmp_path, capsys, more, choices, message):
@@ -164,6 +164,15 @@ def test_addresses_that_are_no_api(api, server, monkeypatch, capsys):
     assert "cannot be read as a STAC API" in refused(capsys, f"{server.url}/other")
     monkeypatch.setenv("DECLOUDS_OFFLINE", "1")
     assert "$DECLOUDS_OFFLINE forbids the network" in refused(capsys, api)
+
+
+@pytest.mark.parametrize("corners", [[], "abc", [[]], [[["a", 1]]]])
+def test_what_a_server_sends_is_not_trusted(server, root, capsys, corners):
+    *items, odd, _ = root[1]
+    odd = odd | {"geometry": {"type": "Polygon", "coordinates": corners}}
+    items[-1] = items[-1] | {"id": "../a\n\x1b[31mb"}
+    fetch(serve_api(server, [*items, odd]), "--dry-run", "--dates", "1")
+    assert "2024-06-25 ../a??[31mb: 5 % cloud, to be cleared" in capsys.readouterr().out.splitlines()
 
 
 def test_a_search_that_failed_for_a_moment_is_repeated(api, server, capsys):

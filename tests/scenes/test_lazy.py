@@ -1,6 +1,7 @@
 """Chunks of dask are cleared one by one, to the pixels of the whole image."""
 
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -13,8 +14,13 @@ from declouds.models.cloud_remover import CloudRemover
 
 xarray = pytest.importorskip("xarray")
 dask = pytest.importorskip("dask")
+pytest.importorskip("dask.array")
 
 TILES = dict(tile=32, overlap=8, seed=3)
+
+
+class Held(np.ndarray):
+    """An array that can be followed."""
 
 
 class OnePlain(CloudRemover):
@@ -126,6 +132,11 @@ def test_too_few_pixels_for_a_range_name_the_fix():
 def test_what_shape_and_type_tell_is_refused_at_once(pixels):
     with pytest.raises(UserError, match="has 2 bands, the model takes 3"):
         declouds.remove_clouds(image(pixels, y=50), OnePlain())
+    unknown = xarray.DataArray(image(pixels, y=50).data[:, dask.array.ones(100, bool) > 0], dims=("band", "y", "x"))
+    with pytest.raises(UserError, match="compute_chunk_sizes"):
+        declouds.remove_clouds(unknown, Blur())
+    with pytest.raises(UserError, match=r"compile = True: .* leave it out"):
+        declouds.remove_clouds(image(pixels, y=50), Blur(), compile=True)
     with pytest.raises(UserError, match="memory"):
         declouds.remove_clouds(image(pixels, y=50), Blur(), memory=10**9)
 
@@ -136,3 +147,41 @@ def test_other_processes_can_do_the_work(pixels):
     assert graph
     with dask.config.set(scheduler="processes", num_workers=1):
         np.testing.assert_array_equal(cleared.values, declouds.remove_clouds(image(pixels), Blur(), **TILES).values)
+
+
+def test_the_work_grows_with_the_image_and_not_with_its_square(pixels):
+    """Each chunk adds a few tasks: passing arrays to `dask.delayed` copies the tasks of the whole image each time."""
+
+    def tasks(side):
+        large = xarray.DataArray(
+            dask.array.zeros((2, side, side), np.uint16, chunks=(2, 64, 64)), dims=("band", "y", "x")
+        )
+        return len(dict(declouds.remove_clouds(large, Blur(), **TILES, **CLOUDS).data.dask))
+
+    assert tasks(2048) < 4.5 * tasks(1024)
+
+
+def test_chunks_are_not_held_until_all_are_read():
+    """The range is found from chunks all over the image, which are read again when they are cleared."""
+    held, most = 0, 0
+
+    def gone():
+        nonlocal held
+        held -= 1
+
+    def read(block_info=None):
+        nonlocal held, most
+        rows, cols = (stop - start for start, stop in block_info[None]["array-location"][1:])
+        chunk = np.arange(3 * rows * cols, dtype=np.uint16).reshape(3, rows, cols).view(Held)
+        weakref.finalize(chunk, gone)
+        held, most = held + 1, max(most, held + 1)
+        return chunk
+
+    chunks = ((3,), (68,) * 16, (68,) * 16)
+    large = dask.array.map_blocks(read, chunks=chunks, dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
+    model = OnePlain(any_units=True)
+    large = xarray.DataArray(large, dims=("band", "y", "x"))
+    cleared = declouds.remove_clouds(large, model, mask="none", tile=68, overlap=4)
+    with dask.config.set(scheduler="synchronous"):
+        assert int(cleared.max()) > 0
+    assert 0 < most < 128  # of 256

@@ -74,6 +74,7 @@ def test_an_address_is_a_path_without_its_secrets():
         assert os.fspath(located(given)) == name
     assert not isinstance(located("ftp://host/a.tif"), WebPath) and not isinstance(located("https.tif"), WebPath)
     assert redacted(f"'/vsicurl/{ADDRESS}' is bad, a.tif?x") == "'https://host:80/a/my%20scene.tif?...' is bad, a.tif?x"
+    assert redacted("az://box/a.tif?sig=x is bad") == "az://box/a.tif?... is bad"
 
 
 def test_what_inputs_may_be(tmp_path):

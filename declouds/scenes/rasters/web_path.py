@@ -12,7 +12,9 @@ PREFIXES = {
     **{"http://": "/vsicurl/http://", "https://": "/vsicurl/https://"},
     **{"s3://": "/vsis3/", "gs://": "/vsigs/", "az://": "/vsiaz/"},
 }
-SECRET = re.compile(r"(?:/vsicurl/)?(https?://)(?:[^/?#\s'\"<>]*@)?([^?\s'\"<>]*)(\?[^\s'\"<>]*)?", re.IGNORECASE)
+SECRET = re.compile(
+    r"(?:/vsicurl/)?((?:https?|s3|gs|az)://)(?:[^/?#\s'\"<>]*@)?([^?\s'\"<>]*)(\?[^\s'\"<>]*)?", re.IGNORECASE
+)
 SECRET_OF_NAME = re.compile(r"(\.\w{2,5})\?[^\s'\"<>,]*=[^\s'\"<>,]*")  # GDAL says names without their folder too
 
 if TYPE_CHECKING:
