@@ -267,9 +267,9 @@ def test_the_commands_defaults_are_those_of_the_options():
     ("text", "expected"), [("4G", 4 * 2**30), ("1.5 GiB", 3 * 2**29), ("800m", 800 * 2**20), ("7", 7)]
 )
 def test_amounts_of_memory(text, expected):
-    from declouds.commands.predict import _bytes
+    from declouds.commands.predict import size_in_bytes
 
-    assert _bytes(text) == expected
+    assert size_in_bytes(text) == expected
 
 
 class Watched(MemoryJob):
