@@ -31,8 +31,8 @@ from declouds.scenes.sampling.loop import PassLoop
 from declouds.scenes.sampling.passes import clear_name
 from declouds.scenes.sampling.ranks import Ranks
 from declouds.scenes.sampling.scene_range import SceneRange, places
-from declouds.scenes.sampling.store import MemoryJob, MemoryRaster, Raster
-from declouds.scenes.sampling.tiles import Window, around_of, common_of, inside_of, touches, windows_in
+from declouds.scenes.sampling.store import PartJob
+from declouds.scenes.sampling.tiles import Window, around_of, inside_of, touches, windows_in
 
 ONE_AT_A_TIME = Lock()  # a network uses all cores by itself
 
@@ -216,7 +216,7 @@ class _Work:
         with replace(self, options=replace(options, mask="none"))._remover() as remover:  # clouds are found already
             image = image if remover.radar is None else Radar(remover.radar).beside(image)
             wanted = [one for one in self._windows_in(computed) if has_work(image, one)]
-            job = _PartJob(computed)
+            job = PartJob(computed)
             loop = PassLoop(image, wanted, job, remover.bands, options.tiling, options.seed, remover.device)
             loop.run(remover.passes, [computed], Ranks())
             stored, valid = read(window)
@@ -242,39 +242,6 @@ class _Work:
         """Give what the image needs of the model, which computes one chunk at a time."""
         with ONE_AT_A_TIME, remover_of(self.model, self.options, self.device) as remover:
             yield remover
-
-
-class _PartJob(MemoryJob):
-    """Rasters of one part of an image; beyond it they are 0."""
-
-    def __init__(self, area: Window) -> None:
-        super().__init__(area.height, area.width)
-        self.area = area
-
-    def raster(self, name: str, channels: int) -> Raster:
-        """Return the raster called ``name``, created on first use."""
-        if name not in self.rasters:
-            self.rasters[name] = _PartRaster(channels, self.area)
-        return self.rasters[name]
-
-
-class _PartRaster(MemoryRaster):
-    """A part of a raster, indexed as the whole is."""
-
-    def __init__(self, channels: int, area: Window) -> None:
-        super().__init__(channels, area.height, area.width)
-        self.area = area
-
-    def read(self, window: Window) -> np.ndarray:
-        """Return a copy of a window, 0 beyond the part."""
-        result = np.zeros((len(self.values), window.height, window.width), np.float32)
-        common = common_of(window, self.area)
-        result[:, *inside_of(common, window)] = self.values[:, *inside_of(common, self.area)]
-        return result
-
-    def write(self, window: Window, values: np.ndarray) -> None:
-        """Replace a window of the part."""
-        self.values[:, *inside_of(window, self.area)] = values
 
 
 def _around(inside: Sequence[Window]) -> Window:

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from declouds.errors import UserError
-from declouds.scenes.sampling.tiles import Window
+from declouds.scenes.sampling.tiles import Window, common_of, inside_of
 
 ZEROS = 2**24  # bytes written at a time where the system cannot reserve room
 
@@ -123,3 +123,36 @@ class MemoryJob:
     def remove(self) -> None:
         """Drop the rasters."""
         self.rasters.clear()
+
+
+class PartJob(MemoryJob):
+    """Rasters of one part of an image; beyond it they are 0."""
+
+    def __init__(self, area: Window) -> None:
+        super().__init__(area.height, area.width)
+        self.area = area
+
+    def raster(self, name: str, channels: int) -> Raster:
+        """Return the raster called ``name``, created on first use."""
+        if name not in self.rasters:
+            self.rasters[name] = PartRaster(channels, self.area)
+        return self.rasters[name]
+
+
+class PartRaster(MemoryRaster):
+    """A part of a raster, indexed as the whole is."""
+
+    def __init__(self, channels: int, area: Window) -> None:
+        super().__init__(channels, area.height, area.width)
+        self.area = area
+
+    def read(self, window: Window) -> np.ndarray:
+        """Return a copy of a window, 0 beyond the part."""
+        result = np.zeros((len(self.values), window.height, window.width), np.float32)
+        common = common_of(window, self.area)
+        result[:, *inside_of(common, window)] = self.values[:, *inside_of(common, self.area)]
+        return result
+
+    def write(self, window: Window, values: np.ndarray) -> None:
+        """Replace a window of the part."""
+        self.values[:, *inside_of(window, self.area)] = values
