@@ -1,4 +1,4 @@
-"""A web server on the loopback that serves files by ranges, counts what it sends, and fails as it is told.
+"""A web server on the loopback that serves files by ranges, counts what it sends, and fails on request.
 
 It is a process of its own: GDAL holds Python's lock while it asks for headers, so a thread could not answer.
 """

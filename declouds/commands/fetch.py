@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Search, fetch, and say how to go on."""
+    """Search, fetch, and print the command that comes next."""
     from declouds.errors import UserError
     from declouds.fetching.fetch import Request, fetch, plan
 

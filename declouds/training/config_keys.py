@@ -10,7 +10,7 @@ class Key(NamedTuple):
         meaning: what it sets.
         takes: its values, in words.
         default: what holds without it; empty for a key that every config needs.
-        kinds: the Python types of its values; empty where whoever reads the value checks it.
+        kinds: the Python types of its values; empty if the type is checked where the value is used.
     """
 
     meaning: str

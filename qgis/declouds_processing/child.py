@@ -153,7 +153,7 @@ def run(
     finally:
         if process.poll() is None:
             _stop(process)
-            if not was_there:  # else it is what another command has left, to go on with
+            if not was_there:  # else an earlier command left it, and can resume from it
                 shutil.rmtree(unfinished(output), ignore_errors=True)
     if process.returncode:
         raise ChildError(error or _unexpected(process.returncode, last))

@@ -200,8 +200,8 @@ def test_a_server_that_dies_leaves_nothing_half_written_and_the_work_goes_on_lat
     assert b"OLD" not in (tmp_path / ".clear.tif.partial" / "ledger.json").read_bytes()
     server.fail("/a.tif", None)
     seen = []
-    clear.clear_scene(model, f"{address}?token=NEW", result, options, progress=lambda *told: seen.append(told[1]))
-    assert seen[0] == 6  # the first row of five is kept: it went on, with an address that was signed anew
+    clear.clear_scene(model, f"{address}?token=NEW", result, options, progress=lambda *state: seen.append(state[1]))
+    assert seen[0] == 6  # the first row of five is kept: the job resumed with a newly signed address
     clear_scene(darker, file, tmp_path / "here.tif", tile=64, overlap=16, blend="final", **MODEL)
     with rasterio.open(result) as one, rasterio.open(tmp_path / "here.tif") as other:
         assert (one.read() == other.read()).all()

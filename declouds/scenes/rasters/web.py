@@ -115,7 +115,7 @@ def _forget(addresses: Sequence[WebPath]) -> None:
 
 
 def _uncached(path: WebPath) -> dict[str, str]:
-    """Return what makes GDAL ask anew, and forget when the file is closed."""
+    """Return the settings with which GDAL bypasses its cache, and clears it when the file is closed."""
     return {"CPL_VSIL_CURL_NON_CACHED": os.fspath(path).split(":")[0]}  # a colon would end it
 
 
