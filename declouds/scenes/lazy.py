@@ -54,7 +54,9 @@ def clear_lazily(image: ArrayImage, model: Any, options: SceneOptions, device: s
     from dask.graph_manipulation import bind
 
     if options.compile:
-        raise UserError("compile = True: the networks would be compiled again for every chunk: leave it out, or load the image")
+        raise UserError(
+            "compile = True: the networks would be compiled again for every chunk: leave it out, or load the image"
+        )
     if np.isnan(image.values.shape).any():
         raise UserError(
             "the array: dask does not know the sizes of its chunks: find them first "
