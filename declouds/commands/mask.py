@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from declouds.commands.predict import add_input, add_mask_rules
+from declouds.commands.predict import add_input, add_mask_rules, add_run, options_of
 
 HELP = "write the cloud mask of a scene: which pixels `declouds predict` would clear"
 
@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights file, or a name from the zoo, of the model whose bands and detector are used (default: the one "
         "that comes with declouds)",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
-    parser.add_argument("--restart", action="store_true", help="discard unfinished work of an earlier command")
+    add_run(parser)
     add_input(parser.add_argument_group("input"))
     mask = parser.add_argument_group("cloud mask")
     mask.add_argument(
@@ -42,18 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check the files, load the model, find the clouds and write them."""
-    from dataclasses import fields
-
     from declouds.errors import UserError
     from declouds.progress import progress_bar
     from declouds.scenes.api import for_any_units, remover_of
     from declouds.scenes.clear import with_colours
     from declouds.scenes.inputs import find_scenes
-    from declouds.scenes.options import SceneOptions
     from declouds.scenes.write_mask import check_mask_files, write_mask
 
-    given = {field.name: getattr(args, field.name) for field in fields(SceneOptions) if hasattr(args, field.name)}
-    options = SceneOptions(**given | dict(bands=args.bands.split(",") if args.bands else None))
+    options = options_of(args)
     scenes = find_scenes([args.scene], args.output)
     if len(scenes) > 1:
         raise UserError(f"{args.scene}: holds {len(scenes)} scenes: name one of them")

@@ -23,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights file, or a name from the zoo (default: with --date none, else those that come with declouds, for "
         "colour in any units)",
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.add_argument("--restart", action="store_true", help="discard unfinished work of an earlier command")
+    add_run(parser)
     _add_engine(parser.add_argument_group("many scenes"))
     add_input(parser.add_argument_group("input"))
     _add_mask(parser.add_argument_group("cloud mask"))
@@ -33,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_radar(parser.add_argument_group("radar"))
     _add_output(parser.add_argument_group("output"))
     _add_windows(parser.add_argument_group("windows and sampling"))
+
+
+def add_run(parser: Any) -> None:
+    """Add where the model runs, and what becomes of earlier results."""
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, ...")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    parser.add_argument("--restart", action="store_true", help="discard unfinished work of an earlier command")
 
 
 def _add_engine(group: Any) -> None:
@@ -198,7 +203,7 @@ def run(args: argparse.Namespace) -> None:
         target, others = find_series(args.scenes, args.target)
         args.scenes, args.dates = [os.fspath(target)], list(map(os.fspath, others))
     any_units, alone = for_any_units(args.checkpoint), args.checkpoint is None and bool(args.dates)
-    options = _options(args).with_mask(any_units)
+    options = options_of(args).with_mask(any_units)
     options.check()
     scenes = find_scenes(args.scenes, args.output)
     if options.dates and (len(scenes) > 1 or args.engine is not None):
@@ -295,13 +300,13 @@ def _make_folder(path: Path) -> None:
         raise UserError(f"{path}: cannot create this folder ({error.strerror}): give another one") from error
 
 
-def _options(args: argparse.Namespace) -> Any:
-    """Return the options given on the command line."""
+def options_of(args: argparse.Namespace) -> Any:
+    """Return the options given on the command line; what the command has no flag for is as by default."""
     from dataclasses import fields
 
     from declouds.scenes.options import SceneOptions
 
-    chosen = {field.name: getattr(args, field.name) for field in fields(SceneOptions)}
+    chosen = {field.name: getattr(args, field.name) for field in fields(SceneOptions) if hasattr(args, field.name)}
     return SceneOptions(**chosen | dict(bands=args.bands.split(",") if args.bands else None))
 
 

@@ -133,22 +133,32 @@ def check_array(image: Any, options: SceneOptions, remover: Remover) -> None:
         raise UserError(f"the array: has {len(image)} bands, the model takes {remover.in_bands}{names}: give those")
 
 
+def given_clouds(options: SceneOptions, size: tuple[int, int]) -> np.ndarray | None:
+    """Return the clouds of the mask that the user gave, (H, W) bool; None if they are to be detected.
+
+    Raises:
+        UserError: the mask is neither an array nor ``auto``; see also `clouds_of`.
+    """
+    if isinstance(options.mask, np.ndarray):
+        mask = clouds_of(options.mask, options, size)
+        mask.warn("the array")
+        return mask(Window(0, 0, *size))
+    if not options.detects:
+        raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
+    return None
+
+
 def _mask(
     options: SceneOptions, read: Read, units: ValueRange, size: tuple[int, int], remover: Remover
 ) -> CloudMask | None:
     """Return the requested cloud mask."""
     if options.clears_all:
         return None
-    if isinstance(options.mask, np.ndarray):
-        mask = clouds_of(options.mask, options, size)
-        mask.warn("the array")
-        cloud = mask(Window(0, 0, *size))
-    elif options.detects:
+    cloud = given_clouds(options, size)
+    if cloud is None:
         cloud = np.zeros(size, bool)
         for window, found in detect_clouds(remover.detector, read, units, *size):
             cloud[window.slices] = found
-    else:
-        raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
     return CloudMask(
         lambda window: cloud[window.slices], *size, options.dilate, options.feather, lambda window: read(window)[1]
     )

@@ -18,8 +18,8 @@ import torch
 from declouds.errors import UserError
 from declouds.nodata import merge
 from declouds.scenes.api import loaded, remover_of
-from declouds.scenes.array import check_array, range_of
-from declouds.scenes.array_image import ArrayImage, clouds_of
+from declouds.scenes.array import check_array, given_clouds, range_of
+from declouds.scenes.array_image import ArrayImage
 from declouds.scenes.chunks import Chunks, Parts, cut_out, grid, pieces
 from declouds.scenes.clear import Remover
 from declouds.scenes.cleared_image import has_work
@@ -85,13 +85,10 @@ def _clouds(graph: "_Graph", values: Chunks, options: SceneOptions, remover: Rem
 
     if options.clears_all:
         return None
-    if isinstance(options.mask, np.ndarray):
-        mask = clouds_of(options.mask, options, graph.work.size)
-        mask.warn("the array")
-        return Chunks.of(da.from_array(mask(Window(0, 0, *graph.work.size)), values.array.chunks[-2:]))
-    if not options.detects:
-        raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
-    return graph.detect(values, remover.detector)
+    given = given_clouds(options, graph.work.size)
+    if given is None:
+        return graph.detect(values, remover.detector)
+    return Chunks.of(da.from_array(given, values.array.chunks[-2:]))
 
 
 class _Graph:

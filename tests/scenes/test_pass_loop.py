@@ -259,7 +259,7 @@ def test_the_commands_defaults_are_those_of_the_options():
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     args = parser.parse_args(["a.tif", "-o", "b.tif", "--checkpoint", "c"])
-    assert predict._options(args) == SceneOptions()
+    assert predict.options_of(args) == SceneOptions()
     assert set(asdict(SceneOptions())) <= set(vars(args))
 
 
