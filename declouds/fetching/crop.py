@@ -82,6 +82,25 @@ def grid_of(layer: Layer, box: Box) -> Grid:
         return Grid(file.crs, place_of(window, file.transform), window.width, window.height)
 
 
+def common_type(layers: Sequence[Layer]) -> tuple[str, float | None]:
+    """Return the type of the pixels of layers, and their nodata value.
+
+    Raises:
+        UserError: they have several, or one cannot be read.
+    """
+    types, missing = [], []
+    for layer in layers:
+        with open_raster(layer.path) as file:
+            number = band_number(file, layer)
+            types.append(file.dtypes[number - 1])
+            missing.append(_nodata(layer, file, number))
+    if len(set(types)) > 1:
+        raise UserError(f"{layers[0].path}: the bands have several types ({', '.join(types)}): fetch those of one")
+    if len(set(map(str, missing))) > 1:
+        raise UserError(f"{layers[0].path}: the bands have different nodata values: fetch those of one")
+    return types[0], missing[0]
+
+
 def write_crop(
     path: Path,
     layers: Sequence[Layer],
@@ -104,16 +123,12 @@ def write_crop(
         classes: pixels are numbers of classes, which are never interpolated.
 
     Raises:
-        UserError: a layer cannot be read, or differs from the others in type or nodata value; or the disk refuses.
+        UserError: a layer cannot be read, or the disk refuses; see also `common_type`.
     """
+    dtype, nodata = common_type(layers)
     with ExitStack() as stack:
         bands = [_open(layer, grid, classes, stack) for layer in layers]
-        types = [band.file.dtypes[band.number - 1] for band in bands]
-        if len(set(types)) > 1:
-            raise UserError(f"{layers[0].path}: the bands have several types ({', '.join(types)}): fetch those of one")
-        if len({str(band.nodata) for band in bands}) > 1:
-            raise UserError(f"{layers[0].path}: the bands have different nodata values: fetch those of one")
-        profile = dict(driver="GTiff", count=len(bands), dtype=types[0], nodata=bands[0].nodata, **grid.as_file())
+        profile = dict(driver="GTiff", count=len(bands), dtype=dtype, nodata=nodata, **grid.as_file())
         profile |= LAYOUT | dict(interleave="band", photometric="minisblack")
         with replacing(path, only_writer=True) as temporary:
             written = guarded(path, rasterio.open, temporary, "w", **profile)
@@ -145,14 +160,12 @@ class _Band:
         file: that it lies in.
         number: of its band there.
         raster: the same on the grid.
-        nodata: the value that means "no data".
     """
 
     layer: Layer
     file: DatasetReader
     number: int
     raster: WarpedVRT
-    nodata: float | None
 
     @property
     def scale(self) -> float:
@@ -177,7 +190,7 @@ def _open(layer: Layer, grid: Grid, classes: bool, stack: ExitStack) -> _Band:
     """Open a layer, and lay it on a grid."""
     file = stack.enter_context(open_raster(layer.path))
     number = band_number(file, layer)
-    nodata = file.nodatavals[number - 1] if layer.nodata is None else layer.nodata
+    nodata = _nodata(layer, file, number)
     how = Resampling.nearest if classes or _has_pixels_of(file, grid) else Resampling.bilinear
     try:
         raster = WarpedVRT(file, **grid.as_file(), resampling=how, src_nodata=nodata, nodata=nodata)
@@ -185,7 +198,12 @@ def _open(layer: Layer, grid: Grid, classes: bool, stack: ExitStack) -> _Band:
         raise UserError(
             f"{layer.path}: cannot be laid on the grid of the target ({reason(error)}): leave that day out"
         ) from error
-    return _Band(layer, file, number, stack.enter_context(raster), nodata)
+    return _Band(layer, file, number, stack.enter_context(raster))
+
+
+def _nodata(layer: Layer, file: DatasetReader, number: int) -> float | None:
+    """Return the value that means "no data"; it is asked for in a file, if an item does not give it."""
+    return file.nodatavals[number - 1] if layer.nodata is None else layer.nodata
 
 
 def _has_pixels_of(file: DatasetReader, grid: Grid) -> bool:

@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from declouds import __version__
 from declouds.errors import UserError
 from declouds.fetching.choice import Dated, choose
-from declouds.fetching.crop import Grid, blocks, grid_of, write_crop
+from declouds.fetching.crop import Grid, blocks, common_type, grid_of, write_crop
 from declouds.fetching.search import Box, search
 from declouds.progress import progress_bar
 from declouds.scenes.rasters.product_mask import ASSETS, OWN
@@ -95,13 +95,15 @@ def plan(request: Request, folder: Path) -> Plan:
     """Search, choose, and look what is there already. Nothing is written.
 
     Raises:
-        UserError: see `search`, `choose`, `grid_of` and `layers_of`; or the folder holds other files of these names.
+        UserError: see `search`, `choose`, `common_type`, `grid_of` and `layers_of`; or the folder holds other files of
+            these names.
     """
     items = search(request.api, request.collection, request.box, request.days)
     target, others = choose(items, request.box, request.target, request.count, request.most_cloud)
     with rasterio.Env(**http_settings(), **folder_settings(True)):
-        first, *_ = _layers(target.item, request.bands)
-        grid = grid_of(first, request.box)
+        layers = _layers(target.item, request.bands)
+        common_type(layers)
+        grid = grid_of(layers[0], request.box)
         files = [file for dated in (target, *others) for file in _files(dated, request, grid, folder)]
     return Plan(target, others, grid, files)
 
@@ -160,17 +162,21 @@ def _address(item: Any) -> Path:
 
 
 def _is_complete(path: Path, grid: Grid, recipe: str) -> bool:
-    """Tell whether a file is there.
+    """Tell whether a file is there, down to its last block.
 
     Raises:
-        UserError: there is another one of that name.
+        UserError: there is another one of that name, or a damaged one.
     """
     if not path.exists():
         return False
     try:
         with rasterio.open(path) as file:
             if grid.is_of(file) and file.tags().get(RECIPE) == recipe:
+                *_, last = blocks(grid)
+                file.read(file.count, window=last)
                 return True
     except RasterioError:
         pass
-    raise UserError(f"{path}: is there already, and of another box, item or bands: choose another folder (-o)")
+    raise UserError(
+        f"{path}: is there already, damaged or of another box, item or bands: delete it, or choose another folder (-o)"
+    )

@@ -358,7 +358,7 @@ def masked_image(
     if mask.file is not None:
         with open_mask(mask.file, scene.file, mask.rule) as cloud:
             if ranks.leads:
-                cloud.warn(scene.path)
+                cloud.warn(scene.path, scene.valid)
             yield image(cloud)
     else:
         yield image(None if mask.detector is None else _detected(mask.detector, scene, job, ranks, progress))

@@ -99,7 +99,10 @@ def test_complete_files_are_kept_and_others_are_not_replaced(api, server, tmp_pa
     assert "1 file of" in capsys.readouterr().out
     now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "box").iterdir()}
     assert now.items() >= kept.items() and "2024-06-25.tif" in now
-    assert "is there already, and of another box, item or bands" in refused(capsys, api, bands="red,green")
+    assert "is there already, damaged or of another box" in refused(capsys, api, bands="red,green")
+    cut = (tmp_path / "box" / "2024-06-25.tif").read_bytes()
+    (tmp_path / "box" / "2024-06-25.tif").write_bytes(cut[:-9000])
+    assert "2024-06-25.tif: is there already, damaged or" in refused(capsys, api)
     (tmp_path / "box" / "2024-06-01.tif").write_bytes(b"mine")
     assert "is there already" in refused(capsys, api)
 
@@ -123,6 +126,7 @@ def test_the_target_and_the_others_are_chosen(api, capsys):
         ([], dict(days="2024-07-04/2024-07-31"), "none of the 1 items found covers the whole box: give a smaller one"),
         ([], dict(days="2024-06-01/2024-06-01"), "no other day has an item that covers the box and is at most 60 %"),
         (["--target", "2024-06-02"], {}, "--target 2024-06-02: no item of that day covers the box: there are"),
+        ([], dict(bands="red,scl"), "the bands have several types (uint16, uint8): fetch those of one"),
         ([], dict(bands="red,nir"), "'nir' is not one of its assets: choose among"),
         ([], dict(box="15.05,46,15.02,46.02"), "the order is west,south,east,north"),
         ([], dict(box="499980,5090000,500000,5100000"), "are no degrees"),

@@ -37,7 +37,7 @@ def fails(arguments, capsys, folder):
     return message
 
 
-def test_the_mask_is_what_predict_clears(scene, tmp_path, monkeypatch, capsys):
+def test_the_mask_is_what_predict_clears(scene, tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.setattr(write_mask, "SIDE", 256)  # several windows
     monkeypatch.setenv("DECLOUDS_PROGRESS", "lines")
     choices = ["--detector", "BrightWhite", "--dilate", "5", "--device", "cpu"]
@@ -53,9 +53,10 @@ def test_the_mask_is_what_predict_clears(scene, tmp_path, monkeypatch, capsys):
     assert f"{100 * (mask == 1).sum() / (mask < 255).sum():.3g} % of those with data" in printed.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.tif", "scene.tif"]
 
-    # As a mask file it clears the same pixels, and says where it has no data.
+    # As a mask file it clears the same pixels, and that it says nothing where the scene has no data is no fault.
     main(["predict", str(scene), "-o", str(tmp_path / "by_detector.tif"), "--mask", "auto", *choices])
     main(["predict", str(scene), "-o", str(tmp_path / "by_file.tif"), "--mask", str(tmp_path / "mask.tif")])
+    assert "does not cover" not in capsys.readouterr().err + caplog.text
     with rasterio.open(tmp_path / "by_detector.tif") as one, rasterio.open(tmp_path / "by_file.tif") as other:
         np.testing.assert_array_equal(one.read(), other.read())
 

@@ -218,6 +218,19 @@ def test_a_mask_whose_cloud_is_its_nodata_value_is_told_with_the_fix(write, scen
     assert caplog.text.strip().endswith("clear.tif: no pixel is cloud: nothing is cleared")
 
 
+def test_what_a_mask_misses_counts_where_the_scene_has_data(write, scene, caplog):
+    pixels = checks()
+    pixels[:15] = 255
+    with open_mask(write("mask.tif", pixels, nodata=255), scene) as mask:
+        for rows, share in ((slice(15, 30), None), (slice(12, 30), "10 %"), (slice(0, 30), "50 %")):
+            valid = np.zeros((30, 40), bool)
+            valid[rows] = True
+            mask.warn("the scene", lambda window, valid=valid: valid[window.slices])
+            assert (f"does not cover {share} of the scene" if share else "") in caplog.text
+            assert bool(caplog.text) == bool(share)
+            caplog.clear()
+
+
 def refusal(path, scene, values=(), **rule):
     with pytest.raises(UserError) as raised:
         read(path, scene, values, **rule)

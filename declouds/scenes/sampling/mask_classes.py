@@ -1,7 +1,8 @@
 """A mask of classes: which of its values mean cloud, and where it says nothing. The same for files and arrays."""
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
@@ -50,9 +51,9 @@ class MaskClasses:
         rule: MaskRule = TWO_CLASSES,
     ) -> None:
         rule.check_type(name, dtype)
-        self.name, self.read, self.rule = name, read, rule
+        self.name, self.read, self.rule, self.size = name, read, rule, (height, width)
         self.nodata = None if rule.knows(nodata) else as_stored(nodata, dtype)
-        self.uncovered, self.classes, self.cloudy = self._survey(height, width)
+        self.uncovered, self.classes, self.cloudy = self._survey()
         rule.check_values(name, self.classes, dtype)
 
     def __call__(self, window: Window) -> np.ndarray:
@@ -60,12 +61,17 @@ class MaskClasses:
         classes, covered = self._read(window)
         return self.rule.cloud(classes) & covered
 
-    def warn(self, scene: object) -> None:
-        """Log what a user should know of the mask before the scene is cleared."""
+    def warn(self, scene: object, valid: Callable[[Window], np.ndarray] | None = None) -> None:
+        """Log what a user should know of the mask before the scene is cleared.
+
+        Args:
+            scene: its name.
+            valid: gives the pixels of a window that have data, (h, w) bool: a mask need not cover the others.
+        """
         log = logging.getLogger("declouds")
-        if self.uncovered > 0:
-            share = 100 * self.uncovered
-            log.warning("%s: does not cover %.2g %% of %s, which counts as clear", self.name, share, scene)
+        missed = self.uncovered if valid is None or not self.uncovered else self._missed(valid)
+        if missed > 0:
+            log.warning("%s: does not cover %.2g %% of %s, which counts as clear", self.name, 100 * missed, scene)
         if not self.cloudy:
             log.warning("%s: no pixel is %s: nothing is cleared%s", self.name, *self._why_none())
 
@@ -86,14 +92,26 @@ class MaskClasses:
             covered = covered & ~np.isnan(classes)
         return classes, covered if self.nodata is None else covered & (classes != self.nodata)
 
-    def _survey(self, height: int, width: int) -> tuple[float, list[float], float]:
+    def _windows(self) -> Iterator[Window]:
+        """Yield the windows in which the mask is read."""
+        height, width = self.size
+        for row, col in product(range(0, height, BLOCK), range(0, width, BLOCK)):
+            yield Window(row, col, min(BLOCK, height - row), min(BLOCK, width - col))
+
+    def _survey(self) -> tuple[float, list[float], float]:
         """Return the share of the scene that the mask does not cover, its classes, and the share of cloud."""
         covered = cloudy = 0
         classes: set[float] = set()
-        for row, col in product(range(0, height, BLOCK), range(0, width, BLOCK)):
-            found, known = self._read(Window(row, col, min(BLOCK, height - row), min(BLOCK, width - col)))
+        for window in self._windows():
+            found, known = self._read(window)
             covered += int(known.sum())
             cloudy += int((self.rule.cloud(found) & known).sum())
             here = np.unique(found[known])
             classes.update(here.tolist() if len(classes) <= MOST_CLASSES else here[-1:].tolist())
-        return 1 - covered / (height * width), sorted(classes), cloudy / (height * width)
+        pixels = math.prod(self.size)
+        return 1 - covered / pixels, sorted(classes), cloudy / pixels
+
+    def _missed(self, valid: Callable[[Window], np.ndarray]) -> float:
+        """Return the share of the scene that has data and is not covered."""
+        missed = sum(int((valid(window) & ~self._read(window)[1]).sum()) for window in self._windows())
+        return missed / math.prod(self.size)
