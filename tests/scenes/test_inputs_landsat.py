@@ -1,5 +1,7 @@
 """The folders of Landsat products."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
@@ -39,6 +41,18 @@ def test_bands_of_a_product_are_one_dataset(product):
         assert (kind, path.name) == ("qa_pixel", f"{PRODUCT}_QA_PIXEL.TIF")
     with open_scene(product, ["ST_B6"]) as scene:
         assert (scene.scales, scene.offsets, scene.nodata) == ((1,), (0,), 0)
+
+
+def test_an_item_that_gives_no_scale_has_the_units_of_the_product(product):
+    pytest.importorskip("pystac")
+    assets = {name: dict(href=f"{PRODUCT}_{band}.TIF") for name, band in (("red", "SR_B2"), ("lwir", "ST_B6"))}
+    assets["own"] = assets["red"] | {"raster:bands": [dict(scale=1e-4, offset=0)]}
+    item = dict(
+        type="Feature", stac_version="1.0.0", id="x", properties=dict(datetime="2010-05-06T00:00:00Z"), links=[]
+    )
+    (product / "item.json").write_text(json.dumps(item | dict(assets=assets, geometry=None)))
+    with open_scene(product / "item.json", ["red", "lwir", "own"]) as scene:
+        assert (scene.scales, scene.offsets, scene.nodata) == ((2.75e-5, 1, 1e-4), (-0.2, 0, 0), 0)
 
 
 def test_a_product_is_one_scene(product, tmp_path):

@@ -41,9 +41,15 @@ def landsat_layers(folder: Path, bands: Sequence[str] | None) -> list[Layer]:
         if plain_name(band) not in known:
             raise UserError(f"{folder}: {band!r} is not one of its bands: choose among {listing}")
         name, path = known[plain_name(band)]
-        reflectance = "_SR_B" in path.name.upper()
-        layers.append(Layer(path, name, None, SCALE if reflectance else None, OFFSET if reflectance else None, NODATA))
+        layers.append(Layer(path, name, None, **units_of(path)))
     return layers
+
+
+def units_of(path: Path) -> dict[str, float]:
+    """Return scale, offset and nodata of a band, as far as the name of its file tells them."""
+    if not re.match(PRODUCT, path.name, re.IGNORECASE):
+        return {}
+    return dict(nodata=NODATA) | (dict(scale=SCALE, offset=OFFSET) if "_SR_B" in path.name.upper() else {})
 
 
 def landsat_colours(folder: Path) -> list[str]:

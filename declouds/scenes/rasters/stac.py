@@ -9,6 +9,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from declouds.errors import UserError
+from declouds.scenes.rasters import landsat
 from declouds.scenes.rasters.bands import plain_name
 from declouds.scenes.rasters.stack import Layer
 from declouds.scenes.rasters.web_json import read_json
@@ -23,8 +24,8 @@ def is_stac(path: Path) -> bool:
 def stac_layers(path: Path, bands: Sequence[str] | None) -> list[Layer]:
     """Return where the bands of an item lie, and what their values mean.
 
-    Scale, offset and nodata are those of the raster extension (``raster:bands``, or ``bands`` since STAC 1.1), else the
-    files' own.
+    Scale, offset and nodata are those of the raster extension (``raster:bands``, or ``bands`` since STAC 1.1), else
+    those of Landsat Collection 2, whose items do not always give them, else the files' own.
 
     Args:
         path: the item's JSON file; addresses of assets in it are relative to it. An asset on the web is first looked
@@ -59,13 +60,14 @@ def layers_of(item: Any, path: Path, bands: Sequence[str] | None) -> list[Layer]
         key, band = _asset(item, name)
         if key is None:
             raise UserError(f"{path}: {name!r} is not one of its assets: choose among {listing}")
-        units = _units(item, key, band or 1, path)
+        file = _file_of(item, key, path)
+        units = landsat.units_of(file) | _units(item, key, band or 1, path)
         if units.get("offset") and _has_offsets_applied(item):
             applied.setdefault(units["offset"], []).append(key)
             units["offset"] = 0.0
         own_name = key if band is None else f"{key}:{band}"
         called = own_name if plain_name(own_name) == plain_name(name) else name.strip()
-        layers.append(Layer(_file_of(item, key, path), called, band, **units))
+        layers.append(Layer(file, called, band, **units))
     for offset, keys in applied.items():
         _say_applied(path, offset, ", ".join(dict.fromkeys(keys)))
     return layers
