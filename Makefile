@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: help env test pytest lint demo demo-train qgis-plugin site site-serve clean
 .DEFAULT_GOAL := help
-unexport PYTHONDONTWRITEBYTECODE  # or every process would compile all that it imports anew
+unexport PYTHONDONTWRITEBYTECODE  # or every process would compile all that it imports again
 
 help:
 	@echo "make demo        clear a real scene and simulated clouds in about a minute: results in demo_output/"
@@ -14,7 +14,7 @@ help:
 	@echo "make pytest      pytest alone"
 	@echo "make qgis-plugin pack the plugin for QGIS: dist/declouds_processing.zip"
 	@echo "make site        the documentation as a site: site/index.html"
-	@echo "make site-serve  the same on http://127.0.0.1:8000, built anew whenever a page changes"
+	@echo "make site-serve  the same on http://127.0.0.1:8000, rebuilt whenever a page changes"
 	@echo "make env         only make .venv (with another Python: make env PYTHON=python3.12)"
 	@echo "make clean       remove .venv, caches and the demos' results; trained runs in work_dirs/ stay"
 
@@ -59,7 +59,7 @@ clean:
 	rm -rf .venv build dist site demo_output *.egg-info .*_cache .hypothesis .dist_test
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Made anew when the dependencies change; the stamp comes last, so an interrupted installation is gone on with.
+# Made again when the dependencies change; the stamp comes last, so an interrupted installation is resumed.
 .venv/.stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "declouds needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }

@@ -1,6 +1,6 @@
 """The whole path in minutes, without a download: train, evaluate, clear a scene, look at it: `make demo-train`.
 
-What is there already is kept, so that a second run is quick and an interrupted one goes on.
+What is there already is kept, so that a second run is quick and an interrupted one is resumed.
 """
 
 import shutil

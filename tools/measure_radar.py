@@ -51,7 +51,7 @@ class WithCloud(Dataset):
 
 
 def fold_rows(data: Path, split: Path, of: str, out: Path, options: Sequence[str]) -> tuple[list[Row], list[Row]]:
-    """Train one model on a fold, or go on with its run; return the rows of the cloudy images and of its results.
+    """Train one model on a fold, or resume its run; return the rows of the cloudy images and of its results.
 
     Raises:
         UserError: ``out`` holds a run of other images or options.

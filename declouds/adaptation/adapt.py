@@ -16,7 +16,7 @@ from declouds.weights.file import check_output, load_model, read_weights, save_w
 def adapt(order: Order, output: Path, work_dir: Path | None = None, started: float | None = None) -> Path:
     """Train a model further on clear images under simulated clouds, and write the better of start and result.
 
-    Killed and called again with the same arguments it goes on where it stopped, by the same plan.
+    Killed and called again with the same arguments it resumes where it stopped, by the same plan.
 
     Args:
         order: images, start and time.

@@ -74,8 +74,8 @@ def find_plan(order: Order, work_dir: Path) -> dict[str, Any] | None:
     changed = sorted(key for key in new if key != "choice" and old.get(key) != new[key])
     if changed:
         raise UserError(
-            f"{work_dir} holds an adaptation with other arguments ({', '.join(changed)}): give the same ones to go on, "
-            "or another --work-dir"
+            f"{work_dir} holds an adaptation with other arguments ({', '.join(changed)}): give the same ones to "
+            "resume, or another --work-dir"
         )
     return plan
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         adapt(order, args.output, args.work_dir, started)
     except StoppedError as stopped:
-        print(f"declouds: stopped by {stopped.signal}: give the same command again to go on", file=sys.stderr)
+        print(f"declouds: stopped by {stopped.signal}: repeat the command to resume", file=sys.stderr)
         raise
 
 

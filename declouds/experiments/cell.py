@@ -119,7 +119,7 @@ def read_state(folder: Path) -> State:
         return State(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is not a record of a cell ({type(error).__name__}): remove {folder} to run it anew"
+            f"{path} is not a record of a cell ({type(error).__name__}): remove {folder} to run it again"
         ) from error
 
 

@@ -103,7 +103,7 @@ class LiveTable:
             self._print(f"{cell.name}: {cell.state} after {in_words(cell.seconds)}{reason}")
 
     def tick(self) -> None:
-        """Draw anew if that is due."""
+        """Redraw if that is due."""
         now = self.clock()
         if now - self.drawn < (LINE_EVERY if self.live is None else DRAW_EVERY):
             return

@@ -17,7 +17,7 @@ def clear_scenes(
 ) -> dict[Path, str]:
     """Clear scenes and show one table of progress; return source -> why, of those that could not be cleared.
 
-    A scene whose result exists is left alone, so the same call goes on with an interrupted one. One that was lost with
+    A scene whose result exists is left alone, so the same call resumes an interrupted one. One that was lost with
     its node is started again and continues from the work beside its result; if that was complete, nothing is done.
 
     Args:

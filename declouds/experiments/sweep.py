@@ -17,7 +17,7 @@ class Sweep:
     """The cells of a sweep in a folder.
 
     Args:
-        cells: to be run; those whose folder cannot be used are failures from the start, and the others go on.
+        cells: to be run; those whose folder cannot be used are failures from the start, and the others run.
         retry: run those again that have failed.
     """
 
@@ -91,7 +91,9 @@ class _Recorder:
             if code != BUSY:  # the record is then another process's to write
                 write_state(folder, replace(read_state(folder), status=status, why=why, seconds=seconds))
         except OSError as error:
-            raise UserError(f"{folder} cannot be written to ({error.strerror}): free the disk, then go on") from error
+            raise UserError(
+                f"{folder} cannot be written to ({error.strerror}): free some, and repeat the command"
+            ) from error
         self.watch.ended(folder, code, why)
 
     def tick(self) -> None:

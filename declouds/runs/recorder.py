@@ -170,13 +170,15 @@ class RunRecord:
                     os.fsync(file.fileno())
 
     def _write(self) -> None:
-        """Write the record; if that is not possible, say so once and leave it to the next time: training goes on."""
+        """Write the record; if that is not possible, say so once and leave it to the next time: training continues."""
         try:
             self._update()
         except OSError as error:
             if not self._failed_to_write:
                 print(
-                    f"declouds: {self.path} cannot be written ({error}): training goes on", file=sys.stderr, flush=True
+                    f"declouds: {self.path} cannot be written ({error}): training continues",
+                    file=sys.stderr,
+                    flush=True,
                 )
             self._failed_to_write = True
         else:

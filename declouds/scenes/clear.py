@@ -144,7 +144,7 @@ def clear_scene(
     of red, green and blue in any units, the scene's further bands are written too, see `FurtherBands`.
 
     What is computed is kept in the folder ``.NAME.partial`` beside the output until that is complete: after a kill, an
-    interrupt or an error, the same call goes on, to the same bytes.
+    interrupt or an error, the same call resumes, to the same bytes.
 
     Args:
         remover: what to do.
@@ -259,7 +259,7 @@ def clear_scene(
             if ranks.leads and not job.has_begun:
                 job.remove()
             elif ranks.leads:
-                _log.warning("the work so far is kept in %s: the same command goes on with it", job.folder)
+                _log.warning("the work so far is kept in %s: the same command resumes it", job.folder)
             raise
         ranks.wait()
         return report

@@ -1,4 +1,4 @@
-"""The work on a scene so far, so that a job that was killed goes on where it was."""
+"""The work on a scene so far, so that a killed job can be resumed."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ class FileJob:
         if not self._is_ours(ledger):
             raise UserError(
                 f"{folder}: holds the unfinished work of another command{_difference(ledger, self.settings)}: repeat "
-                "that one to go on with it, or drop it with --restart"
+                "that one to resume it, or drop it with --restart"
             )
 
     @classmethod

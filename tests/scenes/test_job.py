@@ -82,7 +82,7 @@ def test_work_of_other_settings_is_not_mixed_in(scene, tmp_path, caplog):
     output = tmp_path / "o.tif"
     with pytest.raises(KeyboardInterrupt):
         clear(Counted(20), scene, output)
-    assert f"the work so far is kept in {tmp_path / '.o.tif.partial'}: the same command goes on" in caplog.text
+    assert f"the work so far is kept in {tmp_path / '.o.tif.partial'}: the same command resumes" in caplog.text
     for change in (dict(seed=1), dict(tile=50), dict(taper="linear"), dict(nodata=0.5)):
         with pytest.raises(UserError, match=rf"another command .{next(iter(change))} was .*, not .*--restart"):
             clear(Counted(), scene, output, **change)

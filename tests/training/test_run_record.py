@@ -209,7 +209,7 @@ def test_a_full_disk_stops_the_start_but_not_the_training(tmp_path, monkeypatch,
         monkeypatch.setattr(run_record, "replacing", whole)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert lines[0].endswith("No space left on device): training goes on") and "is written again" in lines[1]
+    assert lines[0].endswith("No space left on device): training continues") and "is written again" in lines[1]
     assert [s["status"] for s in written(tmp_path)["stages"]] == ["finished", "finished"]
 
 

@@ -174,7 +174,7 @@ class RayTasks:
             kind = "with a GPU" if self.with_gpu else "with processor cores"
             raise UserError(
                 f"no node {kind} is left in the Ray cluster: start the sweep again once there is one, "
-                "and it goes on where it stopped"
+                "and it resumes where it stopped"
             )
 
     def _nodes(self) -> list[Node]:

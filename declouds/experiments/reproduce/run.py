@@ -110,7 +110,7 @@ class Reproduction:
         print(f"{place}: {for_shell(words)}", flush=True)
         code = subprocess.run(for_process(words), check=False).returncode
         if code:
-            raise UserError(f"training stopped with exit code {code}: see above, and go on with --train")
+            raise UserError(f"training stopped with exit code {code}: see above, and resume with --train")
         look_for_weights(plan, self.work_dirs)
 
     def _is_kept(self, plan: Plan) -> bool:

@@ -45,7 +45,7 @@ def find_weights(row: Row, config: Config, data: Data, work_dirs: Path) -> Weigh
 
 
 def training_command(row: Row, config: Path, root: Path, work_dirs: Path) -> list[str]:
-    """Return the words of the command that trains a row's run, or goes on with it."""
+    """Return the words of the command that trains a row's run, or resumes it."""
     folder = work_dirs / str(row.run)
     resume = ["--resume"] if (folder / "config.py").exists() else []
     options = [*row.cfg_options, f"datamodule.root={root}"]
