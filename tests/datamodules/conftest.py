@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 
+from declouds.datamodules import decoded_files
 from declouds.image_io import write_image
 
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
+    """Keep decoded images in a folder of the test, however little of the disk is free."""
     monkeypatch.setenv("DECLOUDS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(decoded_files, "SPARE", 0)
 
 
 @pytest.fixture

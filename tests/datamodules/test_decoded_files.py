@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from declouds.datamodules import decoded_files
-from declouds.datamodules.decoded_files import read_decoded, write_decoded
+from declouds.datamodules.decoded_files import SPARE, read_decoded, write_decoded
 from declouds.datamodules.file_pairs import FilePairDataset
 from declouds.datamodules.paired import PairedFolder, PairedFolderDataset
 from declouds.errors import UserError
@@ -127,9 +127,11 @@ def test_a_damaged_file_is_decoded_again(pairs, decoded, tmp_path, left):
 def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path):
     script = (
         "import itertools, sys\nimport numpy as np\nfrom pathlib import Path\n"
-        "from declouds.datamodules.decoded_files import write_decoded\n"
+        "from declouds.datamodules import decoded_files\n"
+        "decoded_files.SPARE = 0\n"
         "for number in itertools.count():\n"
-        "    write_decoded(Path(sys.argv[1]) / f'{number}.npy', dict(cloudy=np.full((3, 512, 512), 7, np.uint8)))\n"
+        "    arrays = dict(cloudy=np.full((3, 512, 512), 7, np.uint8))\n"
+        "    decoded_files.write_decoded(Path(sys.argv[1]) / f'{number}.npy', arrays)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env=dict(os.environ))
     while len(files(tmp_path)) < 3:
@@ -144,6 +146,7 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_whole(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_full_disk_is_said_once_and_training_goes_on(pairs, decoded, tmp_path, monkeypatch, caplog, workers):
+    monkeypatch.setattr(decoded_files, "SPARE", SPARE)
     disk = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(decoded_files.shutil, "disk_usage", lambda path: disk._replace(free=disk.total // 20))
     images = dataset(pairs, cache=tmp_path / "kept")
