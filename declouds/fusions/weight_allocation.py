@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from declouds.errors import UserError
+from declouds.layers.padding import pad_to_multiple
 from declouds.layers.unet import UNet
 from declouds.registry import FUSIONS
 
@@ -31,12 +32,14 @@ class WeightAllocation(nn.Module):
             untimed network gives the same weight at every step of one size.
         timed: condition the network on the timestep. It can partly infer it from the noise in ``x_t`` in any case.
         shared: one weight for all bands of a pixel.
+        patch: pixels a side that are folded into channels before the first level and unfolded after the last: with 4,
+            the same network costs a sixteenth, and its attention less still. Each pixel has its own weight with any.
 
     Shapes: clear_hat, prior, x_t (B, bands, H, W), t (B,), cloudy (B, in_bands, H, W) -> weight (B, bands, H, W).
     Units: images in [-1, 1]; the weight is unbounded: the model clamps it when sampling.
 
     Raises:
-        UserError: ``sees`` is empty or names an unknown image.
+        UserError: ``sees`` is empty or names an unknown image, or ``patch`` is below 1.
     """
 
     def __init__(
@@ -52,14 +55,18 @@ class WeightAllocation(nn.Module):
         sees: Sequence[str] = ("x_t", "cloudy", "prior"),
         timed: bool = True,
         shared: bool = False,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         if not sees or not set(sees) <= set(IMAGES):
             raise UserError(f"WeightAllocation: sees must list one or more of {', '.join(IMAGES)}, got {sees!r}")
-        self.sees, self.timed = tuple(sees), timed
+        if patch < 1:
+            raise UserError(f"WeightAllocation: patch = {patch}: give a number of pixels, at least 1")
+        self.sees, self.timed, self.patch = tuple(sees), timed, patch
+        self.fold, self.unfold = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
         self.unet = UNet(
-            sum((in_bands or bands) if image == "cloudy" else bands for image in sees),
-            1 if shared else bands,
+            patch**2 * sum((in_bands or bands) if image == "cloudy" else bands for image in sees),
+            patch**2 * (1 if shared else bands),
             base=base,
             multipliers=multipliers,
             blocks=blocks,
@@ -74,5 +81,6 @@ class WeightAllocation(nn.Module):
         """Return the weight of the prior."""
         images = dict(clear_hat=clear_hat, prior=prior, x_t=x_t, cloudy=cloudy)
         seen = torch.cat([images[image] for image in self.sees], dim=1)
-        weight = self.unet(seen, t if self.timed else torch.zeros_like(t))  # (B, 1 or bands, H, W)
-        return weight.expand_as(clear_hat)
+        folded = self.fold(pad_to_multiple(seen, self.patch))
+        weight = self.unfold(self.unet(folded, t if self.timed else torch.zeros_like(t)))  # (B, 1 or bands, H', W')
+        return weight[..., : seen.shape[-2], : seen.shape[-1]].expand_as(clear_hat)

@@ -16,6 +16,7 @@ IMAGES = ("clear_hat", "prior", "x_t", "cloudy")
 # name -> (config, everything that its weight depends on)
 FUSED = {
     "official": (ALLOCATION, {"prior", "x_t", "cloudy", "t"}),
+    "folded": (dict(ALLOCATION, patch=3), {"prior", "x_t", "cloudy", "t"}),
     "sees the estimate": (dict(ALLOCATION, sees=IMAGES), {*IMAGES, "t"}),
     "timeless": (dict(ALLOCATION, timed=False), {"prior", "x_t", "cloudy"}),
     "shared": (dict(ALLOCATION, shared=True), {"prior", "x_t", "cloudy", "t"}),
@@ -163,6 +164,13 @@ def test_disagreement_of_flat_images_is_their_distance_alone():
 def test_a_window_without_a_middle_is_a_user_error(window):
     with pytest.raises(UserError, match=f"odd number, got {window}"):
         build("disagreement", window=window)
+
+
+def test_pixels_that_are_folded_have_weights_of_their_own():
+    weight = build("folded")(**images(size=(6, 6)))[0, 0]
+    assert weight[:3, :3].flatten().unique().numel() == 9
+    with pytest.raises(UserError, match="patch = 0: give a number of pixels, at least 1"):
+        build("folded", patch=0)
 
 
 @pytest.mark.parametrize("sees", [(), ("cloudy", "mask"), "prior"])

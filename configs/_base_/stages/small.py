@@ -49,6 +49,8 @@ _de_naf = [
     _stage("fine", ["denoiser"], 85, 20, batch_size=4, lr=5e-4),
     _stage("fusion", ["fusion"], 50, 20, batch_size=4, lr=1e-3, reduce=2),
 ]
+# With a Weight Allocation on folded pixels, whose iterations cost little.
+_de_naf_folded = [*_de_naf[:2], _stage("fusion", ["fusion"], 150, 20, batch_size=4, lr=1e-3, reduce=2)]
 _reference_again = [
     _stage("again_coarse", ["reference"], 800, batch_size=8, lr=1e-3, reduce=2),
     _stage("again_fine", ["reference"], 160, 20, batch_size=4, lr=5e-4),
