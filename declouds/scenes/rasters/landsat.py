@@ -9,6 +9,7 @@ from declouds.scenes.rasters.bands import plain_name
 from declouds.scenes.rasters.stack import Layer
 
 PRODUCT = r"L[COTEM]\d\d_L\w{3}_\d{6}_\d{8}_\d{8}_02_\w\d"  # what the names of its files begin with
+BAND = rf"({PRODUCT})_((?:SR_|ST_)?B\d+)\.tif"
 # Of surface reflectance, by the Landsat Collection 2 Level 2 Science Product Guide; the same in all bands and sensors.
 SCALE, OFFSET, NODATA = 2.75e-5, -0.2, 0.0
 
@@ -47,9 +48,10 @@ def landsat_layers(folder: Path, bands: Sequence[str] | None) -> list[Layer]:
 
 def units_of(path: Path) -> dict[str, float]:
     """Return scale, offset and nodata of a band, as far as the name of its file tells them."""
-    if not re.match(PRODUCT, path.name, re.IGNORECASE):
+    band = re.match(BAND, path.name, re.IGNORECASE)
+    if band is None:
         return {}
-    return dict(nodata=NODATA) | (dict(scale=SCALE, offset=OFFSET) if "_SR_B" in path.name.upper() else {})
+    return dict(nodata=NODATA) | (dict(scale=SCALE, offset=OFFSET) if band[2].upper().startswith("SR_") else {})
 
 
 def landsat_colours(folder: Path) -> list[str]:
@@ -63,6 +65,6 @@ def _bands(folder: Path) -> list[tuple[str, str, Path]]:
     """Return product, name and file of each band in a folder, by name."""
     found = []
     for path in folder.iterdir():
-        if match := re.fullmatch(rf"({PRODUCT})_((?:SR_|ST_)?B\d+)\.tif", path.name, re.IGNORECASE):
+        if match := re.fullmatch(BAND, path.name, re.IGNORECASE):
             found.append((match[1].upper(), match[2].upper(), path))
     return sorted(found, key=lambda band: (band[0], len(band[1]), band[1]))
