@@ -2,7 +2,7 @@
 
 import datetime
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,15 +133,22 @@ def check_array(image: Any, options: SceneOptions, remover: Remover) -> None:
         raise UserError(f"the array: has {len(image)} bands, the model takes {remover.in_bands}{names}: give those")
 
 
-def given_clouds(options: SceneOptions, size: tuple[int, int]) -> np.ndarray | None:
+def given_clouds(
+    options: SceneOptions, size: tuple[int, int], valid: Callable[[Window], np.ndarray] | None = None
+) -> np.ndarray | None:
     """Return the clouds of the mask that the user gave, (H, W) bool; None if they are to be detected.
+
+    Args:
+        options: the user's choices.
+        size: rows and columns of the image.
+        valid: gives its pixels with data in any window, if they are at hand, see `MaskClasses.warn`.
 
     Raises:
         UserError: the mask is neither an array nor ``auto``; see also `clouds_of`.
     """
     if isinstance(options.mask, np.ndarray):
         mask = clouds_of(options.mask, options, size)
-        mask.warn("the array")
+        mask.warn("the array", valid)
         return mask(Window(0, 0, *size))
     if not options.detects:
         raise UserError(f"mask = {str(options.mask)!r}: the mask of an array is an array, or 'auto'")
@@ -154,11 +161,13 @@ def _mask(
     """Return the requested cloud mask."""
     if options.clears_all:
         return None
-    cloud = given_clouds(options, size)
+
+    def valid(window: Window) -> np.ndarray:
+        return read(window)[1]
+
+    cloud = given_clouds(options, size, valid)
     if cloud is None:
         cloud = np.zeros(size, bool)
         for window, found in detect_clouds(remover.detector, read, units, *size):
             cloud[window.slices] = found
-    return CloudMask(
-        lambda window: cloud[window.slices], *size, options.dilate, options.feather, lambda window: read(window)[1]
-    )
+    return CloudMask(lambda window: cloud[window.slices], *size, options.dilate, options.feather, valid)
