@@ -62,7 +62,7 @@ def test_a_band_without_heir_goes_to_the_nearest_one_so_that_sums_stay():
 @torch.no_grad()
 @pytest.mark.parametrize("patch", [1, 2])
 def test_a_band_given_twice_comes_back_twice(patch):
-    folded = {part: dict(DE[part], patch=patch) for part in ("reference", "denoiser")}
+    folded = {part: dict(DE[part], patch=patch) for part in ("reference", "denoiser", "fusion")}
     config = DE | folded
     model = with_weights(config)
     double = moved(config, model, ["r", "r2", "g", "g2", "b", "b2"], [w for w in RGB for _ in range(2)])
