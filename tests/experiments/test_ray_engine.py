@@ -1,3 +1,4 @@
+import _thread
 import importlib.util
 import os
 import re
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from declouds.errors import UserError
+from declouds.experiments.engines import ray_tasks
 from declouds.experiments.engines.devices import Share, fitting_share
 from declouds.experiments.engines.ray_engine import RayEngine
 
@@ -202,6 +204,22 @@ def test_a_sweep_on_this_machine_is_silent_and_leaves_nothing(ray, cells):
     assert (folders[0] / "log.txt").read_text().splitlines()[-2:] == ["out", "err"]
     processes = [int(pid) for path in pids for pid in path.read_text().split()]
     wait_for(lambda: not any(alive(pid) for pid in [raylet, *processes]), 60)
+
+
+def test_a_cell_that_is_cancelled_while_it_is_being_started_is_asked_to_end(cells, monkeypatch):
+    (folder,) = cells({"cell": "trap 'echo asked >asked; exit' TERM; sleep 60 & echo $! >pid; wait"})
+
+    class Slow(ray_tasks.CellProcess):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            wait_for((folder / "pid").exists)
+            _thread.interrupt_main()  # as Ray cancels a task
+
+    monkeypatch.setattr(ray_tasks, "CellProcess", Slow)
+    (folder / "log.txt").write_text("token\n")
+    with pytest.raises(KeyboardInterrupt):
+        ray_tasks.run_cell(folder, "token", command(folder), {}, folder)
+    assert (folder / "asked").exists()
 
 
 def environment(pid):

@@ -21,6 +21,7 @@ from declouds.experiments.engines.cell_process import (
     write_header,
 )
 from declouds.experiments.engines.devices import Node, fitting_share, places
+from declouds.runs.stop_signals import Interrupts
 
 
 def run_cell(
@@ -44,16 +45,17 @@ def run_cell(
         return 1, f"node {node} does not see {folder} of this sweep: put it on a file system that all nodes share"
     if not directory.is_dir():
         return 1, f"node {node} has no folder {directory}: start the sweep in one that all nodes share"
-    try:
-        process = CellProcess(folder, command, environment, directory)
-    except OSError as error:
-        return 1, f"cannot start on node {node}: {error}"
-    try:
-        # In short steps: Ray cancels a task by an interrupt that Python takes between two of them.
-        while (code := process.code()) is None:
-            time.sleep(POLL)
-    finally:
-        end_all([process])
+    with Interrupts() as interrupts:  # Ray cancels a task by one, also while its process is being started
+        try:
+            process = CellProcess(folder, command, environment, directory)
+        except OSError as error:
+            return 1, f"cannot start on node {node}: {error}"
+        try:
+            while (code := process.code()) is None:
+                interrupts.check()
+                time.sleep(POLL)
+        finally:
+            end_all([process])
     return code, why_it_ended(folder, code)
 
 
