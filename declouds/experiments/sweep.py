@@ -92,7 +92,7 @@ class _Recorder:
                 write_state(folder, replace(read_state(folder), status=status, why=why, seconds=seconds))
         except OSError as error:
             raise UserError(
-                f"{folder} cannot be written to ({error.strerror}): free some, and repeat the command"
+                f"{folder} cannot be written to ({error.strerror}): free disk space, then repeat"
             ) from error
         self.watch.ended(folder, code, why)
 

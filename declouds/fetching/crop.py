@@ -82,23 +82,14 @@ def grid_of(layer: Layer, box: Box) -> Grid:
         return Grid(file.crs, place_of(window, file.transform), window.width, window.height)
 
 
-def common_type(layers: Sequence[Layer]) -> tuple[str, float | None]:
-    """Return the type of the pixels of layers, and their nodata value.
+def check_types(layers: Sequence[Layer]) -> None:
+    """Refuse layers that cannot be the bands of one file.
 
     Raises:
-        UserError: they have several, or one cannot be read.
+        UserError: they differ in type or nodata value, or one cannot be read.
     """
-    types, missing = [], []
-    for layer in layers:
-        with open_raster(layer.path) as file:
-            number = band_number(file, layer)
-            types.append(file.dtypes[number - 1])
-            missing.append(_nodata(layer, file, number))
-    if len(set(types)) > 1:
-        raise UserError(f"{layers[0].path}: the bands have several types ({', '.join(types)}): fetch those of one")
-    if len(set(map(str, missing))) > 1:
-        raise UserError(f"{layers[0].path}: the bands have different nodata values: fetch those of one")
-    return types[0], missing[0]
+    with ExitStack() as stack:
+        _common_type([(layer, stack.enter_context(open_raster(layer.path))) for layer in layers])
 
 
 def write_crop(
@@ -123,11 +114,11 @@ def write_crop(
         classes: pixels are numbers of classes, which are never interpolated.
 
     Raises:
-        UserError: a layer cannot be read, or the disk refuses; see also `common_type`.
+        UserError: a layer cannot be read, or differs from the others in type or nodata value; or the disk refuses.
     """
-    dtype, nodata = common_type(layers)
     with ExitStack() as stack:
         bands = [_open(layer, grid, classes, stack) for layer in layers]
+        dtype, nodata = _common_type([(band.layer, band.file) for band in bands])
         profile = dict(driver="GTiff", count=len(bands), dtype=dtype, nodata=nodata, **grid.as_file())
         profile |= LAYOUT | dict(interleave="band", photometric="minisblack")
         with replacing(path, only_writer=True) as temporary:
@@ -199,6 +190,18 @@ def _open(layer: Layer, grid: Grid, classes: bool, stack: ExitStack) -> _Band:
             f"{layer.path}: cannot be laid on the grid of the target ({reason(error)}): leave that day out"
         ) from error
     return _Band(layer, file, number, stack.enter_context(raster))
+
+
+def _common_type(opened: Sequence[tuple[Layer, DatasetReader]]) -> tuple[str, float | None]:
+    """Return the type of the pixels of open layers, and their nodata value."""
+    path, numbers = opened[0][0].path, [band_number(file, layer) for layer, file in opened]
+    types = [file.dtypes[number - 1] for (_, file), number in zip(opened, numbers, strict=True)]
+    missing = [_nodata(layer, file, number) for (layer, file), number in zip(opened, numbers, strict=True)]
+    if len(set(types)) > 1:
+        raise UserError(f"{path}: the bands have several types ({', '.join(types)}): fetch those of one")
+    if len(set(map(str, missing))) > 1:
+        raise UserError(f"{path}: the bands have different nodata values: fetch those of one")
+    return types[0], missing[0]
 
 
 def _nodata(layer: Layer, file: DatasetReader, number: int) -> float | None:

@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from declouds import __version__
 from declouds.errors import UserError
 from declouds.fetching.choice import Dated, choose
-from declouds.fetching.crop import Grid, blocks, common_type, grid_of, write_crop
+from declouds.fetching.crop import Grid, blocks, check_types, grid_of, write_crop
 from declouds.fetching.search import Box, search
 from declouds.progress import progress_bar
 from declouds.scenes.rasters.product_mask import ASSETS, OWN
@@ -95,14 +95,14 @@ def plan(request: Request, folder: Path) -> Plan:
     """Search, choose, and look what is there already. Nothing is written.
 
     Raises:
-        UserError: see `search`, `choose`, `common_type`, `grid_of` and `layers_of`; or the folder holds other files of
+        UserError: see `search`, `choose`, `check_types`, `grid_of` and `layers_of`; or the folder holds other files of
             these names.
     """
     items = search(request.api, request.collection, request.box, request.days)
     target, others = choose(items, request.box, request.target, request.count, request.most_cloud)
     with rasterio.Env(**http_settings(), **folder_settings(True)):
         layers = _layers(target.item, request.bands)
-        common_type(layers)
+        check_types(layers)
         grid = grid_of(layers[0], request.box)
         files = [file for dated in (target, *others) for file in _files(dated, request, grid, folder)]
     return Plan(target, others, grid, files)

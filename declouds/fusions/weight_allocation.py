@@ -60,7 +60,7 @@ class WeightAllocation(nn.Module):
         super().__init__()
         if not sees or not set(sees) <= set(IMAGES):
             raise UserError(f"WeightAllocation: sees must list one or more of {', '.join(IMAGES)}, got {sees!r}")
-        if patch < 1:
+        if not isinstance(patch, int) or patch < 1:
             raise UserError(f"WeightAllocation: patch = {patch}: give a number of pixels, at least 1")
         self.sees, self.timed, self.patch = tuple(sees), timed, patch
         self.fold, self.unfold = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)

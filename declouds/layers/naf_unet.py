@@ -112,7 +112,7 @@ class NAFUNet(nn.Module):
         patch: int = 1,
     ) -> None:
         super().__init__()
-        if patch < 1:
+        if not isinstance(patch, int) or patch < 1:
             raise UserError(f"NAFNet: patch = {patch}: give a number of pixels, at least 1")
         if len(encoder_blocks) != len(decoder_blocks):
             raise UserError(
